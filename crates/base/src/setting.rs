@@ -1,0 +1,564 @@
+//! Settings of a query: names, kinds, defaults and what each does.
+//!
+//! In: `SET`, a `SETTINGS` clause, URL parameters, a profile. Out: typed values. Promise: an unknown name is an error
+//! (115) and a value of the wrong kind is one too (72 or 471); a getter never fails.
+
+use crate::{Code, Error, Result};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bool,
+    UInt,
+    Float,
+    Text,
+}
+
+/// One row of the table behind `system.settings` and the reference.
+pub struct SettingDef {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: &'static str,
+    pub doc: &'static str,
+}
+
+/// The settings that were changed; everything else has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    changed: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Changes one setting. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let value = match definition(name) {
+            Some(def) => normalize(def, value)?,
+            None if ACCEPTED.binary_search(&name).is_ok() || name.starts_with("param_") => value.to_string(),
+            None => return Err(unknown(name)),
+        };
+        self.changed.insert(name.to_string(), value);
+        Ok(())
+    }
+
+    /// Changes all that `other` changes.
+    pub fn overlay(&mut self, other: &Settings) {
+        self.changed.extend(other.changed.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+
+    pub fn reset(&mut self, name: &str) {
+        self.changed.remove(name);
+    }
+
+    /// The changed settings in order of their names.
+    pub fn changed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.changed.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    pub fn is_changed(&self, name: &str) -> bool {
+        self.changed.contains_key(name)
+    }
+
+    /// The value as text: changed or default; empty for a name outside the table.
+    pub fn text(&self, name: &str) -> &str {
+        match self.changed.get(name) {
+            Some(value) => value,
+            None => definition(name).map_or("", |d| d.default),
+        }
+    }
+
+    pub fn bool(&self, name: &str) -> bool {
+        matches!(self.text(name), "1" | "true")
+    }
+
+    pub fn uint(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or(0)
+    }
+
+    pub fn float(&self, name: &str) -> f64 {
+        self.text(name).parse().unwrap_or(0.0)
+    }
+}
+
+/// The definition of a setting that has an effect or is documented.
+pub fn definition(name: &str) -> Option<&'static SettingDef> {
+    TABLE.iter().find(|d| d.name == name)
+}
+
+/// Every setting with a documented meaning.
+pub fn definitions() -> &'static [SettingDef] {
+    TABLE
+}
+
+/// Names of ClickHouse and Proton that are taken without effect, so that their clients and scripts run unchanged.
+pub fn accepted_without_effect() -> &'static [&'static str] {
+    ACCEPTED
+}
+
+fn unknown(name: &str) -> Error {
+    let near = TABLE.iter().map(|d| d.name).filter(|n| shares_words(n, name)).take(3).collect::<Vec<_>>();
+    let error = Error::new(Code::UNKNOWN_SETTING, format!("setting '{name}' is unknown"));
+    if near.is_empty() { error } else { error.hint(near.join(", ")) }
+}
+
+/// Whether two names have all but one of their words in common.
+fn shares_words(a: &str, b: &str) -> bool {
+    let words = b.split('_').filter(|w| w.len() > 2).count();
+    let common = b.split('_').filter(|w| w.len() > 2 && a.split('_').any(|x| x == *w)).count();
+    common > 0 && common + 1 >= words
+}
+
+fn normalize(def: &SettingDef, value: &str) -> Result<String> {
+    let wrong = || {
+        let kind = match def.kind {
+            Kind::Bool => "0 or 1",
+            Kind::UInt => "a whole number, 0 or more",
+            Kind::Float => "a number",
+            Kind::Text => "a text",
+        };
+        Error::new(Code::INVALID_SETTING_VALUE, format!("setting '{}' cannot be '{value}'", def.name)).hint(kind)
+    };
+    match def.kind {
+        Kind::Text => Ok(value.to_string()),
+        Kind::Bool => match value.to_ascii_lowercase().as_str() {
+            "0" | "false" | "off" | "no" => Ok("0".into()),
+            "1" | "true" | "on" | "yes" => Ok("1".into()),
+            _ => value.parse::<u64>().map(|v| u64::from(v != 0).to_string()).map_err(|_| wrong()),
+        },
+        Kind::UInt => match value {
+            "true" => Ok("1".into()),
+            "false" => Ok("0".into()),
+            _ => value.parse::<u64>().map(|v| v.to_string()).or_else(|_| sized(value).ok_or_else(wrong)),
+        },
+        Kind::Float => value.parse::<f64>().map(|v| v.to_string()).map_err(|_| wrong()),
+    }
+}
+
+/// `10M`, `1Gi`: a number of bytes or rows with a decimal or binary suffix; a negative number of old clients counts as 0.
+fn sized(value: &str) -> Option<String> {
+    let digits = value.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = value[..digits].parse().ok()?;
+    let factor: u64 = match &value[digits..] {
+        "k" | "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor).map(|v| v.to_string())
+}
+
+const fn def(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> SettingDef {
+    SettingDef { name, kind, default, doc }
+}
+
+const TABLE: &[SettingDef] = &[
+    def(
+        "query_mode",
+        Kind::Text,
+        "streaming",
+        "`streaming`: a stream is read without end; `table`: every source is read as history",
+    ),
+    def(
+        "seek_to",
+        Kind::Text,
+        "",
+        "where a streaming read starts: `latest`, `earliest`, a time, `-10s`, or a sequence number for each shard",
+    ),
+    def(
+        "enable_backfill_from_historical_store",
+        Kind::Bool,
+        "1",
+        "read history first when a streaming query seeks back",
+    ),
+    def("emit_during_backfill", Kind::Bool, "0", "let aggregations emit while history is read"),
+    def("force_backfill_in_order", Kind::Bool, "0", "read history in order of `_tp_time`"),
+    def("max_windows", Kind::UInt, "1000", "windows that EMIT LAST may keep open"),
+    def("keep_windows", Kind::UInt, "0", "closed windows kept for another emit"),
+    def("keep_versions", Kind::UInt, "3", "newest rows per key kept by an ASOF join"),
+    def("max_join_range", Kind::UInt, "300", "seconds that a range join may span"),
+    def("join_max_buffered_bytes", Kind::UInt, "524288000", "bytes that a join of two streams may keep"),
+    def(
+        "join_use_nulls",
+        Kind::Bool,
+        "0",
+        "fill the unmatched side of an outer join with NULL instead of default values",
+    ),
+    def("join_algorithm", Kind::Text, "default", "accepted; the planner chooses"),
+    def(
+        "join_default_strictness",
+        Kind::Text,
+        "ALL",
+        "strictness of a JOIN without ANY or ALL; empty: it must be written",
+    ),
+    def("any_join_distinct_right_table_keys", Kind::Bool, "0", "old semantics of ANY JOIN"),
+    def("joined_subquery_requires_alias", Kind::Bool, "1", "a joined subquery must have an alias"),
+    def("compact_kv_stream", Kind::Bool, "1", "show only the newest row of each key of a keyed stream"),
+    def("enforce_append_only", Kind::Bool, "0", "read keyed streams as append-only ones"),
+    def("retract_max", Kind::UInt, "10000", "values that min and max keep to answer withdrawals"),
+    def("retract_k_multiplier", Kind::UInt, "100", "k times this many values are kept by min_k and max_k"),
+    def("replay_speed", Kind::Float, "0", "replay the log at this multiple of real time; 0: as fast as possible"),
+    def("replay_time_column", Kind::Text, "_tp_append_time", "the column whose differences space a replay"),
+    def("max_events", Kind::UInt, "0", "end a query on a random stream after so many rows; 0: never"),
+    def("eps", Kind::Float, "-1", "events per second of a random stream; -1: as created"),
+    def("recovery_policy", Kind::Text, "strict", "what a view does with a batch that fails: `strict` or `best_effort`"),
+    def("recovery_retry_for_sn_failure", Kind::UInt, "3", "identical failures before best_effort skips a batch"),
+    def(
+        "checkpoint_interval",
+        Kind::UInt,
+        "0",
+        "seconds between checkpoints of a subscribed query; 0: the server's default",
+    ),
+    def("exec_mode", Kind::Text, "normal", "`normal`, `subscribe`, `recover` or `unsubscribe`"),
+    def("asterisk_include_reserved_columns", Kind::Bool, "1", "`*` includes `_tp_time` and `_tp_delta`"),
+    def("include_internal_streams", Kind::Bool, "0", "SHOW STREAMS lists inner streams"),
+    def("force_drop_big_stream", Kind::Bool, "0", "drop a stream however large it is"),
+    def("enable_dependency_check", Kind::Bool, "1", "refuse to drop or rename what a view reads"),
+    def("idempotent_id", Kind::Text, "", "a retry of an INSERT with the same id stores nothing"),
+    def("insert_deduplication_token", Kind::Text, "", "same as idempotent_id"),
+    def("max_block_size", Kind::UInt, "65409", "rows of a batch that a source makes"),
+    def("max_insert_block_size", Kind::UInt, "65409", "rows of a batch that an INSERT makes"),
+    def(
+        "min_insert_block_size_rows",
+        Kind::UInt,
+        "65409",
+        "accepted; batches are formed by max_insert_block_size and the record limit",
+    ),
+    def("max_threads", Kind::UInt, "0", "parallelism of a query; 0: as many as there are cores"),
+    def("max_insert_threads", Kind::UInt, "0", "accepted; an INSERT SELECT writes from one task"),
+    def("max_memory_usage", Kind::UInt, "0", "bytes that a query may keep; 0: no limit of its own"),
+    def("max_server_memory_usage", Kind::UInt, "0", "bytes that all queries may keep; 0: 90 % of the machine's"),
+    def("max_execution_time", Kind::Float, "0", "seconds that a query may run, streaming ones too; 0: no limit"),
+    def("max_rows_to_read", Kind::UInt, "0", "rows that a historical query may read; 0: no limit"),
+    def("max_bytes_to_read", Kind::UInt, "0", "bytes that a historical query may read; 0: no limit"),
+    def("max_result_rows", Kind::UInt, "0", "rows that a result may have; 0: no limit"),
+    def("max_result_bytes", Kind::UInt, "0", "bytes that a result may have; 0: no limit"),
+    def("result_overflow_mode", Kind::Text, "throw", "at max_result_rows: `throw` or `break`"),
+    def("max_rows_to_group_by", Kind::UInt, "0", "groups that a GROUP BY may have; 0: no limit"),
+    def("group_by_overflow_mode", Kind::Text, "throw", "at max_rows_to_group_by: `throw`, `break` or `any`"),
+    def("max_rows_in_set", Kind::UInt, "0", "values that an IN set may have; 0: no limit"),
+    def("max_rows_in_join", Kind::UInt, "0", "rows that the right side of a join may have; 0: no limit"),
+    def("max_bytes_in_join", Kind::UInt, "0", "bytes that the right side of a join may have; 0: no limit"),
+    def("max_query_size", Kind::UInt, "16777216", "bytes of a query text, data of an INSERT not counted"),
+    def("max_ast_depth", Kind::UInt, "1000", "depth of a syntax tree"),
+    def("max_ast_elements", Kind::UInt, "50000", "accepted; the parser has its own limit"),
+    def("max_parser_depth", Kind::UInt, "1000", "accepted; the parser has its own limit"),
+    def("max_concurrent_queries_for_user", Kind::UInt, "0", "queries that one user may run at once; 0: no limit"),
+    def("limit", Kind::UInt, "0", "a LIMIT on the result of every SELECT; 0: none"),
+    def("offset", Kind::UInt, "0", "an OFFSET on the result of every SELECT"),
+    def("extremes", Kind::Bool, "0", "also return the least and greatest value of each column"),
+    def("totals_mode", Kind::Text, "after_having_exclusive", "how HAVING and TOTALS meet"),
+    def("union_default_mode", Kind::Text, "ALL", "what a bare UNION means: `ALL` or `DISTINCT`"),
+    def("count_distinct_implementation", Kind::Text, "unique_exact", "the function behind count(distinct x)"),
+    def(
+        "prefer_column_name_to_alias",
+        Kind::Bool,
+        "0",
+        "a name in an expression means the column, not an alias of that name",
+    ),
+    def(
+        "enable_positional_arguments",
+        Kind::Bool,
+        "0",
+        "a number in GROUP BY, ORDER BY and LIMIT BY means a column of the select list",
+    ),
+    def("transform_null_in", Kind::Bool, "0", "NULL IN (NULL) is true"),
+    def("cast_keep_nullable", Kind::Bool, "0", "CAST of a nullable value stays nullable"),
+    def(
+        "cast_ipv4_ipv6_default_on_conversion_error",
+        Kind::Bool,
+        "0",
+        "a text that is no address becomes the default address",
+    ),
+    def("data_type_default_nullable", Kind::Bool, "0", "a column without NULL or NOT NULL is nullable"),
+    def("insert_null_as_default", Kind::Bool, "1", "NULL in a column that cannot hold it becomes the default"),
+    def("flatten_nested", Kind::Bool, "1", "a nested column is stored as parallel arrays"),
+    def("allow_suspicious_low_cardinality_types", Kind::Bool, "0", "permit low_cardinality of small fixed-size types"),
+    def("aggregate_functions_null_for_empty", Kind::Bool, "0", "aggregates of no rows are NULL"),
+    def("empty_result_for_aggregation_by_empty_set", Kind::Bool, "0", "an aggregation of no rows returns no rows"),
+    def("decimal_check_overflow", Kind::Bool, "1", "arithmetic on decimals reports overflow"),
+    def("function_range_max_elements_in_block", Kind::UInt, "500000000", "elements that range() may make in one batch"),
+    def("allow_experimental_hash_functions", Kind::Bool, "0", "accepted"),
+    def("allow_introspection_functions", Kind::Bool, "0", "accepted"),
+    def("allow_ddl", Kind::Bool, "1", "permit CREATE, DROP, ALTER and their like"),
+    def("readonly", Kind::UInt, "0", "1: only reads; 2: reads and settings"),
+    def("session_timezone", Kind::Text, "", "the zone of datetime without a zone of its own; empty: the server's"),
+    def("default_format", Kind::Text, "", "output format of a query without FORMAT"),
+    def("format_schema", Kind::Text, "", "schema of the formats that need one"),
+    def("date_time_input_format", Kind::Text, "basic", "`basic` or `best_effort`"),
+    def("date_time_output_format", Kind::Text, "simple", "`simple`, `iso` or `unix_timestamp`"),
+    def("bool_true_representation", Kind::Text, "true", "text of true"),
+    def("bool_false_representation", Kind::Text, "false", "text of false"),
+    def("format_csv_delimiter", Kind::Text, ",", "separates fields of CSV"),
+    def("format_csv_allow_single_quotes", Kind::Bool, "0", "fields of CSV may stand in single quotes"),
+    def("format_csv_allow_double_quotes", Kind::Bool, "1", "fields of CSV may stand in double quotes"),
+    def("format_csv_null_representation", Kind::Text, "\\N", "NULL in CSV"),
+    def("format_tsv_null_representation", Kind::Text, "\\N", "NULL in TSV"),
+    def("output_format_csv_crlf_end_of_line", Kind::Bool, "0", "CSV lines end with CR LF"),
+    def("output_format_tsv_crlf_end_of_line", Kind::Bool, "0", "TSV lines end with CR LF"),
+    def("input_format_csv_empty_as_default", Kind::Bool, "1", "an empty field of CSV becomes the default"),
+    def("input_format_skip_unknown_fields", Kind::Bool, "1", "ignore fields that the stream does not have"),
+    def("input_format_null_as_default", Kind::Bool, "1", "NULL in a column that cannot hold it becomes the default"),
+    def("input_format_defaults_for_omitted_fields", Kind::Bool, "1", "omitted fields become their defaults"),
+    def("input_format_import_nested_json", Kind::Bool, "0", "accepted"),
+    def("input_format_allow_errors_num", Kind::UInt, "0", "rows of text that may be skipped because they do not parse"),
+    def(
+        "input_format_allow_errors_ratio",
+        Kind::Float,
+        "0",
+        "share of rows of text that may be skipped because they do not parse",
+    ),
+    def(
+        "input_format_ipv4_default_on_conversion_error",
+        Kind::Bool,
+        "0",
+        "a text that is no IPv4 address becomes 0.0.0.0",
+    ),
+    def("input_format_ipv6_default_on_conversion_error", Kind::Bool, "0", "a text that is no IPv6 address becomes ::"),
+    def("input_format_values_interpret_expressions", Kind::Bool, "1", "VALUES may hold expressions"),
+    def("output_format_json_quote_64bit_integers", Kind::Bool, "1", "64-bit integers are strings in JSON"),
+    def("output_format_json_quote_denormals", Kind::Bool, "0", "inf and nan are strings in JSON instead of null"),
+    def("output_format_json_quote_decimals", Kind::Bool, "0", "decimals are strings in JSON"),
+    def("output_format_json_escape_forward_slashes", Kind::Bool, "1", "`/` is written `\\/` in JSON"),
+    def("output_format_json_named_tuples_as_objects", Kind::Bool, "1", "named tuples are objects in JSON"),
+    def("output_format_json_array_of_rows", Kind::Bool, "0", "JSONEachRow is one array"),
+    def("output_format_write_statistics", Kind::Bool, "1", "JSON ends with elapsed time and rows read"),
+    def("output_format_decimal_trailing_zeros", Kind::Bool, "0", "decimals keep zeros at their end"),
+    def("output_format_pretty_max_rows", Kind::UInt, "10000", "rows that Pretty formats print"),
+    def("output_format_pretty_max_column_pad_width", Kind::UInt, "250", "width to which Pretty formats pad a column"),
+    def("output_format_pretty_max_value_width", Kind::UInt, "10000", "characters of a value that Pretty formats print"),
+    def("output_format_pretty_color", Kind::Bool, "1", "Pretty formats use ANSI colours"),
+    def("output_format_pretty_grid_charset", Kind::Text, "UTF-8", "`UTF-8` or `ASCII`"),
+    def("output_format_pretty_row_numbers", Kind::Bool, "0", "Pretty formats number the rows"),
+    def("format_template_row", Kind::Text, "", "accepted"),
+    def("format_template_resultset", Kind::Text, "", "accepted"),
+    def("send_progress_in_http_headers", Kind::Bool, "0", "HTTP responses carry progress headers"),
+    def("http_headers_progress_interval_ms", Kind::UInt, "100", "milliseconds between two progress headers"),
+    def("wait_end_of_query", Kind::Bool, "0", "HTTP answers when the whole result is known"),
+    def("buffer_size", Kind::UInt, "0", "bytes of a result that HTTP may hold back"),
+    def("enable_http_compression", Kind::Bool, "0", "HTTP compresses as Accept-Encoding asks"),
+    def("http_zlib_compression_level", Kind::UInt, "3", "level of HTTP compression"),
+    def("session_timeout", Kind::UInt, "60", "seconds that an HTTP session lives after its last query"),
+    def("log_queries", Kind::Bool, "1", "keep finished queries in system.query_log"),
+    def("log_comment", Kind::Text, "", "kept with the query in system.query_log"),
+    def("cancel_http_readonly_queries_on_client_close", Kind::Bool, "1", "a closed HTTP connection ends its query"),
+    def("replace_running_query", Kind::Bool, "0", "a query with the id of a running one replaces it"),
+    def("synchronous_ddl", Kind::Bool, "1", "accepted; DDL is always synchronous"),
+    def("enable_light_ingest", Kind::Bool, "1", "accepted"),
+    def("crash_quarantine", Kind::Bool, "1", "refuse a query that crashed the worker twice in a minute"),
+    def("crash_safe_mode", Kind::Bool, "1", "start without views after five crashes in a minute"),
+];
+
+const ACCEPTED: &[&str] = &[
+    "allow_deprecated_syntax_for_merge_tree",
+    "allow_experimental_analyzer",
+    "allow_experimental_codecs",
+    "allow_experimental_map_type",
+    "allow_experimental_object_type",
+    "allow_experimental_projection_optimization",
+    "allow_experimental_window_functions",
+    "allow_nondeterministic_mutations",
+    "allow_nullable_key",
+    "allow_suspicious_codecs",
+    "allow_unrestricted_reads_from_keeper",
+    "analyze_index_with_space_function_names",
+    "asterisk_include_alias_columns",
+    "asterisk_include_materialized_columns",
+    "async_ingest_block_timeout_ms",
+    "async_insert",
+    "async_insert_busy_timeout_ms",
+    "async_insert_max_data_size",
+    "aysnc_ingest_max_outstanding_blocks",
+    "check_query_single_value_result",
+    "compile_aggregate_expressions",
+    "compile_expressions",
+    "connect_timeout",
+    "connect_timeout_with_failover_ms",
+    "convert_query_to_cnf",
+    "cross_to_inner_join_rewrite",
+    "deduplicate_blocks_in_dependent_materialized_views",
+    "default_max_bytes_in_join",
+    "describe_include_subcolumns",
+    "distinct_overflow_mode",
+    "distributed_product_mode",
+    "do_not_merge_across_partitions_select_final",
+    "empty_result_for_aggregation_by_constant_keys_on_empty_set",
+    "enable_early_constant_folding",
+    "enable_extended_results_for_datetime_functions",
+    "enable_global_with_statement",
+    "enable_optimize_predicate_expression",
+    "enable_positional_arguments_for_projections",
+    "enable_query_pipe",
+    "enable_unaligned_array_join",
+    "engine_file_empty_if_not_exists",
+    "external_storage_max_read_bytes",
+    "external_storage_max_read_rows",
+    "fetch_buffer_size",
+    "final",
+    "force_data_skipping_indices",
+    "force_index_by_date",
+    "force_optimize_projection",
+    "force_primary_key",
+    "format_custom_escaping_rule",
+    "format_custom_field_delimiter",
+    "format_custom_result_after_delimiter",
+    "format_custom_result_before_delimiter",
+    "format_custom_row_after_delimiter",
+    "format_custom_row_before_delimiter",
+    "format_custom_row_between_delimiter",
+    "format_regexp",
+    "format_regexp_escaping_rule",
+    "format_regexp_skip_unmatched",
+    "formatdatetime_f_prints_single_zero",
+    "group_by_two_level_threshold",
+    "group_by_two_level_threshold_bytes",
+    "http_max_uri_size",
+    "http_write_exception_in_output_format",
+    "ignore_on_cluster_for_replicated_udf_queries",
+    "input_format_max_rows_to_read_for_schema_inference",
+    "input_format_parallel_parsing",
+    "input_format_tsv_empty_as_default",
+    "input_format_values_accurate_types_of_literals",
+    "input_format_values_deduce_templates_of_expressions",
+    "input_format_with_names_use_header",
+    "input_format_with_types_use_header",
+    "insert_deduplicate",
+    "insert_quorum",
+    "javascript_max_memory_bytes",
+    "javascript_uda_max_concurrency",
+    "join_buffered_data_block_size",
+    "join_latency_threshold",
+    "join_overflow_mode",
+    "join_quiesce_threshold_ms",
+    "kafka_max_message_size",
+    "kafka_max_wait_ms",
+    "legacy_column_name_of_tuple_literal",
+    "local_filesystem_read_prefetch",
+    "log_query_threads",
+    "low_cardinality_allow_in_native_format",
+    "low_cardinality_max_dictionary_size",
+    "low_cardinality_use_single_dictionary_for_part",
+    "max_alter_threads",
+    "max_backup_bandwidth",
+    "max_bytes_before_external_group_by",
+    "max_bytes_before_external_sort",
+    "max_bytes_in_distinct",
+    "max_bytes_to_sort",
+    "max_bytes_to_transfer",
+    "max_columns_to_read",
+    "max_distributed_connections",
+    "max_estimated_execution_time",
+    "max_execution_speed",
+    "max_expanded_ast_elements",
+    "max_final_threads",
+    "max_idempotent_ids",
+    "max_insert_delayed_streams_for_parallel_write",
+    "max_joined_block_size_rows",
+    "max_network_bandwidth",
+    "max_partitions_per_insert_block",
+    "max_partitions_to_read",
+    "max_pipeline_depth",
+    "max_read_buffer_size",
+    "max_rows_in_distinct",
+    "max_rows_to_sort",
+    "max_rows_to_transfer",
+    "max_sessions_for_user",
+    "max_subquery_depth",
+    "max_temporary_columns",
+    "max_untracked_memory",
+    "memory_profiler_step",
+    "merge_tree_min_rows_for_seek",
+    "min_bytes_to_use_direct_io",
+    "min_bytes_to_use_mmap_io",
+    "min_chunk_bytes_for_parallel_parsing",
+    "min_count_to_compile_expression",
+    "min_execution_speed",
+    "min_insert_block_size_bytes",
+    "mutations_sync",
+    "odbc_max_field_size",
+    "optimize_aggregation_in_order",
+    "optimize_aggregators_of_group_by_keys",
+    "optimize_arithmetic_operations_in_aggregate_functions",
+    "optimize_duplicate_order_by_and_distinct",
+    "optimize_functions_to_subcolumns",
+    "optimize_group_by_function_keys",
+    "optimize_if_chain_to_multiif",
+    "optimize_if_transform_strings_to_enum",
+    "optimize_injective_functions_inside_uniq",
+    "optimize_min_equality_disjunction_chain_length",
+    "optimize_monotonous_functions_in_order_by",
+    "optimize_move_functions_out_of_any",
+    "optimize_move_to_prewhere",
+    "optimize_normalize_count_variants",
+    "optimize_read_in_order",
+    "optimize_redundant_functions_in_order_by",
+    "optimize_rewrite_sum_if_to_count_if",
+    "optimize_skip_unused_shards",
+    "optimize_syntax_fuse_functions",
+    "optimize_throw_if_noop",
+    "optimize_trivial_count_query",
+    "optimize_using_constraints",
+    "output_format_enable_streaming",
+    "output_format_parallel_formatting",
+    "output_format_parquet_row_group_size",
+    "output_format_tsv_null_representation",
+    "parallel_replica_offset",
+    "parallel_replicas_count",
+    "partial_merge_join_optimizations",
+    "prefer_localhost_replica",
+    "preferred_block_size_bytes",
+    "preferred_max_column_in_block_size_bytes",
+    "priority",
+    "query_profiler_cpu_time_period_ns",
+    "query_profiler_real_time_period_ns",
+    "query_resource_group",
+    "ratio_of_defaults_for_sparse_serialization",
+    "read_overflow_mode",
+    "receive_timeout",
+    "record_consume_batch_count",
+    "record_consume_timeout_ms",
+    "recovery_retry_for_same_error",
+    "rename_files_after_processing",
+    "schema_inference_hints",
+    "select_sequential_consistency",
+    "send_logs_level",
+    "send_timeout",
+    "set_overflow_mode",
+    "show_table_uuid_in_table_create_query_if_not_nil",
+    "sort_overflow_mode",
+    "special_sort",
+    "stream_flush_interval_ms",
+    "stream_like_engine_allow_direct_select",
+    "stream_poll_timeout_ms",
+    "table_function_remote_max_addresses",
+    "timeout_before_checking_execution_speed",
+    "timeout_overflow_mode",
+    "transfer_overflow_mode",
+    "use_index_for_in_with_subqueries",
+    "use_uncompressed_cache",
+    "validate_polygons",
+    "wait_for_async_insert",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_names_are_sorted_for_the_search() {
+        assert!(ACCEPTED.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    #[test]
+    fn values_are_checked_and_normalized() {
+        let mut s = Settings::default();
+        s.set("join_use_nulls", "true").unwrap();
+        s.set("max_memory_usage", "10Mi").unwrap();
+        assert!(s.bool("join_use_nulls"));
+        assert_eq!(s.uint("max_memory_usage"), 10 << 20);
+        assert_eq!(s.set("max_threads", "many").unwrap_err().code, Code::INVALID_SETTING_VALUE);
+        assert_eq!(s.set("max_treads", "1").unwrap_err().code, Code::UNKNOWN_SETTING);
+        assert_eq!(s.uint("max_block_size"), 65_409);
+    }
+}
