@@ -1,0 +1,135 @@
+//! Rows to the bytes of a Parquet file.
+//!
+//! In: batches of one schema, in the order they are to be stored. Out: the file, with statistics for each page, an index
+//! of pages, and bloom filters where asked. Promise: reading it with the same schema gives the same rows.
+
+use super::text::annotate;
+use crate::error::{Result, StoreError};
+use arrow::array::RecordBatch;
+use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+/// Rows of one row group: a scan hands them out in parallel, and a filter skips them by their statistics.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Rows of one page at most: the unit that a filter on a sorted column skips.
+const PAGE_ROWS: usize = 16_384;
+
+/// How pages are packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartCodec {
+    /// Smallest for its price.
+    #[default]
+    Zstd,
+    /// Larger files, less work to read.
+    Lz4,
+    None,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct PartOptions {
+    pub codec: PartCodec,
+    /// Names of top-level columns that the rows are sorted by, ascending, nulls first.
+    pub sort_columns: Vec<String>,
+    /// Names of top-level columns that are looked up by equality.
+    pub bloom_columns: Vec<String>,
+}
+
+/// A part that has no name yet.
+pub struct EncodedPart {
+    pub bytes: Bytes,
+    pub rows: u64,
+    pub text_columns: Vec<String>,
+    pub sort_columns: Vec<String>,
+}
+
+/// Encodes `batches`, which all have `schema`.
+///
+/// Errors: `BadArgument` for an unknown column name; `Rows` for a type that Parquet does not have.
+pub fn encode_part(schema: &SchemaRef, batches: &[RecordBatch], options: &PartOptions) -> Result<EncodedPart> {
+    let refused = |e: &dyn std::fmt::Display| StoreError::rows("part", e);
+    let (stored, batches, text_columns) = annotate(schema, batches).map_err(|e| refused(&e))?;
+    let rows = batches.iter().map(|b| b.num_rows()).sum::<usize>();
+    let properties = properties(schema, rows, options)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), stored, Some(properties)).map_err(|e| refused(&e))?;
+    for batch in &batches {
+        writer.write(batch).map_err(|e| refused(&e))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| refused(&e))?.into();
+    Ok(EncodedPart { bytes, rows: rows as u64, text_columns, sort_columns: options.sort_columns.clone() })
+}
+
+fn properties(schema: &SchemaRef, rows: usize, options: &PartOptions) -> Result<WriterProperties> {
+    let compression = match options.codec {
+        PartCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| StoreError::rows("part", e))?),
+        PartCodec::Lz4 => Compression::LZ4_RAW,
+        PartCodec::None => Compression::UNCOMPRESSED,
+    };
+    let mut out = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_created_by("hydron".to_owned())
+        .set_sorting_columns(sorting_columns(schema, &options.sort_columns)?);
+    for name in &options.bloom_columns {
+        column_of(schema, name)?;
+        let path = ColumnPath::from(name.as_str());
+        out = out.set_column_bloom_filter_enabled(path.clone(), true);
+        out = out.set_column_bloom_filter_max_ndv(path, rows.clamp(1, ROW_GROUP_ROWS) as u64);
+    }
+    Ok(out.build())
+}
+
+fn column_of(schema: &SchemaRef, name: &str) -> Result<usize> {
+    schema.index_of(name).map_err(|_| StoreError::BadArgument(format!("part has no column \"{name}\"")))
+}
+
+/// The order as the file declares it: up to the first column that is not a single Parquet column.
+fn sorting_columns(schema: &SchemaRef, names: &[String]) -> Result<Option<Vec<SortingColumn>>> {
+    let mut out = Vec::new();
+    for name in names {
+        let at = column_of(schema, name)?;
+        if leaves(schema.field(at).data_type()) != 1 || schema.field(at).data_type().is_nested() {
+            break;
+        }
+        let column_idx = schema.fields()[..at].iter().map(|f| leaves(f.data_type())).sum::<usize>() as i32;
+        out.push(SortingColumn { column_idx, descending: false, nulls_first: true });
+    }
+    Ok((!out.is_empty()).then_some(out))
+}
+
+/// Parquet columns that a type becomes.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::Map(f, _) => {
+            leaves(f.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().map(|f| leaves(f.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+/// All rows of `batches` in one batch, sorted by `columns` ascending, nulls first; rows that are equal keep their order.
+pub fn sort_rows(schema: &SchemaRef, batches: &[RecordBatch], columns: &[String]) -> Result<RecordBatch> {
+    let refused = |e: arrow::error::ArrowError| StoreError::rows("rows to sort", e);
+    let all = concat_batches(schema, batches).map_err(refused)?;
+    if columns.is_empty() || all.num_rows() < 2 {
+        return Ok(all);
+    }
+    let mut keys = Vec::with_capacity(columns.len() + 1);
+    for name in columns {
+        let values = all.column(column_of(schema, name)?).clone();
+        keys.push(SortColumn { values, options: Some(SortOptions { descending: false, nulls_first: true }) });
+    }
+    // The sort itself is not stable; the row number as the last key makes it so.
+    let numbers = arrow::array::UInt64Array::from_iter_values(0..all.num_rows() as u64);
+    keys.push(SortColumn { values: std::sync::Arc::new(numbers), options: None });
+    let order = lexsort_to_indices(&keys, None).map_err(refused)?;
+    take_record_batch(&all, &order).map_err(refused)
+}

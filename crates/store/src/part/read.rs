@@ -1,0 +1,80 @@
+//! A part's rows in the schema they were given in.
+
+use super::text::restore;
+use crate::error::{Result, StoreError};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
+use std::fs::File;
+use std::sync::Arc;
+
+/// Batches of one part, in the order they were stored. Reads on the calling thread.
+pub struct PartReader {
+    file: String,
+    schema: SchemaRef,
+    batches: ParquetRecordBatchReader,
+}
+
+impl PartReader {
+    pub(super) fn of_bytes(
+        file: &str,
+        bytes: Bytes,
+        schema: &SchemaRef,
+        columns: Option<&[usize]>,
+        batch_rows: usize,
+    ) -> Result<PartReader> {
+        PartReader::of(file, bytes, schema, columns, batch_rows)
+    }
+
+    pub(super) fn of_file(
+        file: &str,
+        open: File,
+        schema: &SchemaRef,
+        columns: Option<&[usize]>,
+        batch_rows: usize,
+    ) -> Result<PartReader> {
+        PartReader::of(file, open, schema, columns, batch_rows)
+    }
+
+    fn of<R: ChunkReader + 'static>(
+        file: &str,
+        source: R,
+        schema: &SchemaRef,
+        columns: Option<&[usize]>,
+        batch_rows: usize,
+    ) -> Result<PartReader> {
+        let refused = |e: &dyn std::fmt::Display| StoreError::rows(format!("part {file}"), e);
+        let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(|e| refused(&e))?;
+        let stored = builder.parquet_schema().root_schema().get_fields().len();
+        if stored != schema.fields().len() {
+            return Err(refused(&format!("{} columns expected, {stored} found", schema.fields().len())));
+        }
+        // The mask selects but does not reorder: the file's order is the schema's.
+        let mut selected: Vec<usize> = columns.map_or_else(|| (0..stored).collect(), <[usize]>::to_vec);
+        selected.sort_unstable();
+        selected.dedup();
+        let schema = Arc::new(schema.project(&selected).map_err(|e| refused(&e))?);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), selected);
+        let batches =
+            builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build().map_err(|e| refused(&e))?;
+        Ok(PartReader { file: file.to_owned(), schema, batches })
+    }
+
+    /// The schema of the batches: the selected columns in the order of the stream's.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+}
+
+impl Iterator for PartReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        let restored = batch.and_then(|b| restore(&b, &self.schema));
+        Some(restored.map_err(|e| StoreError::rows(format!("part {}", self.file), e)))
+    }
+}
