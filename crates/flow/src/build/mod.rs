@@ -1,0 +1,344 @@
+//! A streaming plan becomes a pipeline.
+//!
+//! In: a plan. Out: sources and the operators between them and the answer. Promise: what is not built answers
+//! NOT_IMPLEMENTED (48) and names the node; a part of the plan that ends by itself becomes a source of its own.
+
+mod recipe;
+
+use crate::operator::Operator;
+use crate::operator::array_join::ArrayJoin;
+use crate::operator::distinct::Distinct;
+use crate::operator::filter::Filter;
+use crate::operator::limit::{Limit, LimitBy};
+use crate::operator::project::Project;
+use crate::operator::signs::TakeSigns;
+use crate::operator::sort::Sort;
+use crate::operator::union::Union;
+use crate::operator::version::EmitVersion;
+use crate::pipeline::{Graph, Pipeline, PipelineSource, SourceKind, Stage};
+use crate::shard::{Merger, Router, Sharded};
+use crate::substream::{Chain, Substreams};
+use crate::window::assign::AssignWindow;
+use crate::window::span::Spans;
+use crate::window::stamper::{Stamper, StamperSpec};
+use hydron_base::{Error, Result};
+use hydron_plan::node::Aggregate;
+use hydron_plan::{Change, Expr, Node, Plan, Scan, ScanColumn};
+use hydron_types::{Field, LogicalType, Schema};
+use recipe::{Recipe, time_column};
+use std::sync::Arc;
+
+/// Keys that DISTINCT remembers: 100 million of 8 bytes are about 3 GiB, which the memory limit catches first for wider ones.
+const DISTINCT_KEYS_MAX: usize = 100_000_000;
+
+/// What the session decides about a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// Operators that share the keys of one aggregation.
+    pub parallelism: usize,
+    /// The setting `emit_during_backfill`.
+    pub emit_during_backfill: bool,
+}
+
+impl Default for BuildOptions {
+    fn default() -> BuildOptions {
+        BuildOptions { parallelism: 1, emit_during_backfill: false }
+    }
+}
+
+/// Builds the operators of `plan`, which is streaming.
+///
+/// Errors: NOT_IMPLEMENTED (48) for a node or combination that streams cannot run; BAD_ARGUMENTS (36) for impossible windows.
+pub fn build(plan: &Plan, options: BuildOptions) -> Result<Pipeline> {
+    let mut builder =
+        Builder { options, sources: vec![], head: Graph::default(), sharded: None, tail: Graph::default() };
+    let top = builder.plan(plan, true)?;
+    let text = top.text.iter().map(|(depth, line)| format!("{}{line}\n", "  ".repeat(*depth))).collect();
+    Ok(Pipeline {
+        sources: builder.sources,
+        head: builder.head,
+        sharded: builder.sharded,
+        tail: builder.tail,
+        schema: Arc::clone(&plan.schema),
+        change: plan.change,
+        text,
+    })
+}
+
+struct Builder {
+    options: BuildOptions,
+    sources: Vec<PipelineSource>,
+    head: Graph,
+    sharded: Option<Sharded>,
+    tail: Graph,
+}
+
+/// What has been built of a plan.
+struct Built {
+    end: End,
+    /// Lanes of its rows, from 0; none where no stream is read.
+    lanes: usize,
+    /// EXPLAIN: depth and line, this operator first.
+    text: Vec<(usize, String)>,
+}
+
+/// Whose output is still to be connected.
+#[derive(Clone, Copy)]
+enum End {
+    Source(usize),
+    Head(usize),
+    Sharded,
+    Tail(usize),
+}
+
+impl Builder {
+    /// `alone`: from here to the answer every operator has one input, so an aggregation may be divided.
+    fn plan(&mut self, plan: &Plan, alone: bool) -> Result<Built> {
+        if !plan.streaming {
+            let kind = SourceKind::Bounded(Box::new(plan.clone()));
+            return Ok(self.source(kind, &plan.schema, 0, "Read a bounded plan".to_string()));
+        }
+        match &plan.node {
+            Node::Scan(scan) => self.scan(scan, plan),
+            Node::Filter { input, predicate } => {
+                let below = self.plan(input, alone)?;
+                let op = Filter::new(predicate.clone(), is_whole_answer(input));
+                Ok(self.then(below, op, format!("Filter {predicate:?}")))
+            }
+            Node::Project { input, exprs } => {
+                let below = self.plan(input, alone)?;
+                let op = Project::new(exprs, &input.schema, Arc::clone(&plan.schema));
+                Ok(self.then(below, op, format!("Project {exprs:?}")))
+            }
+            Node::AssignWindow { input, window } => {
+                let below = self.plan(input, alone)?;
+                let time = time_column(window, &input.schema)?;
+                let spans = Spans::new(&window.kind, time.digits, window.zone)?;
+                let op = AssignWindow::new(spans, time, Arc::clone(&plan.schema));
+                Ok(self.then(below, op, format!("AssignWindow {:?}", window.kind)))
+            }
+            Node::Aggregate(aggregate) => self.aggregate(aggregate, plan, alone),
+            Node::ArrayJoin { input, columns, left } => {
+                let below = self.plan(input, alone)?;
+                let op = ArrayJoin::new(columns.clone(), *left, Arc::clone(&plan.schema));
+                Ok(self.then(below, op, format!("ArrayJoin {columns:?}")))
+            }
+            Node::Sort { input, keys, limit } => {
+                let below = self.plan(input, alone)?;
+                let op = Sort::new(keys.clone(), *limit)?;
+                let keys: Vec<&Expr> = keys.iter().map(|k| &k.expr).collect();
+                Ok(self.then(below, op, format!("Sort each batch by {keys:?}")))
+            }
+            Node::Limit { ties, .. } if !ties.is_empty() => {
+                Err(Error::not_implemented("LIMIT WITH TIES in a streaming query"))
+            }
+            Node::Limit { input, offset, limit, .. } => {
+                let below = self.plan(input, alone)?;
+                let all = limit.map_or("all".to_string(), |l| l.to_string());
+                Ok(self.then(below, Limit::new(*offset, *limit), format!("Limit {all} after {offset}")))
+            }
+            Node::LimitBy { input, keys, offset, limit } => {
+                let below = self.plan(input, alone)?;
+                let op = LimitBy::new(keys.clone(), *offset, *limit);
+                Ok(self.then(below, op, format!("LimitBy {limit} of each {keys:?} in a batch")))
+            }
+            Node::Distinct { input, on } => {
+                if input.change != Change::Append {
+                    return Err(Error::not_implemented("DISTINCT over a changelog in a streaming query"));
+                }
+                let below = self.plan(input, alone)?;
+                let op = Distinct::new(on.clone(), &input.schema, DISTINCT_KEYS_MAX)?;
+                Ok(self.then(below, op, format!("Distinct {on:?}")))
+            }
+            Node::Union { inputs } => self.union(inputs, plan),
+            other => Err(Error::not_implemented(format!("{} in a streaming query", node_name(other)))),
+        }
+    }
+
+    fn source(&mut self, kind: SourceKind, schema: &Arc<Schema>, lanes: usize, line: String) -> Built {
+        self.sources.push(PipelineSource { kind, schema: Arc::clone(schema), entry: None });
+        Built { end: End::Source(self.sources.len() - 1), lanes, text: vec![(0, line)] }
+    }
+
+    fn scan(&mut self, scan: &Scan, plan: &Plan) -> Result<Built> {
+        let lanes = scan.stream.shards.max(1) as usize;
+        let line = format!("Source {}.{} from {:?}, shards {lanes}", scan.stream.database, scan.stream.name, scan.seek);
+        if !matches!(plan.change, Change::Changelog | Change::ChangelogKv) {
+            return Ok(self.source(SourceKind::Stream(scan.clone()), &plan.schema, lanes, line));
+        }
+        // The signs are needed even where the query does not name them: the source then delivers one column more.
+        let stored = scan.stream.column("_tp_delta").map(|(at, _)| ScanColumn::Stored(at));
+        let stored =
+            stored.ok_or_else(|| Error::bug(format!("changelog stream {} lacks _tp_delta", scan.stream.name)))?;
+        let mut scan = scan.clone();
+        let mut fields = plan.schema.fields.clone();
+        let column = scan.columns.iter().position(|c| *c == stored).unwrap_or_else(|| {
+            scan.columns.push(stored);
+            fields.push(Field::new("_tp_delta", LogicalType::Int8));
+            fields.len() - 1
+        });
+        let built = self.source(SourceKind::Stream(scan), &Arc::new(Schema::new(fields)), lanes, line);
+        let op = TakeSigns::new(column, Arc::clone(&plan.schema));
+        Ok(self.then(built, op, "Signs from _tp_delta".to_string()))
+    }
+
+    fn union(&mut self, inputs: &[Plan], plan: &Plan) -> Result<Built> {
+        if inputs.iter().any(|i| i.change != plan.change) {
+            return Err(Error::not_implemented("UNION of an append stream and a changelog"));
+        }
+        let below = inputs.iter().map(|i| self.plan(i, false)).collect::<Result<Vec<_>>>()?;
+        let lanes: Vec<usize> = below.iter().map(|b| b.lanes).collect();
+        let mut text = vec![(0, "Union".to_string())];
+        text.extend(below.iter().flat_map(|b| b.text.iter().map(|(depth, line)| (depth + 1, line.clone()))));
+        let ends: Vec<End> = below.iter().map(|b| b.end).collect();
+        let end = self.place(Box::new(Union::new(&lanes, Arc::clone(&plan.schema))), &ends);
+        Ok(Built { end, lanes: lanes.iter().sum(), text })
+    }
+
+    /// Puts an operator behind what is built.
+    fn then(&mut self, below: Built, op: impl Operator + 'static, line: String) -> Built {
+        let end = self.place(Box::new(op), &[below.end]);
+        Built { end, lanes: below.lanes, text: above(line, below.text) }
+    }
+
+    /// Adds a stage whose inputs are `ends`, in order.
+    fn place(&mut self, op: Box<dyn Operator>, ends: &[End]) -> End {
+        let behind_shards = ends.iter().any(|e| matches!(e, End::Sharded | End::Tail(_)));
+        let graph = if behind_shards { &mut self.tail } else { &mut self.head };
+        let at = graph.stages.len();
+        graph.stages.push(Stage { op, next: None });
+        for (input, end) in ends.iter().enumerate() {
+            match end {
+                End::Source(source) => self.sources[*source].entry = Some((at, input)),
+                End::Head(stage) => self.head.stages[*stage].next = Some((at, input)),
+                End::Tail(stage) => self.tail.stages[*stage].next = Some((at, input)),
+                End::Sharded => {}
+            }
+        }
+        if behind_shards { End::Tail(at) } else { End::Head(at) }
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate, plan: &Plan, alone: bool) -> Result<Built> {
+        let recipe = Recipe::of(aggregate, plan, self.options)?;
+        let below = self.plan(recipe.input, alone)?;
+        let lanes = below.lanes;
+        let line = recipe.line(aggregate);
+        if aggregate.partition_keys > 0 && (aggregate.window.is_some() || aggregate.emit_version) {
+            return self.substreams(aggregate, recipe, below, plan, line);
+        }
+        let mut built = below;
+        if let Some(spec) = recipe.stamper(lanes, true) {
+            let stamps = format!("Stamp {spec:?}");
+            built = self.then(built, Stamper::new(spec), stamps);
+        }
+        let divisible = alone && self.sharded.is_none() && !recipe.is_session() && !recipe.groups().keys.is_empty();
+        let text = above(
+            if divisible { format!("{line} on {} shards", self.options.parallelism.max(1)) } else { line },
+            built.text,
+        );
+        let end = if divisible {
+            let shards = (0..self.options.parallelism.max(1)).map(|_| recipe.operator()).collect::<Result<Vec<_>>>()?;
+            let router = Router { keys: recipe.groups().keys.clone(), shards: shards.len() };
+            let window = aggregate.window.as_ref().and_then(|w| w.end_key.or(w.start_key));
+            self.sharded = Some(Sharded { router, merger: Merger { window }, shards });
+            self.connect_out(built.end);
+            End::Sharded
+        } else {
+            self.place(recipe.operator()?, &[built.end])
+        };
+        let built = Built { end, lanes: 1, text };
+        if !aggregate.emit_version {
+            return Ok(built);
+        }
+        Ok(self.then(built, EmitVersion::new(Arc::clone(&plan.schema)), "EmitVersion".to_string()))
+    }
+
+    /// What feeds the shards leaves the head.
+    fn connect_out(&mut self, end: End) {
+        match end {
+            End::Source(source) => self.sources[source].entry = None,
+            End::Head(stage) => self.head.stages[stage].next = None,
+            End::Sharded | End::Tail(_) => {}
+        }
+    }
+
+    fn substreams(
+        &mut self,
+        aggregate: &Aggregate,
+        recipe: Recipe,
+        below: Built,
+        plan: &Plan,
+        line: String,
+    ) -> Result<Built> {
+        let mut built = below;
+        if let Some(spec) = recipe.stamper(1, true).map(|s| StamperSpec { time: None, timeout_ms: None, ..s })
+            && spec.period_ms.is_some()
+        {
+            built = self.then(built, Stamper::new(spec), "Ticks".to_string());
+        }
+        let keys = aggregate.keys[..aggregate.partition_keys].to_vec();
+        // Each substream sees its rows in the order of arrival and has one lane; ticks come from outside.
+        let stamper = recipe.stamper(1, false);
+        let version = aggregate.emit_version.then(|| Arc::clone(&plan.schema));
+        let maker = recipe.maker;
+        let factory = move || -> Result<Chain> {
+            let mut ops: Vec<Box<dyn Operator>> = Vec::new();
+            if let Some(spec) = &stamper {
+                ops.push(Box::new(Stamper::new(spec.clone())));
+            }
+            ops.push(maker.operator()?);
+            if let Some(schema) = &version {
+                ops.push(Box::new(EmitVersion::new(Arc::clone(schema))));
+            }
+            Ok(Chain(ops))
+        };
+        let op = Substreams::new(keys.clone(), Box::new(factory))?;
+        let mut built = self.then(built, op, format!("{line}, a substream for each {keys:?}"));
+        built.lanes = 1;
+        Ok(built)
+    }
+}
+
+fn above(line: String, below: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let mut text = vec![(0, line)];
+    text.extend(below.into_iter().map(|(depth, line)| (depth + 1, line)));
+    text
+}
+
+/// Whether each batch of the plan is a whole answer of a global aggregation that replaces the one before.
+fn is_whole_answer(plan: &Plan) -> bool {
+    match &plan.node {
+        Node::Aggregate(a) => plan.streaming && a.window.is_none() && !a.emit.as_ref().is_some_and(|e| e.changelog),
+        Node::Filter { input, .. }
+        | Node::Project { input, .. }
+        | Node::Sort { input, .. }
+        | Node::LimitBy { input, .. }
+        | Node::ArrayJoin { input, .. } => is_whole_answer(input),
+        _ => false,
+    }
+}
+
+/// The node as an error message names it.
+pub fn node_name(node: &Node) -> &'static str {
+    match node {
+        Node::Values { .. } => "VALUES",
+        Node::Numbers { .. } => "numbers()",
+        Node::Scan(_) => "a scan",
+        Node::Filter { .. } => "WHERE",
+        Node::Project { .. } => "a projection",
+        Node::AssignWindow { .. } => "a window function",
+        Node::Aggregate(_) => "an aggregation",
+        Node::Join(_) => "JOIN",
+        Node::ArrayJoin { .. } => "ARRAY JOIN",
+        Node::Sort { .. } => "ORDER BY",
+        Node::Limit { .. } => "LIMIT",
+        Node::LimitBy { .. } => "LIMIT BY",
+        Node::Distinct { .. } => "DISTINCT",
+        Node::Union { .. } => "UNION",
+        Node::SetOperation { .. } => "INTERSECT or EXCEPT",
+        Node::WindowFunctions { .. } => "f() OVER (...)",
+        // Nodes may be added to the plan before a stream can run them.
+        #[allow(unreachable_patterns)]
+        _ => "this operation",
+    }
+}

@@ -1,0 +1,293 @@
+//! What an aggregation of a plan needs to become operators: its groups, its window, when it answers.
+
+use super::{BuildOptions, is_whole_answer, node_name};
+use crate::group::GroupSpec;
+use crate::group::global::{Global, GlobalSpec};
+use crate::operator::Operator;
+use crate::window::aggregate::{WindowAggregate, WindowSpec};
+use crate::window::layout::{Key, Layout};
+use crate::window::session::{SessionAggregate, SessionRule, SessionSpec};
+use crate::window::span::{Spans, digits_of, fixed_ticks};
+use crate::window::stamper::{StamperSpec, TimeColumn};
+use hydron_base::{Error, Result};
+use hydron_func::BoundAgg;
+use hydron_plan::node::{Aggregate, Grouping};
+use hydron_plan::{AggCall, Change, Emit, Expr, ExprKind, Node, Plan, Trigger, WindowKind};
+use hydron_types::physical::arrow_type;
+use hydron_types::{LogicalType, Schema};
+use std::sync::Arc;
+
+/// Milliseconds between the answers of a global aggregation without EMIT.
+const PERIOD_MS_DEFAULT: i64 = 2_000;
+
+/// Everything an aggregation needs, worked out of its plan.
+pub struct Recipe<'a> {
+    /// Below the aggregation, its conditions and its window.
+    pub input: &'a Plan,
+    pub maker: Maker,
+    emit: Emit,
+    time: Option<TimeColumn>,
+    delay: i64,
+}
+
+/// Makes operators of one aggregation.
+#[derive(Clone)]
+pub enum Maker {
+    Global(Arc<GlobalSpec>),
+    Window(Arc<WindowSpec>),
+    Session(Arc<SessionSpec>),
+}
+
+impl Maker {
+    pub fn operator(&self) -> Result<Box<dyn Operator>> {
+        Ok(match self {
+            Maker::Global(spec) => Box::new(Global::new(Arc::clone(spec))?),
+            Maker::Window(spec) => Box::new(WindowAggregate::new(Arc::clone(spec))),
+            Maker::Session(spec) => Box::new(SessionAggregate::new(Arc::clone(spec))),
+        })
+    }
+}
+
+impl<'a> Recipe<'a> {
+    pub fn of(aggregate: &'a Aggregate, plan: &Plan, options: BuildOptions) -> Result<Recipe<'a>> {
+        if aggregate.grouping != Grouping::Plain {
+            return Err(Error::not_implemented("WITH TOTALS, ROLLUP, CUBE and GROUPING SETS in a streaming query"));
+        }
+        let answers = plan.schema.len() - usize::from(aggregate.emit_version);
+        let schema = Arc::new(Schema::new(plan.schema.fields[..answers].to_vec()));
+        match aggregate.window {
+            None => Recipe::global(aggregate, schema, options),
+            Some(_) => Recipe::windowed(aggregate, schema, options),
+        }
+    }
+
+    fn global(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
+        let input = &*aggregate.input;
+        let default =
+            Emit { trigger: Trigger::Periodic(PERIOD_MS_DEFAULT), changelog: false, delay: None, timeout_ms: None };
+        let emit = aggregate.emit.clone().unwrap_or(default);
+        let retracting = match input.change {
+            Change::Append => false,
+            Change::Changelog | Change::ChangelogKv => true,
+            Change::VersionedKv => {
+                return Err(Error::not_implemented("aggregating a versioned_kv stream in a streaming query"));
+            }
+        };
+        let aggs = if retracting { retracting_forms(&aggregate.aggs)? } else { aggregate.aggs.clone() };
+        let spec = GlobalSpec {
+            groups: GroupSpec { keys: aggregate.keys.clone(), aggs },
+            trigger: emit.trigger,
+            changelog: emit.changelog,
+            retracting,
+            restarts: is_whole_answer(input),
+            emit_during_backfill: options.emit_during_backfill,
+            schema,
+        };
+        Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0 })
+    }
+
+    fn windowed(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
+        let default = Emit { trigger: Trigger::AfterWatermark, changelog: false, delay: None, timeout_ms: None };
+        let emit = aggregate.emit.clone().unwrap_or(default);
+        if emit.changelog {
+            return Err(Error::not_implemented("EMIT CHANGELOG of a window aggregation"));
+        }
+        let (mut groups, keys) = split_keys(aggregate);
+        let (mut filters, mut below) = (Vec::new(), &*aggregate.input);
+        loop {
+            match &below.node {
+                Node::Filter { input, predicate } => {
+                    filters.push(predicate.clone());
+                    below = input;
+                }
+                Node::Project { input, exprs } => {
+                    groups = inlined(&groups, exprs)?;
+                    filters = filters.iter().map(|f| inline(f, exprs)).collect::<Result<_>>()?;
+                    below = input;
+                }
+                _ => break,
+            }
+        }
+        let Node::AssignWindow { input, window } = &below.node else {
+            let name = node_name(&below.node);
+            return Err(Error::not_implemented(format!(
+                "{name} between a window and its aggregation in a streaming query"
+            )));
+        };
+        if input.change != Change::Append {
+            return Err(Error::not_implemented("a window over a changelog"));
+        }
+        let time = time_column(window, &input.schema)?;
+        let delay = match emit.delay {
+            None => 0,
+            Some(d) => fixed_ticks(d, time.digits)
+                .ok_or_else(|| Error::bad_arguments("EMIT ... WITH DELAY takes days at most"))?,
+        };
+        let layout = Layout { keys, digits: time.digits, schema };
+        let width = input.schema.len();
+        let reads_window = reads_beyond(&groups, &filters, width);
+        let emit_during_backfill = options.emit_during_backfill;
+        let maker = match &window.kind {
+            WindowKind::Session { timeout, max_size, start, start_inclusive, end, end_inclusive } => {
+                if reads_window {
+                    return Err(Error::not_implemented(
+                        "an expression over the bounds of a session window in its aggregation",
+                    ));
+                }
+                let rule = SessionRule {
+                    timeout: *timeout,
+                    max_size: *max_size,
+                    start: start.clone(),
+                    start_inclusive: *start_inclusive,
+                    end: end.clone(),
+                    end_inclusive: *end_inclusive,
+                };
+                let (zone, trigger, waits) = (window.zone, emit.trigger, delay > 0);
+                let spec =
+                    SessionSpec { rule, time, zone, groups, filters, layout, trigger, waits, emit_during_backfill };
+                Maker::Session(Arc::new(spec))
+            }
+            kind => {
+                let spans = Spans::new(kind, time.digits, window.zone)?;
+                let (input, trigger) = (Arc::clone(&below.schema), emit.trigger);
+                let spec = WindowSpec {
+                    spans,
+                    time,
+                    groups,
+                    filters,
+                    reads_window,
+                    input,
+                    layout,
+                    trigger,
+                    emit_during_backfill,
+                };
+                Maker::Window(Arc::new(spec))
+            }
+        };
+        Ok(Recipe { input, maker, emit, time: Some(time), delay })
+    }
+
+    /// The stamper in front; `None` when nothing needs one. `ticks`: with those of EMIT PERIODIC.
+    pub fn stamper(&self, lanes: usize, ticks: bool) -> Option<StamperSpec> {
+        let period_ms = match self.emit.trigger {
+            Trigger::Periodic(ms) | Trigger::PeriodicOnUpdate(ms) if ticks => Some(ms.max(1)),
+            _ => None,
+        };
+        let spec =
+            StamperSpec { time: self.time, delay: self.delay, lanes, period_ms, timeout_ms: self.emit.timeout_ms };
+        (spec.time.is_some() || period_ms.is_some()).then_some(spec)
+    }
+
+    pub fn groups(&self) -> &GroupSpec {
+        match &self.maker {
+            Maker::Global(spec) => &spec.groups,
+            Maker::Window(spec) => &spec.groups,
+            Maker::Session(spec) => &spec.groups,
+        }
+    }
+
+    pub fn is_session(&self) -> bool {
+        matches!(self.maker, Maker::Session(_))
+    }
+
+    pub fn operator(&self) -> Result<Box<dyn Operator>> {
+        self.maker.operator()
+    }
+
+    pub fn line(&self, aggregate: &Aggregate) -> String {
+        let kind = match &self.maker {
+            Maker::Global(_) => "Aggregate".to_string(),
+            Maker::Window(spec) => format!("WindowAggregate {:?}", spec.spans),
+            Maker::Session(_) => "SessionAggregate".to_string(),
+        };
+        let changelog = if self.emit.changelog { " changelog" } else { "" };
+        format!("{kind} by {:?} of {:?}, emit {:?}{changelog}", aggregate.keys, aggregate.aggs, self.emit.trigger)
+    }
+}
+
+/// The aggregates in the form that takes withdrawals.
+fn retracting_forms(aggs: &[AggCall]) -> Result<Vec<AggCall>> {
+    let form = |agg: &AggCall| {
+        let aggregate = agg.bound.aggregate.retracting();
+        let aggregate =
+            aggregate.ok_or_else(|| Error::not_implemented(format!("aggregate {} over a changelog", agg.name)))?;
+        Ok(AggCall { bound: BoundAgg { aggregate, ..agg.bound.clone() }, ..agg.clone() })
+    };
+    aggs.iter().map(form).collect()
+}
+
+/// The keys that are not the window's, and how an answer is laid out.
+fn split_keys(aggregate: &Aggregate) -> (GroupSpec, Vec<Key>) {
+    let window = aggregate.window.as_ref();
+    let mut keys = Vec::new();
+    let layout = aggregate.keys.iter().enumerate().map(|(at, key)| {
+        if window.is_some_and(|w| w.start_key == Some(at)) {
+            Key::WindowStart
+        } else if window.is_some_and(|w| w.end_key == Some(at)) {
+            Key::WindowEnd
+        } else {
+            keys.push(key.clone());
+            Key::Group(keys.len() - 1)
+        }
+    });
+    let layout = layout.collect();
+    (GroupSpec { keys, aggs: aggregate.aggs.clone() }, layout)
+}
+
+/// The groups over the input of a projection instead of its output.
+fn inlined(groups: &GroupSpec, exprs: &[Expr]) -> Result<GroupSpec> {
+    let all = |list: &[Expr]| list.iter().map(|e| inline(e, exprs)).collect::<Result<Vec<_>>>();
+    let agg = |a: &AggCall| {
+        let filter = a.filter.as_ref().map(|f| inline(f, exprs)).transpose()?;
+        Ok(AggCall { args: all(&a.args)?, filter, ..a.clone() })
+    };
+    Ok(GroupSpec { keys: all(&groups.keys)?, aggs: groups.aggs.iter().map(agg).collect::<Result<_>>()? })
+}
+
+/// `expr` with every column replaced by the expression that computes it.
+fn inline(expr: &Expr, exprs: &[Expr]) -> Result<Expr> {
+    let computed = |column: usize| {
+        exprs.get(column).ok_or_else(|| Error::bug(format!("column {column} of a projection of {}", exprs.len())))
+    };
+    let kind = match &expr.kind {
+        ExprKind::Column(column) => return computed(*column).cloned(),
+        ExprKind::Call { name, kernel, args, volatility } => ExprKind::Call {
+            name: Arc::clone(name),
+            kernel: Arc::clone(kernel),
+            args: args.iter().map(|a| inline(a, exprs)).collect::<Result<_>>()?,
+            volatility: *volatility,
+        },
+        ExprKind::Lambda { captures, params, body } => {
+            let plain = |c: &usize| {
+                let column = computed(*c)?.as_column();
+                column.ok_or_else(|| {
+                    Error::not_implemented("a lambda over a computed column between a window and its aggregation")
+                })
+            };
+            let captures = captures.iter().map(plain).collect::<Result<_>>()?;
+            ExprKind::Lambda { captures, params: params.clone(), body: Arc::clone(body) }
+        }
+        ExprKind::Literal(value) => ExprKind::Literal(value.clone()),
+    };
+    Ok(Expr { kind, ty: expr.ty.clone() })
+}
+
+/// Whether an expression reads a column from `width` on.
+fn reads_beyond(groups: &GroupSpec, filters: &[Expr], width: usize) -> bool {
+    let args = groups.aggs.iter().flat_map(|a| a.args.iter().chain(&a.filter));
+    let mut beyond = false;
+    for expr in groups.keys.iter().chain(args).chain(filters) {
+        expr.columns(&mut |c| beyond |= c >= width);
+    }
+    beyond
+}
+
+pub fn time_column(window: &hydron_plan::WindowSpec, input: &Schema) -> Result<TimeColumn> {
+    let field = input.fields.get(window.time).ok_or_else(|| Error::bug("the time column of a window is missing"))?;
+    let digits = digits_of(&arrow_type(&field.ty))?;
+    let step = match field.ty.bare() {
+        LogicalType::DateTime64(scale, _) => 10i64.pow(u32::from(digits.saturating_sub(*scale))),
+        _ => 1,
+    };
+    Ok(TimeColumn { column: window.time, digits, step, processing_time: window.processing_time })
+}

@@ -1,0 +1,271 @@
+//! Aggregation without windows: one row for each group, answered as EMIT says.
+//!
+//! In: rows, added or withdrawn; ticks. Out: one batch for each answer; with EMIT CHANGELOG, the old rows of the changed
+//! groups and then the new ones. Promise: no row, no answer; state lives as long as the query.
+
+use super::{GroupSpec, Groups};
+use crate::operator::expr::{concat_deltas, take};
+use crate::operator::{Msg, Operator, Output, Rows};
+use crate::state::{StateReader, StateWriter};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, UInt32Array};
+use hydron_base::Result;
+use hydron_func::EvalContext;
+use hydron_plan::Trigger;
+use hydron_types::{Batch, Delta, Schema};
+use std::sync::Arc;
+
+pub struct GlobalSpec {
+    pub groups: GroupSpec,
+    pub trigger: Trigger,
+    /// EMIT CHANGELOG: answers end with `_tp_delta`.
+    pub changelog: bool,
+    /// Rows may be withdrawn: a group of which nothing is left is withdrawn too.
+    pub retracting: bool,
+    /// Each batch is a whole new answer of the aggregation below: start from empty.
+    pub restarts: bool,
+    /// Answers also while the rows of the past come in.
+    pub emit_during_backfill: bool,
+    /// Keys, aggregates, and `_tp_delta` where `changelog`.
+    pub schema: Arc<Schema>,
+}
+
+pub struct Global {
+    spec: Arc<GlobalSpec>,
+    groups: Groups,
+    /// Rows came since the last answer.
+    pending: bool,
+    backfilling: bool,
+    marks: Vec<Mark>,
+    /// Groups touched since the last answer, in order of their first touch.
+    touched: Vec<u32>,
+    /// Rows that the next changelog answer withdraws.
+    old: Vec<Delta>,
+}
+
+/// What is known of a group beside its aggregates.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    /// Rows in it. Only counted where rows can vanish.
+    live: i64,
+    touched: bool,
+    /// Its last answer is with the client and must be withdrawn before a new one.
+    answered: bool,
+}
+
+impl Global {
+    pub fn new(spec: Arc<GlobalSpec>) -> Result<Global> {
+        let groups = Groups::new(&spec.groups)?;
+        Ok(Global { spec, groups, pending: false, backfilling: false, marks: vec![], touched: vec![], old: vec![] })
+    }
+
+    fn tracks_touched(&self) -> bool {
+        self.spec.changelog || matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::PeriodicOnUpdate(_))
+    }
+
+    fn tracks_live(&self) -> bool {
+        self.spec.retracting || self.spec.restarts
+    }
+
+    /// Whether a group has something to say: one without keys always has.
+    fn is_live(&self, group: u32) -> bool {
+        !self.tracks_live()
+            || self.marks[group as usize].live > 0
+            || (self.spec.groups.keys.is_empty() && !self.spec.restarts)
+    }
+
+    fn absorb(&mut self, cx: &EvalContext, rows: &Rows) -> Result<()> {
+        if self.spec.restarts {
+            self.restart()?;
+        }
+        // Also a batch of no rows counts as news: the aggregation below may have nothing left, and of several parallel
+        // operators each must answer when one has rows.
+        self.pending = true;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = rows.batch();
+        let evaluated = self.spec.groups.evaluate(cx, &batch.columns, batch.rows(), rows.delta.signs.as_ref())?;
+        self.groups.assign(&evaluated)?;
+        if self.tracks_touched() || self.tracks_live() {
+            self.marks.resize(self.groups.len(), Mark::default());
+            self.touch_assigned()?;
+        }
+        if self.tracks_live() {
+            for (row, group) in self.groups.assigned().iter().enumerate() {
+                self.marks[*group as usize].live += evaluated.sign(row);
+            }
+        }
+        self.groups.apply(&evaluated)
+    }
+
+    /// Marks the groups of the batch that was just assigned, keeping what the client knows of them before it changes.
+    fn touch_assigned(&mut self) -> Result<()> {
+        if !self.tracks_touched() {
+            return Ok(());
+        }
+        let from = self.touched.len();
+        for group in self.groups.assigned() {
+            let mark = &mut self.marks[*group as usize];
+            if !mark.touched {
+                mark.touched = true;
+                self.touched.push(*group);
+            }
+        }
+        let fresh: Vec<u32> = self.touched[from..].to_vec();
+        self.keep_old(&fresh)
+    }
+
+    /// Remembers the answers of `groups` that the client has, for withdrawal.
+    fn keep_old(&mut self, groups: &[u32]) -> Result<()> {
+        let known: Vec<u32> = groups.iter().copied().filter(|g| self.marks[*g as usize].answered).collect();
+        if self.spec.changelog && !known.is_empty() {
+            let old = self.answer(&known, -1)?;
+            self.old.push(old);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        let all = self.groups.all();
+        if self.spec.changelog {
+            let fresh: Vec<u32> = all.iter().copied().filter(|g| !self.marks[*g as usize].touched).collect();
+            fresh.iter().for_each(|g| self.marks[*g as usize].touched = true);
+            self.touched.extend(&fresh);
+            self.keep_old(&fresh)?;
+        }
+        self.groups.clear(&all);
+        self.marks.iter_mut().for_each(|m| m.live = 0);
+        Ok(())
+    }
+
+    fn answer(&mut self, groups: &[u32], sign: i8) -> Result<Delta> {
+        let mut columns = self.groups.keys(groups)?;
+        columns.extend(self.groups.answers(groups)?);
+        let mut signs = None;
+        if self.spec.changelog {
+            let column = Int8Array::from_value(sign, groups.len());
+            columns.push(Arc::new(column.clone()));
+            signs = Some(column);
+        }
+        Ok(Delta { rows: Batch::new(Arc::clone(&self.spec.schema), columns, groups.len()), signs })
+    }
+
+    fn emit(&mut self, out: &mut dyn Output) -> Result<()> {
+        if !std::mem::replace(&mut self.pending, false) {
+            return Ok(());
+        }
+        let touched = std::mem::take(&mut self.touched);
+        touched.iter().for_each(|g| self.marks[*g as usize].touched = false);
+        let old = std::mem::take(&mut self.old);
+        if !old.is_empty() {
+            out.push(Msg::Rows(Rows { delta: concat_deltas(&old)?, lane: 0 }))?;
+        }
+        let candidates = if self.tracks_touched() { touched } else { self.groups.all() };
+        let groups: Vec<u32> = candidates.iter().copied().filter(|g| self.is_live(*g)).collect();
+        if self.spec.changelog {
+            candidates.iter().for_each(|g| self.marks[*g as usize].answered = false);
+            groups.iter().for_each(|g| self.marks[*g as usize].answered = true);
+        }
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let delta = self.answer(&groups, 1)?;
+        out.push(Msg::Rows(Rows { delta, lane: 0 }))
+    }
+
+    /// Whether answers wait for the end of the past.
+    fn holds_back(&self) -> bool {
+        self.backfilling && !self.spec.emit_during_backfill
+    }
+}
+
+impl Operator for Global {
+    fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
+        match msg {
+            Msg::Rows(rows) => {
+                self.absorb(cx, &rows)?;
+                let at_once = matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::AfterWatermark);
+                if at_once && !self.holds_back() { self.emit(out) } else { Ok(()) }
+            }
+            Msg::Tick if !self.holds_back() => self.emit(out),
+            Msg::Tick | Msg::Watermark(_) | Msg::Timeout => Ok(()),
+            Msg::BackfillStart => {
+                self.backfilling = true;
+                out.push(Msg::BackfillStart)
+            }
+            Msg::BackfillEnd => {
+                self.backfilling = false;
+                self.emit(out)?;
+                out.push(Msg::BackfillEnd)
+            }
+            Msg::Barrier(epoch) => out.push(Msg::Barrier(epoch)),
+            Msg::End => {
+                self.emit(out)?;
+                out.push(Msg::End)
+            }
+        }
+    }
+
+    fn snapshot(&self, w: &mut StateWriter) -> Result<()> {
+        w.put_bool(self.pending);
+        w.put_bool(self.backfilling);
+        let all = self.groups.all();
+        self.groups.save(&all, w)?;
+        let live: ArrayRef =
+            Arc::new(arrow::array::Int64Array::from_iter_values(all.iter().map(|g| self.mark(*g).live)));
+        let touched: ArrayRef = Arc::new(BooleanArray::from_iter(all.iter().map(|g| Some(self.mark(*g).touched))));
+        let answered: ArrayRef = Arc::new(BooleanArray::from_iter(all.iter().map(|g| Some(self.mark(*g).answered))));
+        w.put_columns(&[live, touched, answered], all.len())?;
+        let old = if self.old.is_empty() { None } else { Some(concat_deltas(&self.old)?) };
+        w.put_bool(old.is_some());
+        old.map_or(Ok(()), |old| w.put_columns(&old.rows.columns, old.rows.rows()))
+    }
+
+    fn restore(&mut self, r: &mut StateReader) -> Result<()> {
+        self.pending |= r.bool()?;
+        self.backfilling |= r.bool()?;
+        let numbers = self.groups.load(r)?;
+        self.marks.resize(self.groups.len(), Mark::default());
+        let (marks, _) = r.columns()?;
+        let (live, touched, answered) =
+            (marks[0].as_primitive::<arrow::datatypes::Int64Type>(), marks[1].as_boolean(), marks[2].as_boolean());
+        for (row, group) in numbers.iter().enumerate() {
+            let Some(group) = *group else { continue };
+            let mark = &mut self.marks[group as usize];
+            mark.live += live.value(row);
+            mark.answered |= answered.value(row);
+            if touched.value(row) && !mark.touched {
+                mark.touched = true;
+                self.touched.push(group);
+            }
+        }
+        if r.bool()? {
+            let (columns, rows) = r.columns()?;
+            self.restore_old(columns, rows, r)?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let old: usize = self.old.iter().map(|d| d.rows.bytes()).sum();
+        self.groups.bytes() + self.marks.capacity() * size_of::<Mark>() + self.touched.capacity() * 4 + old
+    }
+}
+
+impl Global {
+    fn mark(&self, group: u32) -> Mark {
+        self.marks.get(group as usize).copied().unwrap_or_default()
+    }
+
+    fn restore_old(&mut self, columns: Vec<ArrayRef>, rows: usize, r: &StateReader) -> Result<()> {
+        let mut hashes = Vec::new();
+        super::keys::hash_rows(&columns[..self.spec.groups.keys.len()], rows, &mut hashes)?;
+        let mine: UInt32Array =
+            (0..rows as u32).filter(|i| r.share().owns(hashes[*i as usize])).collect::<Vec<_>>().into();
+        let columns = columns.iter().map(|c| take(c, &mine)).collect::<Result<Vec<_>>>()?;
+        let signs = Int8Array::from_value(-1, mine.len());
+        self.old
+            .push(Delta { rows: Batch::new(Arc::clone(&self.spec.schema), columns, mine.len()), signs: Some(signs) });
+        Ok(())
+    }
+}

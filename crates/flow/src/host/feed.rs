@@ -1,0 +1,268 @@
+//! The loop of a query: rows from the sources and timers from the clock go into the pipeline, answers to the client.
+
+use super::guard::{Meter, guarded, panicked};
+use super::parallel::{self, Shards};
+use super::progress::QueryProgress;
+use super::query::{Answer, Checkpoint, CheckpointReply, HostContext, cancelled};
+use super::source::{SourceItem, SourceReader};
+use crate::operator::{Msg, Rows};
+use crate::pipeline::Pipeline;
+use futures::FutureExt;
+use hydron_base::world::WallTime;
+use hydron_base::{Error, Result};
+use hydron_func::EvalContext;
+use hydron_types::Delta;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What all tasks of a query share.
+pub struct Feed {
+    pub context: HostContext,
+    pub progress: Arc<QueryProgress>,
+    pub cancel: CancellationToken,
+    pub commands: mpsc::Receiver<CheckpointReply>,
+}
+
+/// Whether there is more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    Done,
+}
+
+/// An item and the source it is from.
+type Inbox = mpsc::Receiver<(usize, Result<SourceItem>)>;
+
+/// Runs a query to its end. Dropping the future stops all its tasks.
+pub async fn run(
+    feed: Feed,
+    mut pipeline: Pipeline,
+    readers: Vec<Box<dyn SourceReader>>,
+    answers: mpsc::Sender<Answer>,
+) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    let backfills: Vec<bool> = readers.iter().map(|r| r.backfills()).collect();
+    let (inbox_in, inbox) = mpsc::channel(feed.context.edge_batches_max.max(1));
+    for (source, reader) in readers.into_iter().enumerate() {
+        tasks.spawn_on(read(source, reader, inbox_in.clone()), &feed.context.io);
+    }
+    drop(inbox_in);
+    let cancel = feed.cancel.clone();
+    let client = Client { answers, progress: Arc::clone(&feed.progress), sent: 0 };
+    let work = async {
+        match pipeline.sharded.take() {
+            Some(sharded) if sharded.shards.len() > 1 => {
+                let tail = std::mem::take(&mut pipeline.tail);
+                let (shards, mut merged) = parallel::spawn(&feed, sharded, tail, client, &mut tasks)?;
+                let sink = Sink::Shards(shards);
+                let mut driver = Driver::new(feed, pipeline, sink);
+                tokio::select! {
+                    fed = driver.run(inbox, &backfills) => {
+                        fed?;
+                        // The shards end when their queues do.
+                        drop(driver);
+                        merged.await.unwrap_or_else(|_| Err(cancelled()))
+                    }
+                    ended = &mut merged => ended.unwrap_or_else(|_| Err(cancelled())),
+                }
+            }
+            sharded => {
+                pipeline.sharded = sharded;
+                Driver::new(feed, pipeline, Sink::Client(client)).run(inbox, &backfills).await
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(cancelled()),
+        result = work => result,
+    }
+}
+
+/// Moves the items of one source into the query's inbox.
+async fn read(source: usize, mut reader: Box<dyn SourceReader>, inbox: mpsc::Sender<(usize, Result<SourceItem>)>) {
+    loop {
+        let item = AssertUnwindSafe(reader.next()).catch_unwind().await;
+        let item = item.unwrap_or_else(|panic| Err(panicked("a reader", panic)));
+        let item = item.map(|item| item.unwrap_or(SourceItem::End));
+        let last = matches!(item, Err(_) | Ok(SourceItem::End));
+        if inbox.send((source, item)).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Where the pipeline's output goes.
+enum Sink {
+    Client(Client),
+    Shards(Shards),
+}
+
+/// The queue of answers.
+pub struct Client {
+    pub answers: mpsc::Sender<Answer>,
+    pub progress: Arc<QueryProgress>,
+    pub sent: u64,
+}
+
+impl Client {
+    /// Hands answers over, waiting for a slow client. A client that went away or has all it wanted is the end.
+    pub async fn deliver(&mut self, msgs: Vec<Msg>) -> Flow {
+        for msg in msgs {
+            match msg {
+                Msg::Rows(rows) if !rows.is_empty() => {
+                    self.progress.add_out(rows.len());
+                    if self.answers.send(rows).await.is_err() {
+                        return Flow::Done;
+                    }
+                    self.sent += 1;
+                }
+                Msg::End => return Flow::Done,
+                _ => {}
+            }
+        }
+        Flow::Continue
+    }
+}
+
+struct Driver {
+    feed: Feed,
+    pipeline: Pipeline,
+    sink: Sink,
+    meter: Meter,
+    /// Last sequence number of each shard, by source.
+    positions: Vec<BTreeMap<u32, i64>>,
+    batches: u64,
+}
+
+impl Driver {
+    fn new(feed: Feed, pipeline: Pipeline, sink: Sink) -> Driver {
+        let meter = Meter::new(Arc::clone(&feed.progress), feed.context.memory_bytes_max);
+        let positions = vec![BTreeMap::new(); pipeline.sources.len()];
+        Driver { feed, pipeline, sink, meter, positions, batches: 0 }
+    }
+
+    fn now(&mut self) -> EvalContext {
+        self.batches += 1;
+        let context = &self.feed.context;
+        EvalContext { now: context.clock.now(), zone: context.zone, seed: context.seed, batch: self.batches }
+    }
+
+    async fn run(&mut self, mut inbox: Inbox, backfills: &[bool]) -> Result<()> {
+        let cx = self.now();
+        self.pipeline.start(cx.now);
+        for (source, _) in backfills.iter().enumerate().filter(|(_, b)| **b) {
+            if self.take(source, Msg::BackfillStart, 0).await? == Flow::Done {
+                return Ok(());
+            }
+        }
+        loop {
+            if self.due_timers().await? == Flow::Done {
+                return Ok(());
+            }
+            let wait = self.until_timer();
+            tokio::select! {
+                Some(reply) = self.feed.commands.recv() => self.checkpoint(reply).await?,
+                item = inbox.recv() => {
+                    let Some((source, item)) = item else { return Ok(()) };
+                    if self.item(source, item?).await? == Flow::Done {
+                        return Ok(());
+                    }
+                }
+                () = wait => {}
+            }
+            // Other queries have their turn after each batch.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends when the next timer is due; never without one.
+    fn until_timer(&self) -> impl Future<Output = ()> + use<> {
+        let now = self.feed.context.clock.now();
+        let wait = self.pipeline.next_timer().map(|t| micros_until(t, now));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn due_timers(&mut self) -> Result<Flow> {
+        let now = self.feed.context.clock.now();
+        if self.pipeline.next_timer().is_none_or(|t| t > now) {
+            return Ok(Flow::Continue);
+        }
+        let cx = self.now();
+        let mut out = Vec::new();
+        guarded(|| self.pipeline.on_timer(&cx, &mut out))?;
+        self.deliver(&cx, out, 0).await
+    }
+
+    async fn item(&mut self, source: usize, item: SourceItem) -> Result<Flow> {
+        match item {
+            SourceItem::Rows { batch, shard, sequence } => {
+                if let Some(sequence) = sequence {
+                    self.positions[source].insert(shard, sequence);
+                }
+                let rows = batch.rows();
+                if rows == 0 {
+                    return Ok(Flow::Continue);
+                }
+                self.feed.progress.add_in(rows, batch.bytes());
+                self.take(source, Msg::Rows(Rows { delta: Delta::insert(batch), lane: shard }), rows).await
+            }
+            SourceItem::BackfillEnd => self.take(source, Msg::BackfillEnd, 0).await,
+            SourceItem::Idle => Ok(Flow::Continue),
+            SourceItem::End => self.take(source, Msg::End, 0).await,
+        }
+    }
+
+    async fn take(&mut self, source: usize, msg: Msg, rows: usize) -> Result<Flow> {
+        let cx = self.now();
+        let mut out = Vec::new();
+        guarded(|| self.pipeline.push(&cx, source, msg, &mut out))?;
+        self.deliver(&cx, out, rows).await
+    }
+
+    async fn deliver(&mut self, cx: &EvalContext, out: Vec<Msg>, rows: usize) -> Result<Flow> {
+        if self.meter.is_due(rows, cx.now) {
+            self.meter.look(self.pipeline.bytes(), self.pipeline.stats())?;
+        }
+        match &mut self.sink {
+            Sink::Client(client) => Ok(client.deliver(out).await),
+            Sink::Shards(shards) => shards.deliver(cx, out).await,
+        }
+    }
+
+    async fn checkpoint(&mut self, reply: CheckpointReply) -> Result<()> {
+        let positions = self.positions.iter().map(|p| p.iter().map(|(shard, sn)| (*shard, *sn)).collect()).collect();
+        match &mut self.sink {
+            Sink::Client(client) => {
+                let state = guarded(|| self.pipeline.snapshot())?;
+                // Whoever asked may be gone.
+                let _ = reply.send(Checkpoint { state, positions, answers: client.sent });
+                Ok(())
+            }
+            Sink::Shards(shards) => {
+                let head = guarded(|| self.pipeline.head_state())?;
+                shards.checkpoint(parallel::Pending { head, positions, reply }).await
+            }
+        }
+    }
+}
+
+/// How long to sleep until `timer`.
+pub fn micros_until(timer: WallTime, now: WallTime) -> Duration {
+    Duration::from_micros(timer.0.saturating_sub(now.0).max(0) as u64)
+}
+
+/// A task of the query is gone, which only happens when the query ends.
+pub fn gone() -> Error {
+    Error::bug("a part of the query stopped before the others")
+}

@@ -1,0 +1,79 @@
+//! What keeps one query's trouble its own: panics become errors, memory has a limit.
+
+use super::progress::QueryProgress;
+use crate::operator::Stats;
+use hydron_base::world::WallTime;
+use hydron_base::{Code, Error, Result};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Runs `work`; a panic inside is LOGICAL_ERROR (49). The operators are not used again after an error, so no broken
+/// invariant is seen by anyone.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked("an operator", panic)))
+}
+
+/// A caught panic as an error that tells its message.
+pub fn panicked(who: &str, panic: Box<dyn Any + Send>) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string());
+    Error::bug(format!("{who} panicked: {text}"))
+}
+
+/// Rows between two looks at the operators' memory: a look walks over all open windows.
+const ROWS_BETWEEN_LOOKS: usize = 8_192;
+
+/// Milliseconds after which one looks anyway, so that the numbers of a slow query are fresh.
+const MS_BETWEEN_LOOKS: i64 = 100;
+
+/// One task's part in the numbers of its query.
+pub struct Meter {
+    progress: Arc<QueryProgress>,
+    limit_bytes: Option<usize>,
+    bytes: i64,
+    rows_late: u64,
+    /// Rows since the last look.
+    rows: usize,
+    looked: Option<WallTime>,
+}
+
+impl Meter {
+    pub fn new(progress: Arc<QueryProgress>, limit_bytes: Option<usize>) -> Meter {
+        Meter { progress, limit_bytes, bytes: 0, rows_late: 0, rows: 0, looked: None }
+    }
+
+    /// Whether it is time to look, after a message of so many rows (0: of none).
+    pub fn is_due(&mut self, rows: usize, now: WallTime) -> bool {
+        self.rows += rows;
+        let stale = self.looked.is_none_or(|l| now >= l.plus_millis(MS_BETWEEN_LOOKS));
+        let due = rows == 0 || stale || self.rows >= ROWS_BETWEEN_LOOKS;
+        if due {
+            (self.rows, self.looked) = (0, Some(now));
+        }
+        due
+    }
+
+    /// Takes over what the task's operators say of themselves. Errors: MEMORY_LIMIT_EXCEEDED (241).
+    pub fn look(&mut self, bytes: usize, stats: Stats) -> Result<()> {
+        self.progress.set_times(stats);
+        self.progress.add_late(stats.rows_late.saturating_sub(self.rows_late));
+        self.rows_late = stats.rows_late;
+        let sum = self.progress.add_state(bytes as i64 - self.bytes);
+        self.bytes = bytes as i64;
+        match self.limit_bytes {
+            Some(limit) if sum > limit as i64 => {
+                let message =
+                    format!("the state of the query takes {sum} bytes, its limit is {limit} bytes (max_memory_usage)");
+                Err(Error::new(Code::MEMORY_LIMIT_EXCEEDED, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.progress.add_state(-self.bytes);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a running query has done, for `system.processes` and progress lines.
+
+use crate::operator::Stats;
+use hydron_base::world::WallTime;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Counters of one query; read by anyone at any time, each by itself.
+#[derive(Debug)]
+pub struct QueryProgress {
+    rows_in: AtomicU64,
+    bytes_in: AtomicU64,
+    rows_out: AtomicU64,
+    rows_late: AtomicU64,
+    state_bytes: AtomicI64,
+    watermark_us: AtomicI64,
+    event_time_us_max: AtomicI64,
+}
+
+/// A time that is not known yet.
+const UNKNOWN: i64 = i64::MIN;
+
+impl Default for QueryProgress {
+    fn default() -> Self {
+        QueryProgress {
+            rows_in: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            rows_out: AtomicU64::new(0),
+            rows_late: AtomicU64::new(0),
+            state_bytes: AtomicI64::new(0),
+            watermark_us: AtomicI64::new(UNKNOWN),
+            event_time_us_max: AtomicI64::new(UNKNOWN),
+        }
+    }
+}
+
+impl QueryProgress {
+    /// Rows read from the sources.
+    pub fn rows_in(&self) -> u64 {
+        self.rows_in.load(Ordering::Relaxed)
+    }
+
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Rows handed to the client.
+    pub fn rows_out(&self) -> u64 {
+        self.rows_out.load(Ordering::Relaxed)
+    }
+
+    /// Rows dropped because their window was closed.
+    pub fn rows_late(&self) -> u64 {
+        self.rows_late.load(Ordering::Relaxed)
+    }
+
+    /// Memory of the operators.
+    pub fn state_bytes(&self) -> u64 {
+        self.state_bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Event time that has come, in microseconds; `None` without windows or before the first row.
+    pub fn watermark_us(&self) -> Option<i64> {
+        Some(self.watermark_us.load(Ordering::Relaxed)).filter(|w| *w != UNKNOWN)
+    }
+
+    /// How far the newest event time is behind `now`, in milliseconds.
+    pub fn lag_ms(&self, now: WallTime) -> Option<i64> {
+        let newest = Some(self.event_time_us_max.load(Ordering::Relaxed)).filter(|w| *w != UNKNOWN)?;
+        Some(now.0.saturating_sub(newest).div_euclid(1_000))
+    }
+
+    pub(super) fn add_in(&self, rows: usize, bytes: usize) {
+        self.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_out(&self, rows: usize) {
+        self.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_late(&self, rows: u64) {
+        self.rows_late.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Adds to the state's bytes and returns the new sum.
+    pub(super) fn add_state(&self, bytes: i64) -> i64 {
+        self.state_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    pub(super) fn set_times(&self, stats: Stats) {
+        if let Some(w) = stats.watermark_us {
+            self.watermark_us.store(w, Ordering::Relaxed);
+        }
+        if let Some(newest) = stats.event_time_us_max {
+            self.event_time_us_max.fetch_max(newest, Ordering::Relaxed);
+        }
+    }
+}

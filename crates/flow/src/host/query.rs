@@ -1,0 +1,159 @@
+//! Starting a query and holding it.
+
+use super::feed::{self, Feed};
+use super::progress::QueryProgress;
+use super::source::SourceReader;
+use crate::operator::Rows;
+use crate::pipeline::Pipeline;
+use hydron_base::limit::EDGE_BATCHES_MAX;
+use hydron_base::world::Clock;
+use hydron_base::{Code, Error, Result};
+use hydron_types::{Batch, Zone};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// What a query may use.
+#[derive(Clone)]
+pub struct HostContext {
+    pub clock: Arc<dyn Clock>,
+    /// Runs the operators. Needs its time driver enabled.
+    pub cpu: Handle,
+    /// Runs the readers.
+    pub io: Handle,
+    /// `max_memory_usage` for the state of the operators; `None`: no limit.
+    pub memory_bytes_max: Option<usize>,
+    /// Batches that wait on one edge, and answers that wait for the client.
+    pub edge_batches_max: usize,
+    /// Cancelled: the query ends with QUERY_WAS_CANCELLED (394).
+    pub cancel: CancellationToken,
+    pub zone: Zone,
+    /// Source of `rand()` and its like.
+    pub seed: u64,
+}
+
+impl HostContext {
+    /// The usual limits, all tasks on `runtime`.
+    pub fn new(clock: Arc<dyn Clock>, runtime: Handle) -> HostContext {
+        HostContext {
+            clock,
+            cpu: runtime.clone(),
+            io: runtime,
+            memory_bytes_max: None,
+            edge_batches_max: EDGE_BATCHES_MAX,
+            cancel: CancellationToken::new(),
+            zone: Zone::UTC,
+            seed: 0,
+        }
+    }
+}
+
+/// One batch of answers.
+pub type Answer = Rows;
+
+/// A consistent point of a query: where its sources were, what its operators knew, how many answers had left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// For `Pipeline::restore`.
+    pub state: Vec<u8>,
+    /// For each source, the last sequence number read of each shard.
+    pub positions: Vec<Vec<(u32, i64)>>,
+    /// Answers that were put into the queue before.
+    pub answers: u64,
+}
+
+pub(super) type CheckpointReply = oneshot::Sender<Checkpoint>;
+
+/// Where a finished query leaves its error.
+type Outcome = Arc<Mutex<Option<Result<()>>>>;
+
+pub struct Query;
+
+impl Query {
+    /// Starts a query: one reader for each source of the pipeline, in order. Returns at once.
+    ///
+    /// Errors: LOGICAL_ERROR where readers and sources do not match.
+    pub fn start(pipeline: Pipeline, readers: Vec<Box<dyn SourceReader>>, context: HostContext) -> Result<QueryHandle> {
+        if readers.len() != pipeline.sources.len() {
+            return Err(Error::bug(format!("{} readers for {} sources", readers.len(), pipeline.sources.len())));
+        }
+        let progress = Arc::new(QueryProgress::default());
+        let outcome: Outcome = Arc::default();
+        let cancel = context.cancel.child_token();
+        let (answers_in, answers) = mpsc::channel(context.edge_batches_max.max(1));
+        let (commands, commands_in) = mpsc::channel(1);
+        let cpu = context.cpu.clone();
+        let feed = Feed { context, progress: Arc::clone(&progress), cancel: cancel.clone(), commands: commands_in };
+        let finished = Arc::clone(&outcome);
+        cpu.spawn(async move {
+            let result = feed::run(feed, pipeline, readers, answers_in.clone()).await;
+            *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            // Closed only now: whoever sees the end of the answers finds the outcome.
+            drop(answers_in);
+        });
+        Ok(QueryHandle { answers, progress, outcome, cancel, commands })
+    }
+}
+
+/// A running query. Dropping it ends the query.
+pub struct QueryHandle {
+    answers: mpsc::Receiver<Answer>,
+    progress: Arc<QueryProgress>,
+    outcome: Outcome,
+    cancel: CancellationToken,
+    commands: mpsc::Sender<CheckpointReply>,
+}
+
+impl QueryHandle {
+    /// The next batch of answers with their signs; `None` once the query has ended by itself.
+    ///
+    /// Errors: what ended the query; QUERY_WAS_CANCELLED (394) after a KILL. Safe to cancel.
+    pub async fn next_answer(&mut self) -> Result<Option<Answer>> {
+        let cancel = self.cancel.clone();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(cancelled()),
+            answer = self.answers.recv() => match answer {
+                Some(answer) => Ok(Some(answer)),
+                None => self.outcome().map(|()| None),
+            },
+        }
+    }
+
+    /// As `next_answer`, the rows alone.
+    pub async fn next(&mut self) -> Result<Option<Batch>> {
+        Ok(self.next_answer().await?.map(|a| a.delta.rows))
+    }
+
+    fn outcome(&self) -> Result<()> {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        outcome.unwrap_or_else(|| Err(Error::bug("a query ended without telling how")))
+    }
+
+    pub fn progress(&self) -> &Arc<QueryProgress> {
+        &self.progress
+    }
+
+    /// Ends the query with QUERY_WAS_CANCELLED (394); what it held is freed as soon as its tasks see it.
+    pub fn kill(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Asks for a checkpoint between two messages. Errors: QUERY_WAS_CANCELLED when the query ends before it.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(reply).await.map_err(|_| cancelled())?;
+        answer.await.map_err(|_| cancelled())
+    }
+}
+
+impl Drop for QueryHandle {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+pub(super) fn cancelled() -> Error {
+    Error::new(Code::QUERY_WAS_CANCELLED, "the query was cancelled")
+}

@@ -1,0 +1,53 @@
+//! Where rows come from: the engine's readers, as the host sees them.
+
+use async_trait::async_trait;
+use hydron_base::Result;
+use hydron_types::Batch;
+use std::collections::VecDeque;
+
+/// One step of a source.
+#[derive(Clone, Debug)]
+pub enum SourceItem {
+    Rows {
+        batch: Batch,
+        /// Shard of the stream that the rows are from.
+        shard: u32,
+        /// Sequence number of the last row in that shard's log; `None` for rows of the past.
+        sequence: Option<i64>,
+    },
+    /// The rows of the past are complete.
+    BackfillEnd,
+    /// Nothing to read for now.
+    Idle,
+    End,
+}
+
+/// Reads one source: first the past, where it was asked for, then new rows. Waits for rows without using the processor.
+#[async_trait]
+pub trait SourceReader: Send {
+    /// The next step; `None` is the end. Called by one task, never cancelled halfway except to end the query.
+    async fn next(&mut self) -> Result<Option<SourceItem>>;
+
+    /// Whether rows of the past come first, ended by `BackfillEnd`.
+    fn backfills(&self) -> bool {
+        false
+    }
+}
+
+/// Batches known now.
+pub struct ValuesReader {
+    batches: VecDeque<Batch>,
+}
+
+impl ValuesReader {
+    pub fn new(batches: Vec<Batch>) -> ValuesReader {
+        ValuesReader { batches: batches.into() }
+    }
+}
+
+#[async_trait]
+impl SourceReader for ValuesReader {
+    async fn next(&mut self) -> Result<Option<SourceItem>> {
+        Ok(self.batches.pop_front().map(|batch| SourceItem::Rows { batch, shard: 0, sequence: None }))
+    }
+}

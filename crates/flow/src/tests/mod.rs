@@ -1,0 +1,14 @@
+//! Stories of whole pipelines.
+//!
+//! In reading order: [`plans`] (plans of one small stream), [`script`] (a story as text), then what is told with them.
+
+mod backfill;
+mod global;
+mod hosted;
+mod others;
+mod plans;
+mod property;
+mod script;
+mod sessions;
+mod sql;
+mod windows;

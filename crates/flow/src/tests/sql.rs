@@ -1,0 +1,229 @@
+//! The way from SQL to answers: what the binder makes of a statement, run as a story.
+
+use super::plans::time_type;
+use super::script::check;
+use hydron_base::Result;
+use hydron_func::BindContext;
+use hydron_plan::*;
+use hydron_sql::ast::StatementKind;
+use hydron_types::{Batch, LogicalType, Value};
+use std::sync::Arc;
+
+/// One stream `s (t, k, i)`, with `_tp_time` equal to `t`.
+struct OneStream;
+
+impl Catalog for OneStream {
+    fn current_database(&self) -> &str {
+        "default"
+    }
+
+    fn database_exists(&self, name: &str) -> bool {
+        name == "default"
+    }
+
+    fn source(&self, _: &str, name: &str) -> Option<Source> {
+        let types =
+            [("t", time_type()), ("k", LogicalType::String), ("i", LogicalType::Int64), ("_tp_time", time_type())];
+        let (mode, signed) = match name {
+            "s" => (StreamMode::Append, false),
+            "changes" => (StreamMode::Changelog, true),
+            _ => return None,
+        };
+        let mut columns: Vec<ColumnInfo> = types.into_iter().map(|(n, t)| ColumnInfo::new(n, t)).collect();
+        if signed {
+            columns.push(ColumnInfo::new("_tp_delta", LogicalType::Int8));
+        }
+        Some(Source::Stream(Arc::new(StreamInfo {
+            database: "default".into(),
+            name: name.into(),
+            uuid: uuid::Uuid::nil(),
+            kind: StreamKind::Stream,
+            mode,
+            columns,
+            primary_key: vec![],
+            order_by: String::new(),
+            partition_by: String::new(),
+            version_column: None,
+            shards: 1,
+            sharding_expr: String::new(),
+            engine: "Stream".into(),
+            settings: vec![],
+            comment: String::new(),
+        })))
+    }
+
+    fn source_names(&self, _: &str) -> Vec<String> {
+        vec!["s".to_string(), "changes".to_string()]
+    }
+
+    fn table_function(&self, _: &str, _: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
+        Ok(None)
+    }
+
+    fn sql_function(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn run_subquery(&self, _: &Plan, _: usize) -> Result<Vec<Batch>> {
+        Ok(vec![])
+    }
+}
+
+fn bound(sql: &str) -> Plan {
+    let parsed = hydron_sql::parse_statement(sql).unwrap();
+    let StatementKind::Query(query) = &parsed.statement.kind else { panic!("not a SELECT: {sql}") };
+    let bound = bind_select(query, &OneStream, &BindContext { streaming: true, ..BindContext::default() });
+    bound.unwrap_or_else(|e| panic!("{sql}: {e}")).plan
+}
+
+fn told(sql: &str, story: &str) {
+    check(bound(sql), story);
+}
+
+#[test]
+fn tails_filter_and_compute() {
+    told(
+        "SELECT k, i + 1 FROM s WHERE i > 1",
+        "
+        rows 0s a 1, 0s b 2 | b 3
+        rows 0s c 5         | c 6
+        ",
+    );
+    told("SELECT k FROM s WHERE i > 0 LIMIT 2", "rows 0s a, 0s b, 0s c | a; b");
+    told("SELECT DISTINCT k FROM s", "rows 0s a, 0s a, 0s b | a; b");
+    told("SELECT k, i FROM s ORDER BY i DESC LIMIT 1 BY k", "rows 0s a 1, 0s a 2, 0s b 1 | a 2; b 1");
+}
+
+#[test]
+fn global_aggregates_answer_as_emit_says() {
+    told(
+        "SELECT k, count(), sum(i) FROM s GROUP BY k",
+        "
+        rows 0s a 1, 0s b 2, 0s a 3 | nothing
+        after 2s                    | a 2 4; b 1 2
+        after 2s                    | nothing
+        ",
+    );
+    told(
+        "SELECT min(i), max(i), count() FROM s EMIT ON UPDATE",
+        "
+        rows 0s a 1 | 1 1 1
+        rows 0s a 2 | 1 2 2
+        ",
+    );
+    told(
+        "SELECT count(), _tp_delta FROM s EMIT CHANGELOG PERIODIC 1s",
+        "
+        rows 0s a | nothing
+        after 1s  | 1 1
+        rows 0s a | nothing
+        after 1s  | 1 -1 / 2 1
+        ",
+    );
+    told(
+        "SELECT k, count() AS c FROM s GROUP BY k HAVING c > 1 EMIT ON UPDATE",
+        "
+        rows 0s a       | nothing
+        rows 0s a, 0s b | a 2
+        ",
+    );
+}
+
+#[test]
+fn aggregates_over_aggregates() {
+    told(
+        "SELECT count() FROM (SELECT k, count() FROM s GROUP BY k EMIT PERIODIC 1s) EMIT ON UPDATE",
+        "
+        rows 0s a, 0s b | nothing
+        after 1s        | 2
+        rows 0s a       | nothing
+        after 1s        | 2
+        ",
+    );
+}
+
+#[test]
+fn changelogs_withdraw() {
+    told(
+        "SELECT k, count(), sum(i), max(i) FROM changes GROUP BY k EMIT ON UPDATE",
+        "
+        rows 0s a 1, 0s a 2, 0s b 5 | a 2 3 2; b 1 5 5
+        rows -0s a 2                | a 1 1 1
+        ",
+    );
+}
+
+#[test]
+fn windows_close_as_time_comes() {
+    told(
+        "SELECT window_start, k, count() FROM tumble(s, t, 5s) WHERE i > 0 GROUP BY window_start, k",
+        "
+        rows 0s a 1, 3s b 1 | nothing
+        rows 4s a 0         | nothing
+        rows 10s c 1        | 0s a 1; 0s b 1
+        ",
+    );
+    told(
+        "SELECT emit_version(), window_start, window_end, count() FROM hop(s, 3s, 5s) GROUP BY window_start, window_end",
+        "
+        rows 60s a | nothing
+        rows 63s a | 0 57s 62s 1
+        rows 70s a | 1 60s 65s 2 / 2 63s 68s 1
+        ",
+    );
+    told(
+        "SELECT window_end, count() FROM tumble(s, t, 5s) GROUP BY window_end EMIT AFTER WATERMARK WITH DELAY 2s",
+        "
+        rows 30s a, 36s a | nothing
+        rows 37s a        | 35s 1
+        ",
+    );
+    told(
+        "SELECT window_start, window_end, count() FROM tumble(s, t, 10s) GROUP BY window_start, window_end EMIT PERIODIC 1s",
+        "
+        rows 0s a  | nothing
+        after 1s   | 0s 10s 1
+        rows 10s a | 0s 10s 1
+        after 1s   | 10s 20s 1
+        ",
+    );
+}
+
+#[test]
+fn sessions_and_substreams() {
+    told(
+        "SELECT k, window_start, window_end, count() FROM session(s, t, 2s) PARTITION BY k GROUP BY window_start, window_end",
+        "
+        rows 0s a, 1s b | nothing
+        rows 2s a       | a 0s 2s 1
+        rows 15s a      | a 2s 12s 1
+        ",
+    );
+    told(
+        "SELECT k, max(i) OVER (PARTITION BY k), emit_version() FROM tumble(s, t, 2s) PARTITION BY k GROUP BY window_start, window_end",
+        "
+        rows 0s a 5, 100s b 7 | nothing
+        rows 2s a 1           | a 5 0
+        rows 102s b 1         | b 7 0
+        ",
+    );
+}
+
+#[test]
+fn unions_and_windows_over_subqueries() {
+    told(
+        "SELECT k, i FROM s WHERE i = 1 UNION ALL SELECT k, i FROM s WHERE i = 2",
+        "
+        rows@0 0s a 1, 0s b 2 | a 1
+        rows@1 0s a 1, 0s b 2 | b 2
+        ",
+    );
+    told(
+        "WITH big AS (SELECT t, k, i FROM s WHERE i > 1) SELECT window_start, sum(i) FROM tumble(big, t, 5s) GROUP BY window_start",
+        "
+        rows 0s a 2, 1s a 1 | nothing
+        rows 9s a 1         | nothing
+        rows 9s a 2         | 0s 2
+        ",
+    );
+}

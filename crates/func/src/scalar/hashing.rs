@@ -1,0 +1,439 @@
+//! Hashes: of any value (city, sip, xx, murmur, …), of bytes (MD5, SHA), and consistent ones.
+//!
+//! Values are hashed as ClickHouse does: numbers by their little-endian memory (or an integer hash, for `city_hash64`),
+//! strings by their bytes, arrays and tuples element by element, several arguments combined from left to right.
+
+mod city;
+mod murmur;
+
+use super::column::{Ints, Lists, Texts, from_natives, int64s, numbers, texts, uint64s};
+use super::define::{Call, define};
+use super::number::{Num, number_layout, to_vec};
+use crate::call::{BoundCall, Datum, downcast};
+use crate::nulls::without_nulls;
+use crate::registry::Registry;
+use arrow::array::{Array, ArrayRef, StructArray};
+use arrow::datatypes::{Int32Type, UInt32Type, i256};
+use hydron_base::{Error, Result};
+use hydron_types::LogicalType;
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
+
+/// One way to hash values.
+#[derive(Clone, Copy)]
+struct Scheme {
+    bytes: fn(&[u8]) -> u64,
+    combine: fn(u64, u64) -> u64,
+    /// Numbers of at most 64 bits go through this instead of their bytes.
+    integer: Option<fn(u64) -> u64>,
+    /// A result of 32 bits.
+    narrow: bool,
+}
+
+fn sip64(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+fn md5_half(bytes: &[u8]) -> u64 {
+    let digest = Md5::digest(bytes);
+    digest.iter().take(8).fold(0, |v, b| v << 8 | u64::from(*b))
+}
+
+fn pair_bytes(a: u64, b: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&a.to_le_bytes());
+    bytes[8..].copy_from_slice(&b.to_le_bytes());
+    bytes
+}
+
+fn pair_bytes_32(a: u64, b: u64) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&(a as u32).to_le_bytes());
+    bytes[4..].copy_from_slice(&(b as u32).to_le_bytes());
+    bytes
+}
+
+fn xx32(bytes: &[u8]) -> u64 {
+    u64::from(twox_hash::XxHash32::oneshot(0, bytes))
+}
+
+fn xx64(bytes: &[u8]) -> u64 {
+    twox_hash::XxHash64::oneshot(0, bytes)
+}
+
+pub fn register(registry: &mut Registry) {
+    let mixed = |a: u64, b: u64| int_hash64(a) ^ b;
+    let mixed_32 = |a: u64, b: u64| u64::from(int_hash32(a)) ^ b;
+    let wide = |bytes, combine, integer| Scheme { bytes, combine, integer, narrow: false };
+    let narrow = |bytes, combine| Scheme { bytes, combine, integer: None, narrow: true };
+    let schemes: [(&str, Scheme); 11] = [
+        ("city_hash64", wide(city::hash64, city::combine, Some(int_hash64))),
+        ("sip_hash64", wide(sip64, |a, b| sip64(&pair_bytes(a, b)), None)),
+        ("xx_hash64", wide(xx64, |a, b| xx64(&pair_bytes(a, b)), None)),
+        ("xxh3", wide(twox_hash::XxHash3_64::oneshot, mixed, None)),
+        ("half_md5", wide(md5_half, mixed, None)),
+        ("murmur_hash2_64", wide(|b| murmur::two_64(b, 0), mixed, None)),
+        ("gcc_murmur_hash", wide(|b| murmur::two_64(b, 0xC70F_6907), mixed, None)),
+        ("murmur_hash3_64", wide(|b| murmur::three_128(b).iter().fold(0, |a, v| a ^ v), mixed, None)),
+        ("xx_hash32", narrow(xx32, |a, b| xx32(&pair_bytes_32(a, b)))),
+        ("murmur_hash2_32", narrow(|b| u64::from(murmur::two_32(b)), mixed_32)),
+        ("murmur_hash3_32", narrow(|b| u64::from(murmur::three_32(b)), mixed_32)),
+    ];
+    for (name, scheme) in schemes {
+        define(registry, name, move |call| any(call, scheme));
+    }
+    register_wide(registry);
+    register_integers(registry);
+    register_java(registry);
+    digest::<Md5>(registry, "md5");
+    digest::<Sha1>(registry, "sha1");
+    digest::<Sha224>(registry, "sha224");
+    digest::<Sha256>(registry, "sha256");
+    digest::<Sha384>(registry, "sha384");
+    digest::<Sha512>(registry, "sha512");
+    for name in ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] {
+        registry.fold_case(name);
+    }
+    define(registry, "weak_hash32", |call| {
+        call.arity(1..=usize::MAX)?;
+        let types = call.types();
+        call.returns(LogicalType::UInt32, move |args, rows| {
+            let columns = args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
+            let hashes = weak_hash32(&columns, &types, rows)?;
+            from_natives(hashes, &LogicalType::UInt32)
+        })
+    });
+}
+
+fn any(call: &Call<'_>, scheme: Scheme) -> Result<BoundCall> {
+    call.arity(1..=usize::MAX)?;
+    let types = call.types();
+    let ty = if scheme.narrow { LogicalType::UInt32 } else { LogicalType::UInt64 };
+    call.returns(ty, move |args, rows| {
+        let mut hashes: Option<Vec<u64>> = None;
+        for (arg, ty) in args.iter().zip(&types) {
+            add(&scheme, &mut hashes, &arg.to_array(rows)?, ty)?;
+        }
+        let hashes = hashes.unwrap_or_else(|| vec![0; rows]);
+        Ok(if scheme.narrow { numbers::<UInt32Type>(rows, |i| hashes[i] as u32) } else { uint64s(rows, |i| hashes[i]) })
+    })
+}
+
+/// Combines the hashes so far with those of one column.
+fn add(scheme: &Scheme, hashes: &mut Option<Vec<u64>>, array: &ArrayRef, ty: &LogicalType) -> Result<()> {
+    let mut put = |column: Vec<u64>| match hashes {
+        None => *hashes = Some(column),
+        Some(so_far) => so_far.iter_mut().zip(column).for_each(|(a, b)| *a = (scheme.combine)(*a, b)),
+    };
+    match ty.bare() {
+        LogicalType::Tuple(elements) => {
+            let tuple: &StructArray = downcast(array)?;
+            for (column, (_, ty)) in tuple.columns().iter().zip(elements.iter()) {
+                add(scheme, hashes, &without_nulls(column), ty)?;
+            }
+            return Ok(());
+        }
+        LogicalType::Array(element) => put(lists(scheme, array, |values| one(scheme, values, element))?),
+        LogicalType::Map(k, v) => {
+            let pair = LogicalType::tuple([(**k).clone(), (**v).clone()]);
+            put(lists(scheme, array, |values| one(scheme, values, &pair))?);
+        }
+        ty => put(leaf(scheme, array, ty)?),
+    }
+    Ok(())
+}
+
+fn one(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>> {
+    let mut hashes = None;
+    add(scheme, &mut hashes, &without_nulls(array), ty)?;
+    Ok(hashes.unwrap_or_default())
+}
+
+/// The hash of a length, combined with those of the elements.
+fn lists(scheme: &Scheme, array: &ArrayRef, elements: impl Fn(&ArrayRef) -> Result<Vec<u64>>) -> Result<Vec<u64>> {
+    let rows = array.len();
+    let datum = Datum::Array(array.clone());
+    let lists = Lists::of(&datum)?;
+    let hashes = elements(&lists.values)?;
+    let of_length = |n: u64| if scheme.narrow { u64::from(int_hash32(n)) } else { int_hash64(n) };
+    Ok((0..rows)
+        .map(|row| lists.range(row).fold(of_length(lists.len(row) as u64), |h, i| (scheme.combine)(h, hashes[i])))
+        .collect())
+}
+
+fn leaf(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>> {
+    use LogicalType::*;
+    let rows = array.len();
+    if ty.is_string_like() || matches!(ty, Uuid | Ipv6 | Json | AggregateFunction { .. }) {
+        let text = Texts::of_array(array)?;
+        return Ok((0..rows).map(|i| (scheme.bytes)(text.at(i))).collect());
+    }
+    // The width that the value has in memory, which is not always that of our column.
+    let width = match ty {
+        Date => 2,
+        DateTime(_) => 4,
+        t => number_layout(t).bits().unwrap_or(8) as usize / 8,
+    };
+    let patterns: Vec<i256> = match ty {
+        Float32 => {
+            to_vec::<f64>(array, ty)?.iter().map(|v| i256::from_i128(i128::from((*v as f32).to_bits()))).collect()
+        }
+        Float64 => to_vec::<f64>(array, ty)?.iter().map(|v| i256::from_i128(i128::from(v.to_bits()))).collect(),
+        Nothing => vec![i256::ZERO; rows],
+        t => to_vec::<i256>(array, t)?,
+    };
+    Ok(match scheme.integer {
+        Some(hash) if width <= 8 => {
+            let mask = if width == 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
+            let signed = number_layout(ty).is_signed_integer() && !matches!(ty, Date | DateTime(_));
+            let word = |v: &i256| v.to_parts().0 as u64;
+            patterns.iter().map(|v| hash(if signed { word(v) } else { word(v) & mask })).collect()
+        }
+        _ => patterns.iter().map(|v| (scheme.bytes)(&v.to_le_bytes()[..width])).collect(),
+    })
+}
+
+/// 128-bit hashes, as fixed strings.
+fn register_wide(registry: &mut Registry) {
+    let functions: [(&str, fn(&[u8]) -> [u8; 16]); 2] = [
+        ("sip_hash128", |b| {
+            let hash = siphasher::sip128::SipHasher24::new().hash(b);
+            pair_bytes(hash.h1, hash.h2)
+        }),
+        ("murmur_hash3_128", |b| {
+            let [low, high] = murmur::three_128(b);
+            pair_bytes(low, high)
+        }),
+    ];
+    for (name, f) in functions {
+        define(registry, name, move |call| {
+            call.arity(1..=1)?;
+            let ty = call.ty(0).clone();
+            let fixed = LogicalType::FixedString(16);
+            let convert = super::define::Convert::new(&LogicalType::String, &fixed, call.zone());
+            let numeric = !ty.is_string_like() && !matches!(ty, LogicalType::Uuid | LogicalType::Ipv6);
+            if numeric
+                && !(ty.is_number() || ty.is_date_or_time() || matches!(ty, LogicalType::Bool | LogicalType::Ipv4))
+            {
+                return Err(call.illegal(0));
+            }
+            call.returns(fixed, move |args, rows| {
+                if !numeric {
+                    let text = Texts::of(&args[0])?;
+                    return convert.array(&texts(rows, |row, out| out.extend_from_slice(&f(text.at(row))))?);
+                }
+                let width = number_layout(&ty).bits().unwrap_or(8) as usize / 8;
+                let values = match &ty {
+                    t if t.is_float() => to_vec::<f64>(args[0].array()?, t)?
+                        .iter()
+                        .map(|v| i256::from_i128(i128::from(v.to_bits())))
+                        .collect(),
+                    t => to_vec::<i256>(args[0].array()?, t)?,
+                };
+                let at = |row: usize| if args[0].is_scalar() { 0 } else { row };
+                convert
+                    .array(&texts(rows, |row, out| out.extend_from_slice(&f(&values[at(row)].to_le_bytes()[..width])))?)
+            })
+        });
+    }
+}
+
+pub(crate) fn int_hash64(x: u64) -> u64 {
+    let mut x = x ^ 0x4CF2_D2BA_AE6D_A887;
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    x ^ x >> 33
+}
+
+fn int_hash32(key: u64) -> u32 {
+    let mut x = key ^ 0x75D9_543D_E018_BF45;
+    x = (!x).wrapping_add(x << 18);
+    x ^= x.rotate_right(31);
+    x = x.wrapping_mul(21);
+    x ^= x.rotate_right(11);
+    x = x.wrapping_add(x << 6);
+    x ^= x.rotate_right(22);
+    x as u32
+}
+
+fn register_integers(registry: &mut Registry) {
+    let hashable =
+        |t: &LogicalType| t.is_integer() || t.is_date_or_time() || matches!(t, LogicalType::Bool | LogicalType::Ipv4);
+    define(registry, "int_hash64", move |call| {
+        call.arity(1..=1)?;
+        call.need(0, hashable)?;
+        let ty = call.ty(0).clone();
+        call.returns(LogicalType::UInt64, move |args, _| {
+            Ok(u64::array(to_vec::<u64>(args[0].array()?, &ty)?.into_iter().map(int_hash64).collect()))
+        })
+    });
+    define(registry, "int_hash32", move |call| {
+        call.arity(1..=1)?;
+        call.need(0, hashable)?;
+        let ty = call.ty(0).clone();
+        call.returns(LogicalType::UInt32, move |args, _| {
+            Ok(u32::array(to_vec::<u64>(args[0].array()?, &ty)?.into_iter().map(int_hash32).collect()))
+        })
+    });
+    define(registry, "jump_consistent_hash", move |call| {
+        call.arity(2..=2)?;
+        call.need(0, hashable)?;
+        let buckets = call.constant_int(1)?;
+        if !(1..=i64::from(i32::MAX)).contains(&buckets) {
+            return Err(Error::bad_arguments(format!(
+                "the number of buckets must be within 1 and {}, given {buckets}",
+                i32::MAX
+            )));
+        }
+        let ty = call.ty(0).clone();
+        call.returns(LogicalType::Int32, move |args, rows| {
+            let keys = Ints::of(&args[0], &ty)?;
+            Ok(numbers::<Int32Type>(rows, |i| jump(keys.at(i) as u64, buckets) as i32))
+        })
+    });
+}
+
+/// Lamping and Veach's jump hash.
+fn jump(mut key: u64, buckets: i64) -> i64 {
+    let (mut bucket, mut next) = (-1i64, 0i64);
+    while next < buckets {
+        bucket = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        next = ((bucket + 1) as f64 * ((1u64 << 31) as f64 / ((key >> 33) + 1) as f64)) as i64;
+    }
+    bucket
+}
+
+fn register_java(registry: &mut Registry) {
+    let java = |bytes: &[u8]| bytes.iter().fold(0i32, |h, b| h.wrapping_mul(31).wrapping_add(i32::from(*b as i8)));
+    define(registry, "java_hash", move |call| {
+        call.arity(1..=1)?;
+        let ty = call.ty(0).clone();
+        if matches!(ty, LogicalType::Ipv6 | LogicalType::Uuid) || ty.is_string_like() {
+            return call.returns(LogicalType::Int32, move |args, rows| {
+                let text = Texts::of(&args[0])?;
+                Ok(numbers::<Int32Type>(rows, |i| java(text.at(i))))
+            });
+        }
+        call.need_integer(0)?;
+        call.returns(LogicalType::Int32, move |args, rows| {
+            let values = Ints::of(&args[0], &ty)?;
+            Ok(numbers::<Int32Type>(rows, |i| match ty.bits() {
+                Some(64) => (values.at(i) ^ ((values.at(i) as u64) >> 32) as i64) as i32,
+                _ => values.at(i) as i32,
+            }))
+        })
+    });
+    define(registry, "java_hash_utf16_le", |call| {
+        call.arity(1..=1)?;
+        as_bytes(call, LogicalType::Int32, |bytes| {
+            let units = bytes.chunks(2).map(|c| i32::from(u16::from_le_bytes([c[0], c.get(1).copied().unwrap_or(0)])));
+            i64::from(units.fold(0i32, |h, u| h.wrapping_mul(31).wrapping_add(u)))
+        })
+    });
+    define(registry, "hive_hash", move |call| {
+        call.arity(1..=1)?;
+        as_bytes(call, LogicalType::Int32, move |bytes| i64::from(java(bytes) & i32::MAX))
+    });
+}
+
+/// A hash of the bytes of a string or of the memory of a number.
+fn as_bytes<F>(call: &Call<'_>, ty: LogicalType, f: F) -> Result<BoundCall>
+where
+    F: Fn(&[u8]) -> i64 + Send + Sync + 'static,
+{
+    let from = call.ty(0).clone();
+    let text = from.is_string_like() || matches!(from, LogicalType::Uuid | LogicalType::Ipv6);
+    if !text && !from.is_integer() && from != LogicalType::Ipv4 {
+        return Err(call.illegal(0));
+    }
+    let convert = super::define::Convert::new(&LogicalType::Int64, &ty, call.zone());
+    call.returns(ty, move |args, rows| {
+        if text {
+            let text = Texts::of(&args[0])?;
+            return convert.array(&int64s(rows, |i| f(text.at(i))));
+        }
+        let width = number_layout(&from).bits().unwrap_or(8) as usize / 8;
+        let values = to_vec::<i256>(args[0].array()?, &from)?;
+        let at = |row: usize| if args[0].is_scalar() { 0 } else { row };
+        convert.array(&int64s(rows, |i| f(&values[at(i)].to_le_bytes()[..width])))
+    })
+}
+
+/// A cryptographic digest, as a fixed string.
+fn digest<D: Digest>(registry: &mut Registry, name: &str) {
+    define(registry, name, |call| {
+        call.arity(1..=1)?;
+        call.need(0, |t| t.is_string_like() || matches!(t, LogicalType::Ipv6 | LogicalType::Uuid))?;
+        let ty = LogicalType::FixedString(<D as Digest>::output_size() as u32);
+        let convert = super::define::Convert::new(&LogicalType::String, &ty, call.zone());
+        call.returns(ty, move |args, rows| {
+            let text = Texts::of(&args[0])?;
+            convert.array(&texts(rows, |row, out| out.extend_from_slice(&D::digest(text.at(row))))?)
+        })
+    });
+}
+
+/// The hash by which rows are spread over shards.
+pub fn weak_hash32(columns: &[ArrayRef], types: &[LogicalType], rows: usize) -> Result<Vec<u32>> {
+    let mut hashes = vec![u32::MAX; rows];
+    for (column, ty) in columns.iter().zip(types) {
+        let column = without_nulls(column);
+        if ty.bare().is_string_like() {
+            let text = Texts::of_array(&column)?;
+            hashes.iter_mut().enumerate().for_each(|(i, h)| *h = weak_bytes(*h, text.at(i)));
+        } else if number_layout(ty.bare()).bits().is_some_and(|b| b <= 64)
+            && !matches!(ty.bare(), LogicalType::Ipv6 | LogicalType::Uuid)
+        {
+            let words = match ty.bare() {
+                t if t.is_float() => to_vec::<f64>(&column, t)?.iter().map(|v| v.to_bits()).collect(),
+                t => to_vec::<u64>(&column, t)?,
+            };
+            hashes.iter_mut().zip(words).for_each(|(h, w)| *h = weak_word(*h, w));
+        } else {
+            let keys = super::rows::encode(&column)?;
+            hashes.iter_mut().enumerate().for_each(|(i, h)| *h = weak_bytes(*h, keys.row(i).data()));
+        }
+    }
+    Ok(hashes)
+}
+
+/// Eight bytes into a running CRC-32C.
+fn weak_word(hash: u32, word: u64) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0u32; 256];
+        let mut n = 0;
+        while n < 256 {
+            let mut c = n as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                c = if c & 1 == 1 { 0x82F6_3B78 ^ (c >> 1) } else { c >> 1 };
+                bit += 1;
+            }
+            table[n] = c;
+            n += 1;
+        }
+        table
+    };
+    word.to_le_bytes().iter().fold(hash, |c, b| TABLE[((c ^ u32::from(*b)) & 0xFF) as usize] ^ (c >> 8))
+}
+
+fn weak_bytes(hash: u32, bytes: &[u8]) -> u32 {
+    let mut chunks = bytes.chunks_exact(8);
+    let full = chunks.by_ref().fold(hash, |h, c| weak_word(h, u64::from_le_bytes(c.try_into().unwrap_or_default())));
+    let rest = chunks.remainder();
+    if rest.is_empty() && !bytes.is_empty() {
+        return full;
+    }
+    let mut word = [0u8; 8];
+    word[..rest.len()].copy_from_slice(rest);
+    word[7] = rest.len() as u8;
+    weak_word(full, u64::from_le_bytes(word))
+}

@@ -1,0 +1,188 @@
+//! What a query may ask about its surroundings, and functions that return what they are given.
+
+use super::column::{Floats, Ints, numbers, uint64s};
+use super::define::{Call, define, define_seeing_nulls};
+use crate::call::{BoundCall, Datum, EvalContext, Volatility};
+use crate::registry::Registry;
+use arrow::datatypes::{UInt8Type, UInt32Type};
+use hydron_base::{Code, Error, Result};
+use hydron_types::column::array_of;
+use hydron_types::{LogicalType, Value};
+use std::time::Duration;
+
+/// The longest one batch may be held up by `sleep`.
+const SLEEP_SECONDS_MAX: f64 = 3.0;
+
+pub fn register(registry: &mut Registry) {
+    define_seeing_nulls(registry, "materialize", |call| {
+        call.arity(1..=1)?;
+        let bound = call.returns(call.ty(0).clone(), |args, rows| args[0].to_array(rows))?;
+        // Not folded: the column must look like any other to what follows.
+        Ok(bound.volatility(Volatility::Stable))
+    });
+    define_seeing_nulls(registry, "identity", |call| {
+        call.arity(1..=1)?;
+        Ok(BoundCall::new(call.ty(0).clone(), |_: &EvalContext, args: &[Datum], _| Ok(args[0].clone())))
+    });
+    define_seeing_nulls(registry, "ignore", |call| {
+        call.returns(LogicalType::UInt8, |_, rows| Ok(numbers::<UInt8Type>(rows, |_| 0)))
+    });
+    define_seeing_nulls(registry, "is_constant", |call| {
+        call.arity(1..=1)?;
+        let constant = call.args[0].constant.is_some();
+        constant_of(call, LogicalType::Bool, Value::Bool(constant))
+    });
+    define(registry, "sleep", |call| sleep(call, false));
+    define(registry, "sleep_each_row", |call| sleep(call, true));
+    define(registry, "throw_if", throw_if);
+    register_block(registry);
+    register_names(registry);
+}
+
+fn constant_of(call: &Call<'_>, ty: LogicalType, value: Value) -> Result<BoundCall> {
+    let _ = call;
+    let result = ty.clone();
+    Ok(BoundCall::new(ty, move |_: &EvalContext, _: &[Datum], _| Ok(Datum::Scalar(array_of(&value, &result, 1)?))))
+}
+
+fn sleep(call: &Call<'_>, each_row: bool) -> Result<BoundCall> {
+    call.arity(1..=1)?;
+    call.need(0, |t| t.is_integer() || t.is_float())?;
+    let seconds = call.constant(0)?.as_f64().unwrap_or(0.0);
+    if !seconds.is_finite() || seconds < 0.0 {
+        return Err(Error::bad_arguments(format!("cannot sleep {seconds} seconds")));
+    }
+    let bound = call.returns(LogicalType::UInt8, move |_, rows| {
+        let total = if each_row { seconds * rows as f64 } else { seconds };
+        if total > SLEEP_SECONDS_MAX {
+            return Err(Error::new(
+                Code::TOO_SLOW,
+                format!("a batch may sleep {SLEEP_SECONDS_MAX} seconds, asked for {total}"),
+            ));
+        }
+        if rows > 0 {
+            std::thread::sleep(Duration::from_secs_f64(total));
+        }
+        Ok(numbers::<UInt8Type>(rows, |_| 0))
+    })?;
+    Ok(bound.volatility(Volatility::Volatile))
+}
+
+/// `throw_if(condition[, message])`.
+fn throw_if(call: &Call<'_>) -> Result<BoundCall> {
+    call.arity(1..=2)?;
+    call.need_number(0)?;
+    let message = match call.args.len() {
+        2 => String::from_utf8_lossy(call.constant_text(1)?).into_owned(),
+        _ => "value passed to function \"throw_if\" is not zero".to_owned(),
+    };
+    let ty = call.ty(0).clone();
+    call.returns(LogicalType::UInt8, move |args, rows| {
+        let values = Floats::of(&args[0], &ty)?;
+        if (0..rows).any(|i| values.at(i) != 0.0) {
+            return Err(Error::new(Code::FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, message.clone()));
+        }
+        Ok(numbers::<UInt8Type>(rows, |_| 0))
+    })
+}
+
+fn register_block(registry: &mut Registry) {
+    define(registry, "row_number_in_block", |call| {
+        call.arity(0..=0)?;
+        Ok(call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |i| i as u64)))?.volatility(Volatility::Stable))
+    });
+    define(registry, "block_size", |call| {
+        call.arity(0..=0)?;
+        Ok(call
+            .returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |_| rows as u64)))?
+            .volatility(Volatility::Stable))
+    });
+    define(registry, "block_number", |call| {
+        call.arity(0..=0)?;
+        let bound = BoundCall::new(LogicalType::UInt64, |cx: &EvalContext, _: &[Datum], rows| {
+            Ok(Datum::Array(uint64s(rows, |_| cx.batch)))
+        });
+        Ok(bound.volatility(Volatility::Stable))
+    });
+    define(registry, "tid", |call| {
+        call.arity(0..=0)?;
+        Ok(call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |_| 0)))?.volatility(Volatility::Stable))
+    });
+    for (name, value) in [("shard_num", 0), ("shard_count", 0)] {
+        define(registry, name, move |call| {
+            call.arity(0..=0)?;
+            call.returns(LogicalType::UInt32, move |_, rows| Ok(numbers::<UInt32Type>(rows, |_| value)))
+        });
+    }
+    define(registry, "error_code_to_name", |call| {
+        call.arity(1..=1)?;
+        call.need_integer(0)?;
+        let ty = call.ty(0).clone();
+        call.returns(LogicalType::String, move |args, rows| {
+            let codes = Ints::of(&args[0], &ty)?;
+            super::column::texts(rows, |row, out| {
+                let code = u16::try_from(codes.at(row)).ok().and_then(Code::from_number);
+                out.extend_from_slice(code.map_or("", Code::name).as_bytes());
+            })
+        })
+    });
+}
+
+/// The name of this machine, as its kernel tells it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or_else(|| "localhost".to_owned(), |n| n.trim().to_owned())
+}
+
+fn register_names(registry: &mut Registry) {
+    let texts: [(&str, fn(&Call<'_>) -> String); 8] = [
+        ("hostname", |_| host_name()),
+        ("fqdn", |_| host_name()),
+        ("version", |_| env!("CARGO_PKG_VERSION").to_owned()),
+        ("edition", |_| "oss".to_owned()),
+        ("current_database", |call| call.cx.database.to_string()),
+        ("current_user", |call| call.cx.user.to_string()),
+        ("display_name", |_| host_name()),
+        ("get_os_kernel_version", |_| {
+            let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+            format!("Linux {}", release.trim()).trim().to_owned()
+        }),
+    ];
+    for (name, value) in texts {
+        define(registry, name, move |call| {
+            call.arity(0..=0)?;
+            constant_of(call, LogicalType::String, Value::string(value(call)))
+        });
+    }
+    for (alias, name) in [
+        ("user", "current_user"),
+        ("database", "current_database"),
+        ("full_host_name", "fqdn"),
+        ("host_name", "hostname"),
+    ] {
+        registry.add_alias(alias, name);
+        registry.fold_case(alias);
+    }
+    for name in ["current_user", "version", "hostname", "current_database"] {
+        registry.fold_case(name);
+    }
+    define(registry, "revision", |call| {
+        call.arity(0..=0)?;
+        // The revision of the protocol that this server speaks.
+        constant_of(call, LogicalType::UInt32, Value::UInt(23))
+    });
+    define(registry, "build_id", |call| {
+        call.arity(0..=0)?;
+        constant_of(
+            call,
+            LogicalType::String,
+            Value::string(concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"))),
+        )
+    });
+    define(registry, "get_setting", |call| {
+        call.arity(1..=1)?;
+        let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+        let value = call.cx.settings.text(&name).to_owned();
+        constant_of(call, LogicalType::String, Value::string(value))
+    });
+}

@@ -1,0 +1,46 @@
+//! Strings: bytes, and UTF-8 where a name says so.
+//!
+//! In reading order: [`basic`] (length, case, parts, padding), [`search`] (positions and counts), [`patterns`] (LIKE and regular
+//! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
+//! [`grok`] (patterns with names).
+
+mod basic;
+mod encode;
+mod grok;
+mod patterns;
+mod readable;
+mod replace;
+mod search;
+mod split;
+
+use crate::registry::Registry;
+use std::ops::Range;
+
+pub(crate) use patterns::like_matcher;
+
+pub fn register(registry: &mut Registry) {
+    basic::register(registry);
+    search::register(registry);
+    patterns::register(registry);
+    replace::register(registry);
+    split::register(registry);
+    encode::register(registry);
+    readable::register(registry);
+    grok::register(registry);
+}
+
+/// Places `0 .. total` that `substring(offset, length)` means: `offset` counts from 1, or from the end when negative; a
+/// negative length stops that far before the end.
+pub(crate) fn slice_range(total: i64, offset: i64, length: Option<i64>) -> Range<i64> {
+    if offset == 0 {
+        return 0..0;
+    }
+    let raw = if offset > 0 { offset - 1 } else { total.saturating_add(offset) };
+    let end = match length {
+        None => total,
+        Some(n) if n >= 0 => raw.saturating_add(n),
+        Some(n) => total.saturating_add(n),
+    };
+    let start = raw.clamp(0, total);
+    start..end.clamp(start, total)
+}
