@@ -525,6 +525,7 @@ const ACCEPTED: &[&str] = &[
     "send_logs_level",
     "send_timeout",
     "set_overflow_mode",
+    "shards",
     "show_table_uuid_in_table_create_query_if_not_nil",
     "sort_overflow_mode",
     "special_sort",

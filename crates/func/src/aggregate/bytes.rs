@@ -12,10 +12,6 @@ pub fn put_u64(out: &mut Vec<u8>, mut v: u64) {
     out.push(v as u8);
 }
 
-pub fn put_i64(out: &mut Vec<u8>, v: i64) {
-    put_u64(out, ((v << 1) ^ (v >> 63)) as u64);
-}
-
 pub fn put_f64(out: &mut Vec<u8>, v: f64) {
     out.extend_from_slice(&v.to_le_bytes());
 }
@@ -60,11 +56,6 @@ impl<'a> Reader<'a> {
         Err(damaged())
     }
 
-    pub fn i64(&mut self) -> Result<i64> {
-        let v = self.u64()?;
-        Ok((v >> 1) as i64 ^ -((v & 1) as i64))
-    }
-
     pub fn f64(&mut self) -> Result<f64> {
         Ok(f64::from_le_bytes(self.array()?))
     }
@@ -93,12 +84,10 @@ mod tests {
     fn numbers_and_texts_come_back() {
         let mut out = Vec::new();
         put_u64(&mut out, u64::MAX);
-        put_i64(&mut out, i64::MIN);
         put_f64(&mut out, -0.5);
         put_bytes(&mut out, b"ab");
         let mut r = Reader(&out);
         assert_eq!(r.u64().unwrap(), u64::MAX);
-        assert_eq!(r.i64().unwrap(), i64::MIN);
         assert_eq!(r.f64().unwrap(), -0.5);
         assert_eq!(r.bytes().unwrap(), b"ab");
         assert!(r.is_empty() && r.u64().is_err());

@@ -205,7 +205,7 @@ fn combinators_chain() {
     let x = ("int64", ints(&[1, 2, 4]));
     let when = ("bool", vec![Value::Bool(true), Value::Bool(false), Value::Bool(true)]);
     check("sum_if", &[x.clone(), when.clone()], &[], "int64", Value::Int(5));
-    check("count_if", &[when.clone()], &[], "uint64", Value::UInt(2));
+    check("count_if", std::slice::from_ref(&when), &[], "uint64", Value::UInt(2));
     check("sum_or_null_if", &[x, when], &[], "nullable(int64)", Value::Int(5));
     let arrays = ("array(int8)", vec![Value::Array(ints(&[1, 2])), Value::Array(vec![]), Value::Array(ints(&[5]))]);
     check("sum_array", std::slice::from_ref(&arrays), &[], "int64", Value::Int(8));
