@@ -1,0 +1,288 @@
+//! The columns of CREATE STREAM: types, defaults, and the columns every stream has.
+
+use super::Binder;
+use super::alias::Aliases;
+use super::cast::cast_to;
+use super::env::Env;
+use super::expr::{Exprs, Place};
+use super::scope::{Scope, TableName};
+use crate::catalog::{Catalog, ColumnDefault, ColumnInfo, StreamMode};
+use crate::expr::Expr;
+use hydron_base::{Code, Error, Result};
+use hydron_func::BindContext;
+use hydron_sql::ast;
+use hydron_types::{Field, LogicalType, Schema, Zone, parse_type};
+use std::sync::Arc;
+
+/// What decides about columns beside their definitions.
+#[derive(Clone, Debug)]
+pub struct ColumnOptions {
+    pub mode: StreamMode,
+    /// Add `_tp_time`, and `_tp_delta` for the changelog modes, unless they are declared. False for plain tables.
+    pub stream: bool,
+    /// The expression of `_tp_time`; empty: the time of arrival.
+    pub event_time: String,
+}
+
+/// The columns of a stream in order: the declared ones, then `_tp_time`, then `_tp_delta`.
+///
+/// Errors: EMPTY_LIST_OF_COLUMNS_PASSED (90), DUPLICATE_COLUMN (15), ILLEGAL_COLUMN (44) for reserved names and types,
+/// CYCLIC_ALIASES (174) for defaults that need each other, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY (455), and what binding a
+/// default answers.
+pub fn bind_columns(
+    defs: &[ast::ColumnDef],
+    options: &ColumnOptions,
+    catalog: &dyn Catalog,
+    cx: &BindContext,
+) -> Result<Vec<ColumnInfo>> {
+    if defs.is_empty() {
+        return Err(Error::new(Code::EMPTY_LIST_OF_COLUMNS_PASSED, "a stream needs at least one column"));
+    }
+    super::room::with_room(|roomy| {
+        let binder = Binder { roomy, ..Binder::new(catalog, cx) };
+        let infos = bind_with(&binder, defs, options, cx);
+        (infos, binder.needs_room.get())
+    })
+}
+
+fn bind_with(
+    binder: &Binder<'_>,
+    defs: &[ast::ColumnDef],
+    options: &ColumnOptions,
+    cx: &BindContext,
+) -> Result<Vec<ColumnInfo>> {
+    let mut columns = Columns { binder, defs: flatten(defs, cx)?, types: Vec::new() };
+    columns.check_names()?;
+    columns.check_cycles()?;
+    columns.types()?;
+    let mut infos = columns.infos()?;
+    if !infos.iter().any(ColumnInfo::is_stored) {
+        return Err(Error::new(Code::EMPTY_LIST_OF_COLUMNS_PASSED, "a stream needs at least one stored column"));
+    }
+    if options.stream {
+        columns.reserved(options, &mut infos)?;
+    }
+    Ok(infos)
+}
+
+/// Nested columns become one array column for each element.
+fn flatten(defs: &[ast::ColumnDef], cx: &BindContext) -> Result<Vec<(ast::ColumnDef, Option<LogicalType>)>> {
+    let mut flat = Vec::with_capacity(defs.len());
+    for def in defs {
+        let ty = def.ty.as_ref().map(|t| declared_type(t, def, cx)).transpose()?;
+        match ty {
+            Some(LogicalType::Nested(elements)) if cx.settings.bool("flatten_nested") => {
+                for (name, element) in elements.iter() {
+                    let def = ast::ColumnDef { name: format!("{}.{name}", def.name), ..def.clone() };
+                    flat.push((def, Some(LogicalType::array(element.clone()))));
+                }
+            }
+            ty => flat.push((def.clone(), ty)),
+        }
+    }
+    Ok(flat)
+}
+
+fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -> Result<LogicalType> {
+    let ty = parse_type(&name.to_string())?;
+    let ty = match def.nullable {
+        Some(true) => hydron_types::parse::nullable(ty)?,
+        None if cx.settings.bool("data_type_default_nullable") && hydron_types::supertype::can_be_nullable(&ty) => {
+            LogicalType::nullable(ty)
+        }
+        _ => ty,
+    };
+    check_low_cardinality(&ty, cx)?;
+    Ok(ty)
+}
+
+/// Only the type of the column itself is looked at, as ClickHouse does; inside arrays anything goes.
+fn check_low_cardinality(ty: &LogicalType, cx: &BindContext) -> Result<()> {
+    let LogicalType::LowCardinality(inner) = ty else { return Ok(()) };
+    if !is_small(inner.bare()) || cx.settings.bool("allow_suspicious_low_cardinality_types") {
+        return Ok(());
+    }
+    let text = format!("{ty}: a dictionary of so small values costs more than it saves");
+    let error = Error::new(Code::SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY, text);
+    Err(error.hint("SET allow_suspicious_low_cardinality_types = 1"))
+}
+
+/// At most eight bytes each.
+fn is_small(ty: &LogicalType) -> bool {
+    ty.bits().is_some_and(|b| b <= 64)
+        || ty.is_date_or_time()
+        || matches!(ty, LogicalType::Ipv4 | LogicalType::Enum8(_) | LogicalType::Enum16(_))
+}
+
+struct Columns<'b, 'a> {
+    binder: &'b Binder<'a>,
+    defs: Vec<(ast::ColumnDef, Option<LogicalType>)>,
+    types: Vec<LogicalType>,
+}
+
+impl Columns<'_, '_> {
+    fn check_names(&self) -> Result<()> {
+        for (i, (def, ty)) in self.defs.iter().enumerate() {
+            if self.defs[..i].iter().any(|(d, _)| d.name == def.name) {
+                return Err(Error::new(Code::DUPLICATE_COLUMN, format!("column \"{}\" is declared twice", def.name)));
+            }
+            check_reserved(&def.name, ty.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// The columns whose values the default of `index` needs.
+    fn needs(&self, index: usize) -> Vec<usize> {
+        let Some(expr) = self.defs[index].0.default.as_ref().and_then(|d| d.expr.as_ref()) else { return Vec::new() };
+        let mut needs = Vec::new();
+        expr.walk(&mut |e| {
+            if let Some(name) = e.as_identifier() {
+                let (full, first) = (name.full(), name.parts.first());
+                let found = self.defs.iter().position(|(d, _)| d.name == full);
+                needs.extend(found.or_else(|| self.defs.iter().position(|(d, _)| Some(&d.name) == first)));
+            }
+        });
+        needs
+    }
+
+    fn check_cycles(&self) -> Result<()> {
+        // 0: not seen, 1: open, 2: done.
+        let mut state = vec![0_u8; self.defs.len()];
+        for start in 0..self.defs.len() {
+            let mut path = vec![(start, self.needs(start))];
+            while let Some((column, needs)) = path.last_mut() {
+                let column = *column;
+                state[column] = state[column].max(1);
+                match needs.pop() {
+                    Some(next) if state[next] == 1 => {
+                        let text = format!("the default of column \"{}\" needs itself", self.defs[next].0.name);
+                        return Err(Error::new(Code::CYCLIC_ALIASES, text));
+                    }
+                    Some(next) if state[next] == 0 => path.push((next, self.needs(next))),
+                    Some(_) => {}
+                    None => {
+                        state[column] = 2;
+                        path.pop();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides the types that defaults give; a default may use a column whose type another default gives.
+    fn types(&mut self) -> Result<()> {
+        for _ in 0..=self.defs.len() {
+            let Some(open) = (0..self.defs.len()).find(|i| self.is_ready(*i)) else { break };
+            let ty = match self.default_expr(open)? {
+                Some(expr) => expr.ty,
+                None => LogicalType::String,
+            };
+            self.defs[open].1 = Some(ty);
+        }
+        self.types = self.defs.iter().map(|(_, ty)| ty.clone().unwrap_or(LogicalType::String)).collect();
+        Ok(())
+    }
+
+    /// Has no type yet, and everything its default needs has one.
+    fn is_ready(&self, index: usize) -> bool {
+        self.defs[index].1.is_none() && self.needs(index).iter().all(|n| self.defs[*n].1.is_some())
+    }
+
+    fn schema(&self) -> Schema {
+        let field = |(d, t): &(ast::ColumnDef, Option<LogicalType>)| Some(Field::new(d.name.as_str(), t.clone()?));
+        Schema::new(self.defs.iter().filter_map(field).collect())
+    }
+
+    fn default_expr(&self, index: usize) -> Result<Option<Expr>> {
+        let Some(expr) = self.defs[index].0.default.as_ref().and_then(|d| d.expr.as_ref()) else { return Ok(None) };
+        self.bind(expr, &self.schema())
+            .map(Some)
+            .map_err(|e| e.context(format!("default of column \"{}\"", self.defs[index].0.name)))
+    }
+
+    fn bind(&self, expr: &ast::Expr, schema: &Schema) -> Result<Expr> {
+        let env = Env::root(Arc::clone(&self.binder.cx.settings));
+        let aliases = Aliases::default();
+        let scope = Scope::of_schema(TableName::default(), schema);
+        Exprs::new(self.binder, &env, scope, &aliases, true).bind_in(expr, Place::DEFAULT)
+    }
+
+    fn infos(&self) -> Result<Vec<ColumnInfo>> {
+        let mut infos = Vec::with_capacity(self.defs.len());
+        for (i, (def, _)) in self.defs.iter().enumerate() {
+            if let Some(expr) = self.default_expr(i)? {
+                cast_to(expr, &self.types[i], self.binder.cx.zone)
+                    .map_err(|e| e.context(format!("default of column \"{}\"", def.name)))?;
+            }
+            if let Some(ttl) = &def.ttl {
+                self.bind(ttl, &self.schema())?;
+            }
+            let codec: Vec<String> = def.codec.iter().map(|c| c.to_string()).collect();
+            let is_alias = def.default.as_ref().is_some_and(|d| d.kind == ast::DefaultKind::Alias);
+            if is_alias && !codec.is_empty() {
+                return Err(Error::bad_arguments(format!("column \"{}\" is an ALIAS, so it has no codec", def.name)));
+            }
+            infos.push(ColumnInfo {
+                default: default_of(def),
+                comment: def.comment.clone().unwrap_or_default(),
+                codec: codec.join(", "),
+                ttl: def.ttl.as_ref().map(ToString::to_string).unwrap_or_default(),
+                ..ColumnInfo::new(def.name.as_str(), self.types[i].clone())
+            });
+        }
+        Ok(infos)
+    }
+
+    /// Adds `_tp_time` and `_tp_delta`.
+    fn reserved(&self, options: &ColumnOptions, infos: &mut Vec<ColumnInfo>) -> Result<()> {
+        let declared = |infos: &[ColumnInfo], name: &str| infos.iter().any(|c| &*c.name == name);
+        if !declared(infos, "_tp_time") {
+            let ty = LogicalType::DateTime64(3, Some(Zone::UTC));
+            let text = if options.event_time.is_empty() { "now64(3, 'UTC')" } else { &options.event_time };
+            let expr = hydron_sql::parse_expression(text)?;
+            let bound = self.bind(&expr, &self.schema()).map_err(|e| e.context("event_time_column"))?;
+            cast_to(bound, &ty, self.binder.cx.zone).map_err(|e| e.context("event_time_column"))?;
+            infos.push(ColumnInfo {
+                default: ColumnDefault::Default(expr.to_string()),
+                codec: "DoubleDelta, LZ4".to_string(),
+                ..ColumnInfo::new("_tp_time", ty)
+            });
+        }
+        let changes = matches!(options.mode, StreamMode::Changelog | StreamMode::ChangelogKv);
+        if changes && !declared(infos, "_tp_delta") {
+            infos.push(ColumnInfo {
+                default: ColumnDefault::Default("1".to_string()),
+                ..ColumnInfo::new("_tp_delta", LogicalType::Int8)
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Errors: ILLEGAL_COLUMN (44).
+fn check_reserved(name: &str, ty: Option<&LogicalType>) -> Result<()> {
+    let fits = match name {
+        "_tp_time" | "_tp_index_time" => ty.is_none_or(|t| matches!(t, LogicalType::DateTime64(..))),
+        "_tp_sn" => ty.is_none_or(|t| *t == LogicalType::Int64),
+        "_tp_delta" => ty.is_none_or(|t| *t == LogicalType::Int8),
+        "window_start" | "window_end" => false,
+        name => !name.starts_with("_tp_"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::new(Code::ILLEGAL_COLUMN, format!("the name \"{name}\" is reserved, or reserved for another type")))
+}
+
+fn default_of(def: &ast::ColumnDef) -> ColumnDefault {
+    let Some(default) = &def.default else { return ColumnDefault::None };
+    let text = default.expr.as_ref().map(ToString::to_string);
+    match (default.kind, text) {
+        (ast::DefaultKind::Ephemeral, text) => ColumnDefault::Ephemeral(text),
+        (_, None) => ColumnDefault::None,
+        (ast::DefaultKind::Default, Some(text)) => ColumnDefault::Default(text),
+        (ast::DefaultKind::Materialized, Some(text)) => ColumnDefault::Materialized(text),
+        (ast::DefaultKind::Alias, Some(text)) => ColumnDefault::Alias(text),
+    }
+}

@@ -1,0 +1,135 @@
+//! What a query sees from the queries around it: CTEs, WITH expressions, settings, whether streams are read as history.
+
+use hydron_base::{Error, Result, Settings};
+use hydron_sql::ast;
+use std::sync::Arc;
+
+/// One level of nesting; lives on the stack of the binder.
+pub(super) struct Env<'e> {
+    pub parent: Option<&'e Env<'e>>,
+    pub ctes: Vec<(&'e str, &'e ast::Query)>,
+    /// Expressions of WITH, seen by this query and those inside it.
+    pub exprs: Vec<&'e ast::Expr>,
+    pub settings: Arc<Settings>,
+    /// Every stream is read as a table.
+    pub history: bool,
+}
+
+/// A CTE and where its own names are looked up.
+pub(super) struct Cte<'e> {
+    pub query: &'e ast::Query,
+    pub env: &'e Env<'e>,
+    /// Only the CTEs before this one are visible inside.
+    pub before: usize,
+}
+
+impl<'e> Env<'e> {
+    pub fn root(settings: Arc<Settings>) -> Env<'static> {
+        let history = settings.text("query_mode") == "table";
+        Env { parent: None, ctes: Vec::new(), exprs: Vec::new(), settings, history }
+    }
+
+    /// The level of `select`, inside this one.
+    pub fn enter<'n>(&'n self, select: &'n ast::Select) -> Result<Env<'n>>
+    where
+        'e: 'n,
+    {
+        let mut env = self.inner();
+        for item in &select.with {
+            match item {
+                ast::WithItem::Query { name, query } => env.ctes.push((name, query)),
+                ast::WithItem::Expr(expr) => env.exprs.push(expr),
+            }
+        }
+        if !select.settings.is_empty() {
+            let mut settings = (*env.settings).clone();
+            apply_settings(&mut settings, &select.settings)?;
+            env.history |= settings.text("query_mode") == "table";
+            env.settings = Arc::new(settings);
+        }
+        Ok(env)
+    }
+
+    /// An empty level inside this one.
+    pub fn inner<'n>(&'n self) -> Env<'n>
+    where
+        'e: 'n,
+    {
+        Env {
+            parent: Some(self),
+            ctes: Vec::new(),
+            exprs: Vec::new(),
+            settings: Arc::clone(&self.settings),
+            history: self.history,
+        }
+    }
+
+    /// As `inner`, with only the first `ctes` of this level's CTEs visible, and streams read as tables if `history`.
+    pub fn before<'n>(&'n self, ctes: usize, history: bool, settings: &Arc<Settings>) -> Env<'n>
+    where
+        'e: 'n,
+    {
+        Env {
+            parent: self.parent,
+            ctes: self.ctes[..ctes].to_vec(),
+            exprs: self.exprs.clone(),
+            settings: Arc::clone(settings),
+            history: self.history || history,
+        }
+    }
+
+    pub fn cte(&self, name: &str) -> Option<Cte<'_>> {
+        let mut level = Some(self);
+        while let Some(env) = level {
+            if let Some(at) = env.ctes.iter().rposition(|(n, _)| *n == name) {
+                return Some(Cte { query: env.ctes[at].1, env, before: at });
+            }
+            level = env.parent;
+        }
+        None
+    }
+
+    /// WITH expressions, innermost first.
+    pub fn with_exprs(&self) -> Vec<&ast::Expr> {
+        let mut all = Vec::new();
+        let mut level = Some(self);
+        while let Some(env) = level {
+            all.extend(env.exprs.iter().copied());
+            level = env.parent;
+        }
+        all
+    }
+}
+
+/// Changes `settings` as a SETTINGS clause says.
+pub fn apply_settings(settings: &mut Settings, clause: &[ast::Setting]) -> Result<()> {
+    for setting in clause {
+        match &setting.value {
+            ast::SettingValue::Default => settings.reset(&setting.name),
+            ast::SettingValue::Literal(literal) => settings.set(&setting.name, &literal_text(literal))?,
+            ast::SettingValue::Expr(expr) => settings.set(&setting.name, &word(expr, &setting.name)?)?,
+        }
+    }
+    Ok(())
+}
+
+fn word(expr: &ast::Expr, name: &str) -> Result<String> {
+    match &expr.kind {
+        ast::ExprKind::Identifier(identifier) => Ok(identifier.full()),
+        ast::ExprKind::Literal(literal) => Ok(literal_text(literal)),
+        ast::ExprKind::Function(_) | ast::ExprKind::Chain(_) => Ok(expr.canonical_name()),
+        _ => Err(Error::bad_arguments(format!("setting '{name}' must be a constant"))),
+    }
+}
+
+fn literal_text(literal: &ast::Literal) -> String {
+    match literal {
+        ast::Literal::Null => String::new(),
+        ast::Literal::Bool(b) => u8::from(*b).to_string(),
+        ast::Literal::UInt(n) => n.to_string(),
+        ast::Literal::Int(n) => n.to_string(),
+        ast::Literal::BigInt(n) => n.to_string(),
+        ast::Literal::Float(f) => f.0.to_string(),
+        ast::Literal::String(s) => String::from_utf8_lossy(s).into_owned(),
+    }
+}

@@ -1,0 +1,300 @@
+//! Syntax to plan: names become indexes, every type is decided, every cast is explicit.
+//!
+//! In: a parsed query, the catalog, settings. Out: a [`Bound`] plan. Promise: what a query means does not depend on data,
+//! except for scalar subqueries and IN sets, which are run here and become constants.
+//!
+//! In reading order: `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`, `call`, `aggregate`,
+//! `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`, `join`, `array_join`, `seek` (FROM),
+//! `asterisk`, `emit`, `group`, `select` (one SELECT), `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
+
+mod aggregate;
+mod alias;
+mod array_join;
+mod asterisk;
+mod call;
+pub mod cast;
+pub mod columns;
+pub mod depends;
+mod emit;
+mod env;
+mod expr;
+mod group;
+mod join;
+mod literal;
+mod query;
+mod room;
+mod scope;
+mod seek;
+mod select;
+mod source;
+mod subquery;
+mod table_function;
+mod window_source;
+
+pub use columns::{ColumnOptions, bind_columns};
+pub use depends::source_names;
+pub use env::apply_settings;
+
+use crate::catalog::Catalog;
+use crate::expr::Expr;
+use crate::node::{Grouping, Node, Plan};
+use crate::rewrite;
+use alias::Aliases;
+use env::Env;
+use expr::{Exprs, Place};
+use hydron_base::limit::AST_NODES_MAX;
+use hydron_base::{Code, Error, Position, Result, Settings};
+use hydron_func::{BindContext, EvalContext};
+use hydron_sql::ast;
+use hydron_types::column::value_at;
+use hydron_types::{ColumnBuilder, LogicalType, Schema, Style, TextOptions, Zone, parse_type, read_text};
+use scope::{Scope, TableName};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// A bound query.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Rewritten and ready for a runtime.
+    pub plan: Plan,
+    /// True when the answer comes without end.
+    pub streaming: bool,
+    /// Names and types of the answer, same as `plan.schema`.
+    pub schema: Arc<Schema>,
+    /// The context's settings with those of the query's own SETTINGS clauses.
+    pub settings: Arc<Settings>,
+    /// The plan delivers a row over all groups apart (WITH TOTALS).
+    pub totals: bool,
+    /// Streams, views and tables the query reads, as `(database, name)`, each once.
+    pub uses: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Binds a query: the one entry for SELECT, INSERT … SELECT, views and EXPLAIN. `cx.settings` are those of the session and the
+/// statement; `cx.streaming` is not looked at.
+///
+/// Blocks while subqueries run through the catalog.
+pub fn bind_select(query: &ast::Query, catalog: &dyn Catalog, cx: &BindContext) -> Result<Bound> {
+    bind_select_in(query, None, catalog, cx)
+}
+
+/// As [`bind_select`]; `text` is the text that was parsed, so that errors name a line and a column.
+pub fn bind_select_in(
+    query: &ast::Query,
+    text: Option<&str>,
+    catalog: &dyn Catalog,
+    cx: &BindContext,
+) -> Result<Bound> {
+    let settings = Arc::new(query_settings(query, &cx.settings)?);
+    let cx = BindContext { settings, ..cx.clone() };
+    room::with_room(|roomy| {
+        let binder = Binder { text, roomy, ..Binder::new(catalog, &cx) };
+        let bound = bind_whole(query, &binder);
+        (bound, binder.needs_room.get())
+    })
+}
+
+fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
+    let settings = Arc::clone(&binder.cx.settings);
+    let env = Env::root(Arc::clone(&settings));
+    let mut plan = binder.query(query, &env)?.plan;
+    let (limit, offset) = (settings.uint("limit"), settings.uint("offset"));
+    if limit > 0 || offset > 0 {
+        plan = plan.limit(offset, (limit > 0).then_some(limit), Vec::new());
+    }
+    let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
+    let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
+    Ok(Bound { plan, streaming, schema, settings, totals, uses: binder.uses.borrow().clone() })
+}
+
+/// `base` with the SETTINGS that stand at the top level of a query.
+pub fn query_settings(query: &ast::Query, base: &Settings) -> Result<Settings> {
+    let mut settings = base.clone();
+    top_settings(&query.body, &mut settings)?;
+    for stage in &query.pipe {
+        top_settings(&stage.body, &mut settings)?;
+    }
+    Ok(settings)
+}
+
+fn top_settings(body: &ast::QueryBody, settings: &mut Settings) -> Result<()> {
+    match body {
+        ast::QueryBody::Select(select) => apply_settings(settings, &select.settings),
+        ast::QueryBody::Nested(query) => top_settings(&query.body, settings),
+        ast::QueryBody::Set(set) => {
+            top_settings(&set.first, settings)?;
+            set.rest.iter().try_for_each(|(_, body)| top_settings(body, settings))
+        }
+    }
+}
+
+/// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
+pub fn bind_scalar_expr(expr: &ast::Expr, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Expr> {
+    room::with_room(|roomy| {
+        let binder = Binder { roomy, ..Binder::new(catalog, cx) };
+        let env = Env::root(Arc::clone(&cx.settings));
+        let aliases = Aliases::default();
+        let scope = Scope::of_schema(TableName::default(), schema);
+        let mut x = Exprs::new(&binder, &env, scope, &aliases, cx.streaming);
+        let bound = x.bind_in(expr, Place::DEFAULT);
+        (bound, binder.needs_room.get())
+    })
+}
+
+/// `expr` as a value of `ty`, by the rules of an INSERT into a column of that type.
+pub fn cast_expr(expr: Expr, ty: &LogicalType, zone: Zone) -> Result<Expr> {
+    cast::cast_to(expr, ty, zone)
+}
+
+/// Whether the rows of the answer come from an aggregation WITH TOTALS, with nothing between that would lose the totals row.
+fn has_totals(plan: &Plan) -> bool {
+    let mut plan = plan;
+    loop {
+        plan = match &plan.node {
+            Node::Aggregate(aggregate) => return aggregate.grouping == Grouping::Totals,
+            Node::Filter { input, .. }
+            | Node::Project { input, .. }
+            | Node::Sort { input, .. }
+            | Node::Limit { input, .. }
+            | Node::LimitBy { input, .. }
+            | Node::Distinct { input, .. } => input,
+            _ => return false,
+        };
+    }
+}
+
+/// What is the same for all of one statement.
+pub(crate) struct Binder<'a> {
+    catalog: &'a dyn Catalog,
+    cx: BindContext,
+    now: EvalContext,
+    text: Option<&'a str>,
+    /// The stack is a large one.
+    roomy: bool,
+    /// Something was too deep for a stack that is not.
+    needs_room: Cell<bool>,
+    uses: RefCell<Vec<(Arc<str>, Arc<str>)>>,
+    nodes: Cell<usize>,
+    depth: Cell<usize>,
+    /// Inside the text of a view or a default, where spans mean another text.
+    other_text: Cell<usize>,
+    /// Where names without a database are looked up: the session's database, or that of the view being read.
+    database: RefCell<Arc<str>>,
+}
+
+impl<'a> Binder<'a> {
+    fn new(catalog: &'a dyn Catalog, cx: &BindContext) -> Binder<'a> {
+        Binder {
+            catalog,
+            cx: cx.clone(),
+            now: EvalContext { zone: cx.zone, ..EvalContext::at(catalog.now()) },
+            text: None,
+            roomy: false,
+            needs_room: Cell::new(false),
+            uses: RefCell::default(),
+            nodes: Cell::new(0),
+            depth: Cell::new(0),
+            other_text: Cell::new(0),
+            database: RefCell::new(Arc::from(catalog.current_database())),
+        }
+    }
+
+    /// Counts bound nodes, aliases put in. Errors: TOO_BIG_AST (168).
+    fn count(&self, nodes: usize) -> Result<()> {
+        self.nodes.set(self.nodes.get() + nodes);
+        if self.nodes.get() <= AST_NODES_MAX {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::TOO_BIG_AST,
+            format!("the query has more than {AST_NODES_MAX} elements, its aliases put in"),
+        ))
+    }
+
+    fn counted(&self) -> usize {
+        self.nodes.get()
+    }
+
+    /// Binds a query inside another. Errors: TOO_DEEP_SUBQUERIES (162).
+    fn nested<T>(&self, most: usize, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check_room(self.depth.get(), room::QUERIES)?;
+        if self.depth.get() >= most {
+            return Err(Error::new(
+                Code::TOO_DEEP_SUBQUERIES,
+                format!("queries are nested more than {most} levels deep"),
+            ));
+        }
+        self.depth.set(self.depth.get() + 1);
+        let result = bind();
+        self.depth.set(self.depth.get() - 1);
+        result
+    }
+
+    /// Errors when the stack may be too small for this depth; the whole is then bound again on a large one.
+    fn check_room(&self, depth: usize, most: usize) -> Result<()> {
+        if self.roomy || depth < most {
+            return Ok(());
+        }
+        self.needs_room.set(true);
+        Err(Error::new(Code::TOO_DEEP_RECURSION, "the query is deeper than the stack"))
+    }
+
+    /// Binds syntax that comes from another text than the statement's.
+    fn inside_text<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.other_text.set(self.other_text.get() + 1);
+        let result = bind();
+        self.other_text.set(self.other_text.get() - 1);
+        result
+    }
+
+    /// Binds what a view of `database` says.
+    fn inside_view<T>(&self, database: &Arc<str>, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        let outer = self.database.replace(Arc::clone(database));
+        let result = self.inside_text(bind);
+        self.database.replace(outer);
+        result
+    }
+
+    /// The database of a name as written.
+    fn database_of(&self, name: &ast::ObjectName) -> Arc<str> {
+        name.database.as_deref().map_or_else(|| Arc::clone(&self.database.borrow()), Arc::from)
+    }
+
+    /// The error with the place of `span`, if the text is known.
+    fn place(&self, error: Error, span: ast::Span) -> Error {
+        match self.text {
+            Some(text) if self.other_text.get() == 0 && span.end > 0 => {
+                error.at(Position::in_text(text, span.start as usize))
+            }
+            _ => error,
+        }
+    }
+
+    fn note_use(&self, database: &str, name: &str) {
+        let mut uses = self.uses.borrow_mut();
+        if !uses.iter().any(|(d, n)| &**d == database && &**n == name) {
+            uses.push((Arc::from(database), Arc::from(name)));
+        }
+    }
+
+    /// The text of a query parameter. Errors: UNKNOWN_QUERY_PARAMETER (456).
+    fn parameter(&self, settings: &Settings, name: &str) -> Result<String> {
+        let setting = format!("param_{name}");
+        if settings.is_changed(&setting) {
+            return Ok(settings.text(&setting).to_string());
+        }
+        Err(Error::new(Code::UNKNOWN_QUERY_PARAMETER, format!("query parameter '{name}' is not set")))
+    }
+
+    /// Errors: BAD_QUERY_PARAMETER (457) for a text that does not read as the type.
+    fn typed_parameter(&self, parameter: &ast::Parameter, text: String, zone: Zone) -> Result<Expr> {
+        let ty = parse_type(&parameter.ty)?;
+        let mut builder = ColumnBuilder::new(&ty);
+        let options = TextOptions::from_settings(&self.cx.settings, zone);
+        read_text(text.as_bytes(), Style::Escaped, &options, &mut builder).map_err(|e| {
+            let what = format!("query parameter '{}' is no {ty}: {}", parameter.name, e.message);
+            Error::new(Code::BAD_QUERY_PARAMETER, what)
+        })?;
+        let value = value_at(&builder.finish()?, &ty, 0);
+        Ok(Expr::literal(value, ty))
+    }
+}

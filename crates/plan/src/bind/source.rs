@@ -1,0 +1,272 @@
+//! FROM: names, CTEs, views, subqueries; and the FROM clause as a whole.
+
+use super::Binder;
+use super::alias::Aliases;
+use super::env::Env;
+use super::expr::{Exprs, Place};
+use super::scope::{Scope, Show, TableName};
+use crate::catalog::{ColumnDefault, Source, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use crate::expr::Expr;
+use crate::node::{Change, Node, Plan, Scan, ScanColumn, Seek};
+use hydron_base::{Code, Error, Result};
+use hydron_sql::ast;
+use hydron_types::{Field, LogicalType, Schema, Value};
+use std::sync::Arc;
+
+/// Where the columns of a window are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowColumns {
+    pub start: usize,
+    pub end: usize,
+}
+
+/// A source with its names.
+pub(super) struct From {
+    pub plan: Plan,
+    pub scope: Scope,
+    /// Something in it aggregates, sorts or cuts, so that it cannot be read as a table.
+    pub flat: bool,
+    pub window: Option<WindowColumns>,
+    /// A subquery without an alias.
+    pub unnamed: bool,
+}
+
+impl<'a> Binder<'a> {
+    /// The whole FROM clause; without one, a single row without columns.
+    pub(super) fn from(&self, clause: Option<&ast::FromClause>, env: &Env<'_>, aliases: &Aliases<'_>) -> Result<From> {
+        let Some(clause) = clause else { return Ok(self.nothing()) };
+        let mut from = match &clause.first {
+            Some(table) => self.table_expr(table, env)?,
+            None => self.nothing(),
+        };
+        let joins = clause.rest.iter().filter(|i| matches!(i, ast::FromItem::Join(_))).count();
+        for item in &clause.rest {
+            from = match item {
+                ast::FromItem::Join(join) => self.join(from, join, env, aliases, joins)?,
+                ast::FromItem::ArrayJoin(join) => self.array_join(from, join, env, aliases)?,
+            };
+        }
+        Ok(from)
+    }
+
+    fn nothing(&self) -> From {
+        // A SELECT without FROM reads `system.one`.
+        one("one")
+    }
+}
+
+/// One row with the column `dummy`.
+pub(super) fn one(name: &str) -> From {
+    let dummy = Expr::literal(Value::UInt(0), LogicalType::UInt8);
+    let mut from = made(name, Plan::one_row().project(vec![(Arc::from("dummy"), dummy)]));
+    for table in &mut from.scope.tables {
+        table.database = Some(Arc::from("system"));
+    }
+    from
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn table_expr(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
+        let mut from = self.table_kind(table, env).map_err(|e| self.place(e, table.span))?;
+        if let Some(alias) = &table.alias {
+            for name in &mut from.scope.tables {
+                name.alias = Some(Arc::from(&**alias));
+            }
+            from.unnamed = false;
+        }
+        if table.sample.is_some() {
+            return Err(Error::new(Code::SAMPLING_NOT_SUPPORTED, "SAMPLE is not supported"));
+        }
+        Ok(from)
+    }
+
+    fn table_kind(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
+        match &table.kind {
+            ast::TableExprKind::Name(name) => self.named_source(name, env),
+            ast::TableExprKind::Function(f) => self.table_function(f, env),
+            ast::TableExprKind::Subquery(query) => {
+                let mut from = self.subquery(query, env, TableName::default())?;
+                from.unnamed = true;
+                Ok(from)
+            }
+        }
+    }
+
+    pub(super) fn subquery(&self, query: &ast::Query, env: &Env<'_>, name: TableName) -> Result<From> {
+        let inner = env.inner();
+        let rel = self.query(query, &inner)?;
+        let scope = Scope::of_schema(name, &rel.plan.schema);
+        Ok(From { plan: rel.plan, scope, flat: rel.flat, window: None, unnamed: false })
+    }
+
+    /// A CTE, stream, table or view.
+    ///
+    /// Errors: UNKNOWN_STREAM (60), UNKNOWN_DATABASE (81), with near names.
+    pub(super) fn named_source(&self, name: &ast::ObjectName, env: &Env<'_>) -> Result<From> {
+        if name.database.is_none()
+            && let Some(cte) = env.cte(&name.name)
+        {
+            let inner = cte.env.before(cte.before, env.history, &env.settings);
+            let table = TableName { name: Some(Arc::from(name.name.as_str())), ..TableName::default() };
+            return self.subquery(cte.query, &inner, table);
+        }
+        if &*self.database_of(name) == "system"
+            && let Some(from) = self.made_up(&name.name)
+        {
+            return Ok(from);
+        }
+        match self.lookup(name)? {
+            Source::Stream(info) => self.stream(&info, env),
+            Source::View(view) => self.view(&view, env),
+        }
+    }
+
+    pub(super) fn lookup(&self, name: &ast::ObjectName) -> Result<Source> {
+        let database = &*self.database_of(name);
+        if let Some(source) = self.catalog.source(database, &name.name) {
+            self.note_use(database, &name.name);
+            return Ok(source);
+        }
+        if name.database.is_some() && !self.catalog.database_exists(database) {
+            return Err(Error::new(Code::UNKNOWN_DATABASE, format!("database \"{database}\" is unknown")));
+        }
+        let near = near_names(&name.name, self.catalog.source_names(database));
+        let error = Error::new(Code::UNKNOWN_STREAM, format!("stream \"{database}.{}\" is unknown", name.name));
+        Err(if near.is_empty() { error } else { error.hint(near.join(", ")) })
+    }
+
+    /// The SELECT of a view, bound as if it stood here.
+    fn view(&self, view: &ViewInfo, env: &Env<'_>) -> Result<From> {
+        let statement = hydron_sql::parse_statement(&view.select)?.statement;
+        let ast::StatementKind::Query(query) = statement.kind else {
+            return Err(Error::bug(format!("view \"{}\" is not stored as a query", view.name)));
+        };
+        let table =
+            TableName { alias: None, name: Some(Arc::clone(&view.name)), database: Some(Arc::clone(&view.database)) };
+        // A view does not see the CTEs and aliases of the query that reads it, only its settings.
+        let mut root = Env::root(Arc::clone(&env.settings));
+        root.history |= env.history;
+        let mut from = self.inside_view(&view.database, || self.subquery(&query, &root, table.clone()))?;
+        if !view.columns.is_empty() {
+            if view.columns.len() != from.plan.schema.len() {
+                let text = format!(
+                    "view \"{}\" has {} columns, its query {}",
+                    view.name,
+                    view.columns.len(),
+                    from.plan.schema.len()
+                );
+                return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, text));
+            }
+            let named =
+                from.plan.columns().into_iter().zip(&view.columns).map(|((_, e), n)| (Arc::clone(n), e)).collect();
+            from.plan = from.plan.project(named);
+            from.scope = Scope::of_schema(table, &from.plan.schema);
+        }
+        Ok(from)
+    }
+
+    /// A stream or table: every column it has, for the rewrites to leave only what is used.
+    pub(super) fn stream(&self, info: &Arc<StreamInfo>, env: &Env<'_>) -> Result<From> {
+        let streaming = info.can_stream() && !env.history;
+        let settings = &env.settings;
+        let table =
+            TableName { alias: None, name: Some(Arc::clone(&info.name)), database: Some(Arc::clone(&info.database)) };
+        let mut scope = Scope { tables: vec![table], columns: Vec::new() };
+        let mut columns = Vec::new();
+        for (i, column) in info.columns.iter().enumerate().filter(|(_, c)| c.is_stored()) {
+            let show = match &column.default {
+                ColumnDefault::Materialized(_) if !settings.bool("asterisk_include_materialized_columns") => {
+                    Show::ByName
+                }
+                _ if is_reserved(&column.name) => Show::Reserved,
+                _ => Show::Yes,
+            };
+            scope.push(&column.name, column.ty.clone(), show);
+            columns.push(ScanColumn::Stored(i));
+        }
+        for (name, column, ty) in virtual_columns(info, streaming) {
+            if info.column(name).is_none() {
+                scope.push(name, ty, Show::ByName);
+                columns.push(column);
+            }
+        }
+        let fields = scope.columns.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect();
+        let seek = if streaming { self.seek_setting(settings.text("seek_to"), info)? } else { Seek::Latest };
+        let change = match info.mode {
+            _ if !streaming => Change::Append,
+            StreamMode::Append => Change::Append,
+            StreamMode::Changelog => Change::Changelog,
+            _ if settings.bool("enforce_append_only") => Change::Append,
+            StreamMode::ChangelogKv => Change::ChangelogKv,
+            StreamMode::VersionedKv => Change::VersionedKv,
+        };
+        let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0 };
+        let plan = Plan { node: Node::Scan(scan), schema: Arc::new(Schema::new(fields)), streaming, change };
+        let from = From { plan, scope, flat: true, window: None, unnamed: false };
+        self.alias_columns(info, from, env)
+    }
+
+    /// Adds the columns of a stream that are computed when they are read.
+    fn alias_columns(&self, info: &StreamInfo, mut from: From, env: &Env<'_>) -> Result<From> {
+        let show = if env.settings.bool("asterisk_include_alias_columns") { Show::Yes } else { Show::ByName };
+        for column in &info.columns {
+            let ColumnDefault::Alias(text) = &column.default else { continue };
+            let expr = self.inside_text(|| self.expr_text(text, &from.scope, env))?;
+            let expr = super::cast::cast_to(expr, &column.ty, self.cx.zone)?;
+            from.plan = from.plan.extend(vec![(Arc::clone(&column.name), expr)]);
+            from.scope.push(&column.name, column.ty.clone(), show);
+        }
+        Ok(from)
+    }
+
+    /// An expression given as text over the columns of one source.
+    pub(super) fn expr_text(&self, text: &str, scope: &Scope, env: &Env<'_>) -> Result<Expr> {
+        let ast = hydron_sql::parse_expression(text)?;
+        let aliases = Aliases::default();
+        Exprs::new(self, env, scope.clone(), &aliases, false).bind_in(&ast, Place::DEFAULT)
+    }
+}
+
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.starts_with("_tp_")
+}
+
+/// Columns that a source makes beside the stored ones.
+fn virtual_columns(info: &StreamInfo, streaming: bool) -> Vec<(&'static str, ScanColumn, LogicalType)> {
+    let shard = ("_tp_shard", ScanColumn::Shard, LogicalType::Int32);
+    match info.kind {
+        StreamKind::Stream if streaming => vec![
+            ("_tp_append_time", ScanColumn::AppendTime, LogicalType::Int64),
+            ("_tp_ingest_time", ScanColumn::IngestTime, LogicalType::Int64),
+            ("_tp_process_time", ScanColumn::ProcessTime, LogicalType::Int64),
+            ("_tp_sn", ScanColumn::Sequence, LogicalType::Int64),
+            shard,
+        ],
+        StreamKind::Random if streaming => vec![("_tp_sn", ScanColumn::Sequence, LogicalType::Int64), shard],
+        StreamKind::Stream | StreamKind::Random => vec![shard],
+        _ => Vec::new(),
+    }
+}
+
+fn near_names(name: &str, all: Vec<String>) -> Vec<String> {
+    let lower = name.to_lowercase();
+    let slips_max = (name.chars().count() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, String)> = all
+        .into_iter()
+        .map(|n| (super::scope::slips(&lower, &n.to_lowercase()), n))
+        .filter(|(d, _)| *d <= slips_max)
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, n)| n).collect()
+}
+
+/// The columns of a plan as a scope of one source, all shown.
+pub(super) fn plain_scope(name: &str, schema: &Schema) -> Scope {
+    Scope::of_schema(TableName { name: Some(Arc::from(name)), ..TableName::default() }, schema)
+}
+
+/// A source of rows known now or made up, under the name of its function.
+pub(super) fn made(name: &str, plan: Plan) -> From {
+    let scope = plain_scope(name, &plan.schema);
+    From { plan, scope, flat: true, window: None, unnamed: false }
+}

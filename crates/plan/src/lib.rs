@@ -1,0 +1,19 @@
+//! The narrow waist: a statement becomes a typed plan that both runtimes read.
+//!
+//! In reading order: [`catalog`] (what the binder asks of the outside), [`expr`] (typed expressions), [`node`] (typed plans),
+//! `bind` (syntax to plan), `rewrite` (plan to better plan), `eval` (expressions over batches), `explain` (plan to text).
+
+pub mod bind;
+mod build;
+pub mod catalog;
+pub mod eval;
+pub mod explain;
+pub mod expr;
+pub mod node;
+pub mod rewrite;
+
+pub use bind::{Bound, bind_columns, bind_scalar_expr, bind_select, bind_select_in, source_names};
+pub use catalog::{Catalog, ColumnDefault, ColumnInfo, Source, StreamInfo, StreamKind, StreamMode, ViewInfo};
+pub use eval::{Projection, eval_all};
+pub use expr::{AggCall, Expr, ExprKind};
+pub use node::{Change, Emit, Node, Plan, Scan, ScanColumn, Seek, SortKey, Trigger, WindowKind, WindowSpec};

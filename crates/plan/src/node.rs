@@ -1,0 +1,375 @@
+//! Typed plans: values only. EXPLAIN prints them, history lowers them to DataFusion, streams lower them to pipelines.
+
+use crate::catalog::StreamInfo;
+use crate::expr::{AggCall, Expr};
+use hydron_types::{Batch, IntervalUnit, Schema, Zone};
+use std::sync::Arc;
+
+/// A node with what holds for its output.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub node: Node,
+    pub schema: Arc<Schema>,
+    /// True when rows come without end.
+    pub streaming: bool,
+    /// What a row of the output means.
+    pub change: Change,
+}
+
+/// What a row means: a fact, or a change of a set of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Every row is a new fact.
+    Append,
+    /// Rows are added and withdrawn; a `_tp_delta` of +1 or -1 travels beside each.
+    Changelog,
+    /// As Changelog, with a primary key.
+    ChangelogKv,
+    /// A row replaces the one of the same primary key.
+    VersionedKv,
+}
+
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Rows known now. `SELECT 1` reads one row without columns.
+    Values {
+        batches: Vec<Batch>,
+    },
+    /// `number uint64` from `start` on; `count: None` never ends by itself (`system.numbers`).
+    Numbers {
+        start: u64,
+        count: Option<u64>,
+    },
+    Scan(Scan),
+    Filter {
+        input: Box<Plan>,
+        predicate: Expr,
+    },
+    /// One output column for each expression.
+    Project {
+        input: Box<Plan>,
+        exprs: Vec<Expr>,
+    },
+    /// The input's columns, then `window_start` and `window_end`; a row leaves once for each window it is in.
+    AssignWindow {
+        input: Box<Plan>,
+        window: WindowSpec,
+    },
+    Aggregate(Aggregate),
+    Join(Join),
+    /// One row for each element of the arrays in `columns` (in parallel); the columns change to their elements in place.
+    /// `left`: a row with empty arrays stays, with default elements.
+    ArrayJoin {
+        input: Box<Plan>,
+        columns: Vec<usize>,
+        left: bool,
+    },
+    /// In a stream each batch is sorted by itself.
+    Sort {
+        input: Box<Plan>,
+        keys: Vec<SortKey>,
+        limit: Option<u64>,
+    },
+    /// `ties`: rows equal to the last one on these keys come too.
+    Limit {
+        input: Box<Plan>,
+        offset: u64,
+        limit: Option<u64>,
+        ties: Vec<SortKey>,
+    },
+    /// The first `limit` rows after `offset` of each key; in a stream counted within one batch.
+    LimitBy {
+        input: Box<Plan>,
+        keys: Vec<Expr>,
+        offset: u64,
+        limit: u64,
+    },
+    /// Rows that differ from all earlier ones in `on` (all columns when empty).
+    Distinct {
+        input: Box<Plan>,
+        on: Vec<Expr>,
+    },
+    Union {
+        inputs: Vec<Plan>,
+    },
+    /// INTERSECT or EXCEPT.
+    SetOperation {
+        left: Box<Plan>,
+        right: Box<Plan>,
+        except: bool,
+        distinct: bool,
+    },
+    /// The input's columns, then one for each call. History only.
+    WindowFunctions {
+        input: Box<Plan>,
+        calls: Vec<WindowCall>,
+    },
+}
+
+/// Reads a stream or table.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    pub stream: Arc<StreamInfo>,
+    pub columns: Vec<ScanColumn>,
+    pub seek: Seek,
+    /// What all rows that matter satisfy, over the scan's output: a source may use it to skip rows and need not.
+    pub pruning: Option<Expr>,
+    /// At most so many rows will be used; 0: unknown.
+    pub limit_hint: u64,
+}
+
+/// A column of a scan: one of the stream, by position in `StreamInfo::columns`, or one the source makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanColumn {
+    Stored(usize),
+    /// `_tp_append_time`, `_tp_ingest_time`, `_tp_process_time`: int64, milliseconds.
+    AppendTime,
+    IngestTime,
+    ProcessTime,
+    /// `_tp_sn` int64.
+    Sequence,
+    /// `_tp_shard` int32.
+    Shard,
+}
+
+/// Where a streaming read starts.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Seek {
+    #[default]
+    Latest,
+    Earliest,
+    /// Event time in microseconds since 1970.
+    EventTime(i64),
+    /// One sequence number for each shard, or one for all.
+    Sequence(Vec<i64>),
+    /// One position for each shard, `i64::MIN` for earliest and `i64::MAX` for latest.
+    Shards(Vec<i64>),
+}
+
+/// GROUP BY. Output: the keys, the aggregates, then `emit_version` (int64) when asked for.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub input: Box<Plan>,
+    pub keys: Vec<Expr>,
+    pub aggs: Vec<AggCall>,
+    pub grouping: Grouping,
+    /// In a stream: the window whose close ends groups. The input is then an AssignWindow node.
+    pub window: Option<WindowGroup>,
+    /// In a stream: when answers leave. `None` in history.
+    pub emit: Option<Emit>,
+    pub emit_version: bool,
+    /// Substreams: the first so many keys divide the input, each with a watermark of its own.
+    pub partition_keys: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    Plain,
+    /// A last row over all groups, delivered apart.
+    Totals,
+    Rollup,
+    Cube,
+    /// Each set lists positions of `keys`.
+    Sets(Vec<Vec<usize>>),
+}
+
+/// Which keys of an Aggregate are the window's columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowGroup {
+    pub start_key: Option<usize>,
+    pub end_key: Option<usize>,
+}
+
+/// How rows are put into windows.
+#[derive(Clone, Debug)]
+pub struct WindowSpec {
+    pub kind: WindowKind,
+    /// Position of the time column in the input: datetime or datetime64.
+    pub time: usize,
+    /// The zone in which days and longer units begin.
+    pub zone: Zone,
+    /// Event time is the wall clock at arrival (`now()`).
+    pub processing_time: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum WindowKind {
+    Tumble {
+        size: Interval,
+    },
+    Hop {
+        slide: Interval,
+        size: Interval,
+    },
+    Session {
+        timeout: Interval,
+        max_size: Interval,
+        start: Option<Expr>,
+        start_inclusive: bool,
+        end: Option<Expr>,
+        end_inclusive: bool,
+    },
+}
+
+/// `5 minute`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    pub count: i64,
+    pub unit: IntervalUnit,
+}
+
+/// When an aggregation in a stream answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emit {
+    pub trigger: Trigger,
+    /// EMIT CHANGELOG: +1 and -1 rows; the output then ends with `_tp_delta` int8.
+    pub changelog: bool,
+    /// The watermark stays this far behind the newest event time.
+    pub delay: Option<Interval>,
+    /// Without rows for so long, all windows close. Milliseconds of wall time.
+    pub timeout_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    AfterWatermark,
+    /// Milliseconds of wall time between answers.
+    Periodic(i64),
+    OnUpdate,
+    PeriodicOnUpdate(i64),
+}
+
+#[derive(Clone, Debug)]
+pub struct Join {
+    pub left: Box<Plan>,
+    pub right: Box<Plan>,
+    pub kind: JoinKind,
+    pub strictness: JoinStrictness,
+    /// Pairs of expressions over the left and right input that must be equal; types are the same.
+    pub on: Vec<(Expr, Expr)>,
+    /// Further condition over the left columns followed by the right ones.
+    pub filter: Option<Expr>,
+    /// ASOF: left and right expression and their order.
+    pub asof: Option<(Expr, Expr, AsofOrder)>,
+    /// The unmatched side is NULL (its columns are then nullable in the schema) instead of default values.
+    pub use_nulls: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+    Cross,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinStrictness {
+    All,
+    /// One match of the right side.
+    Any,
+    Semi,
+    Anti,
+    Asof,
+    Latest,
+}
+
+/// left `<` right and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsofOrder {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Debug)]
+pub struct SortKey {
+    pub expr: Expr,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct WindowCall {
+    pub function: WindowFunction,
+    pub partition_by: Vec<Expr>,
+    pub order_by: Vec<SortKey>,
+    pub frame: Frame,
+    pub ty: hydron_types::LogicalType,
+}
+
+#[derive(Clone, Debug)]
+pub enum WindowFunction {
+    RowNumber,
+    Rank,
+    DenseRank,
+    Aggregate(AggCall),
+    /// `lag_in_frame` (negative) and `lead_in_frame` (positive).
+    Offset {
+        value: Expr,
+        offset: i64,
+        default: Option<Expr>,
+    },
+    FirstValue(Expr),
+    LastValue(Expr),
+    NthValue(Expr, u64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// ROWS rather than RANGE.
+    pub rows: bool,
+    pub start: FrameBound,
+    pub end: FrameBound,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum FrameBound {
+    UnboundedPreceding,
+    Preceding(u64),
+    CurrentRow,
+    Following(u64),
+    UnboundedFollowing,
+}
+
+impl Plan {
+    /// The inputs, left to right.
+    pub fn inputs(&self) -> Vec<&Plan> {
+        match &self.node {
+            Node::Values { .. } | Node::Numbers { .. } | Node::Scan(_) => vec![],
+            Node::Filter { input, .. }
+            | Node::Project { input, .. }
+            | Node::AssignWindow { input, .. }
+            | Node::Aggregate(Aggregate { input, .. })
+            | Node::ArrayJoin { input, .. }
+            | Node::Sort { input, .. }
+            | Node::Limit { input, .. }
+            | Node::LimitBy { input, .. }
+            | Node::Distinct { input, .. }
+            | Node::WindowFunctions { input, .. } => vec![input],
+            Node::Join(Join { left, right, .. }) | Node::SetOperation { left, right, .. } => vec![left, right],
+            Node::Union { inputs } => inputs.iter().collect(),
+        }
+    }
+
+    /// The inputs, left to right, to be changed.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+        match &mut self.node {
+            Node::Values { .. } | Node::Numbers { .. } | Node::Scan(_) => vec![],
+            Node::Filter { input, .. }
+            | Node::Project { input, .. }
+            | Node::AssignWindow { input, .. }
+            | Node::Aggregate(Aggregate { input, .. })
+            | Node::ArrayJoin { input, .. }
+            | Node::Sort { input, .. }
+            | Node::Limit { input, .. }
+            | Node::LimitBy { input, .. }
+            | Node::Distinct { input, .. }
+            | Node::WindowFunctions { input, .. } => vec![input],
+            Node::Join(Join { left, right, .. }) | Node::SetOperation { left, right, .. } => vec![left, right],
+            Node::Union { inputs } => inputs.iter_mut().collect(),
+        }
+    }
+}
