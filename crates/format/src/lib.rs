@@ -1,0 +1,42 @@
+//! Batches to bytes and bytes to batches, as the formats of ClickHouse 22.8 write and read them.
+//!
+//! In reading order: [`options`] (settings that shape a format), [`output`] (the contract of writers), [`input`] (the
+//! contract of readers), [`rows`] (how text becomes rows), [`registry`] (names), then the formats, one family a file;
+//! [`file`](mod@file) and [`file_schema`](mod@file_schema) read columnar files from disk; [`compression`] is the layer below them all.
+
+pub mod compression;
+pub mod file;
+pub mod file_schema;
+pub mod input;
+pub mod options;
+pub mod output;
+pub mod registry;
+pub mod rows;
+
+mod arrow_ipc;
+mod csv;
+mod foreign;
+mod json;
+mod json_document;
+mod json_in;
+mod json_rows;
+mod markdown;
+mod parquet_file;
+mod pretty;
+mod raw;
+mod row_binary;
+mod tsv;
+mod values;
+mod vertical;
+mod xml;
+
+pub use compression::{Compression, Compressor, Decompressor};
+pub use file::file_batches;
+pub use file_schema::file_schema;
+pub use input::{Evaluator, InputBatch, InputFormat};
+pub use options::FormatOptions;
+pub use output::{OutputFormat, ResultStats};
+pub use registry::{input, output};
+
+#[cfg(test)]
+mod tests;

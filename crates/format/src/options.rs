@@ -1,0 +1,79 @@
+//! The settings that shape a format, read once when a query starts.
+
+use hydron_base::Settings;
+use hydron_types::{TextOptions, Zone};
+
+/// Settings of all formats. `text` decides values, the rest decides what stands around them.
+#[derive(Clone, Debug)]
+pub struct FormatOptions {
+    pub text: TextOptions,
+    pub csv_crlf: bool,
+    pub tsv_crlf: bool,
+    pub tsv_empty_as_default: bool,
+    pub json_array_of_rows: bool,
+    pub write_statistics: bool,
+    pub pretty: PrettyOptions,
+    /// The header row of a `WithNames` format says which columns follow.
+    pub with_names_use_header: bool,
+    /// The second header row of a `WithNamesAndTypes` format is compared with the columns.
+    pub with_types_use_header: bool,
+    pub skip_unknown_fields: bool,
+    /// Rows that may be skipped because they do not parse: so many, and this share of all.
+    pub allow_errors_num: u64,
+    pub allow_errors_ratio: f64,
+    pub values_interpret_expressions: bool,
+    /// Rows of an input batch, at most.
+    pub batch_rows_max: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PrettyOptions {
+    pub rows_max: u64,
+    pub column_pad_width_max: usize,
+    pub value_width_max: usize,
+    pub color: bool,
+    pub ascii: bool,
+    pub row_numbers: bool,
+}
+
+impl FormatOptions {
+    pub fn from_settings(settings: &Settings, zone: Zone) -> FormatOptions {
+        FormatOptions {
+            text: TextOptions::from_settings(settings, zone),
+            csv_crlf: settings.bool("output_format_csv_crlf_end_of_line"),
+            tsv_crlf: settings.bool("output_format_tsv_crlf_end_of_line"),
+            tsv_empty_as_default: settings.bool("input_format_tsv_empty_as_default"),
+            json_array_of_rows: settings.bool("output_format_json_array_of_rows"),
+            write_statistics: settings.bool("output_format_write_statistics"),
+            pretty: PrettyOptions {
+                rows_max: settings.uint("output_format_pretty_max_rows"),
+                column_pad_width_max: settings.uint("output_format_pretty_max_column_pad_width") as usize,
+                value_width_max: settings.uint("output_format_pretty_max_value_width") as usize,
+                color: settings.bool("output_format_pretty_color"),
+                ascii: settings.text("output_format_pretty_grid_charset").eq_ignore_ascii_case("ascii"),
+                row_numbers: settings.bool("output_format_pretty_row_numbers"),
+            },
+            with_names_use_header: on_unless_changed(settings, "input_format_with_names_use_header"),
+            with_types_use_header: on_unless_changed(settings, "input_format_with_types_use_header"),
+            skip_unknown_fields: settings.bool("input_format_skip_unknown_fields"),
+            allow_errors_num: settings.uint("input_format_allow_errors_num"),
+            allow_errors_ratio: settings.float("input_format_allow_errors_ratio"),
+            values_interpret_expressions: settings.bool("input_format_values_interpret_expressions"),
+            batch_rows_max: (settings.uint("max_insert_block_size") as usize).clamp(1, BATCH_ROWS_LIMIT),
+        }
+    }
+}
+
+// 1 Mi rows x 1 KiB is 1 GiB: what one batch may reach before the ingest path cuts it again. More saves nothing.
+const BATCH_ROWS_LIMIT: usize = 1 << 20;
+
+/// A setting that is taken without a table entry; its default is on.
+fn on_unless_changed(settings: &Settings, name: &str) -> bool {
+    !settings.is_changed(name) || settings.bool(name)
+}
+
+impl Default for FormatOptions {
+    fn default() -> Self {
+        FormatOptions::from_settings(&Settings::default(), Zone::UTC)
+    }
+}
