@@ -1,0 +1,100 @@
+//! Grouping sets as plans: ROLLUP, CUBE and GROUPING SETS become a union of plain aggregations, TOTALS a plan of its own.
+//!
+//! Promise: a key that a set leaves out has the default of its type.
+
+use hydron_base::Result;
+use hydron_plan::node::{Aggregate, Grouping};
+use hydron_plan::{Expr, Node, Plan};
+use hydron_types::Value;
+use std::sync::Arc;
+
+/// The same plan without ROLLUP, CUBE and GROUPING SETS.
+pub fn expand(plan: Plan) -> Result<Plan> {
+    let plan = map_inputs(plan, &mut expand)?;
+    let Node::Aggregate(aggregate) = &plan.node else {
+        return Ok(plan);
+    };
+    let keys = aggregate.keys.len();
+    let sets: Vec<Vec<usize>> = match &aggregate.grouping {
+        Grouping::Plain => return Ok(plan),
+        Grouping::Totals => vec![(0..keys).collect()],
+        Grouping::Rollup => (0..=keys).rev().map(|n| (0..n).collect()).collect(),
+        Grouping::Cube => {
+            // The first key varies slowest: all keys first, none last.
+            let of = |mask: usize| (0..keys).filter(|k| mask & (1 << (keys - 1 - k)) != 0).collect();
+            (0..1usize << keys).rev().map(of).collect()
+        }
+        Grouping::Sets(sets) => sets.clone(),
+    };
+    let mut inputs = sets.iter().map(|set| of_set(aggregate, &plan, set)).collect::<Result<Vec<_>>>()?;
+    if inputs.len() == 1 {
+        return Ok(inputs.swap_remove(0));
+    }
+    let schema = Arc::clone(&plan.schema);
+    Ok(Plan { node: Node::Union { inputs }, schema, streaming: plan.streaming, change: plan.change })
+}
+
+/// One plain aggregation by the keys of `set`, with the columns of all keys.
+fn of_set(aggregate: &Aggregate, plan: &Plan, set: &[usize]) -> Result<Plan> {
+    let keys: Vec<Expr> = set.iter().map(|k| aggregate.keys[*k].clone()).collect();
+    let fields = set.iter().copied().chain(aggregate.keys.len()..plan.schema.len());
+    let schema = Arc::new(hydron_types::Schema::new(fields.map(|i| plan.schema.fields[i].clone()).collect()));
+    let plain = Aggregate { keys, grouping: Grouping::Plain, ..aggregate.clone() };
+    let plain = Plan { node: Node::Aggregate(plain), schema, streaming: plan.streaming, change: plan.change };
+    let column = |(i, field): (usize, &hydron_types::Field)| {
+        let ty = field.ty.clone();
+        if i >= aggregate.keys.len() {
+            return Expr::column(i - aggregate.keys.len() + set.len(), ty);
+        }
+        match set.iter().position(|k| *k == i) {
+            Some(at) => Expr::column(at, ty),
+            None => Expr::literal(Value::default_of(&ty), ty),
+        }
+    };
+    let exprs = plan.schema.fields.iter().enumerate().map(column).collect();
+    let node = Node::Project { input: Box::new(plain), exprs };
+    Ok(Plan { node, schema: Arc::clone(&plan.schema), streaming: plan.streaming, change: plan.change })
+}
+
+/// The plan of the one row WITH TOTALS that a query delivers apart; `None`: it has no totals.
+///
+/// The row is over all rows of the aggregation. Sorting, limits and filters above do not touch it; projections do.
+pub fn totals_of(plan: &Plan) -> Option<Plan> {
+    match &plan.node {
+        Node::Aggregate(aggregate) if aggregate.grouping == Grouping::Totals => of_set(aggregate, plan, &[]).ok(),
+        Node::Project { input, exprs } => {
+            let node = Node::Project { input: Box::new(totals_of(input)?), exprs: exprs.clone() };
+            Some(Plan { node, ..plan.clone() })
+        }
+        Node::Filter { input, .. }
+        | Node::Sort { input, .. }
+        | Node::Limit { input, .. }
+        | Node::LimitBy { input, .. }
+        | Node::Distinct { input, .. } => totals_of(input),
+        _ => None,
+    }
+}
+
+/// The plan with `map` applied to its inputs.
+fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<Plan> {
+    let mut boxed = |input: Box<Plan>| -> Result<Box<Plan>> { Ok(Box::new(map(*input)?)) };
+    let node = match plan.node {
+        Node::Filter { input, predicate } => Node::Filter { input: boxed(input)?, predicate },
+        Node::Project { input, exprs } => Node::Project { input: boxed(input)?, exprs },
+        Node::AssignWindow { input, window } => Node::AssignWindow { input: boxed(input)?, window },
+        Node::Aggregate(a) => Node::Aggregate(Aggregate { input: boxed(a.input)?, ..a }),
+        Node::Join(j) => Node::Join(hydron_plan::node::Join { left: boxed(j.left)?, right: boxed(j.right)?, ..j }),
+        Node::ArrayJoin { input, columns, left } => Node::ArrayJoin { input: boxed(input)?, columns, left },
+        Node::Sort { input, keys, limit } => Node::Sort { input: boxed(input)?, keys, limit },
+        Node::Limit { input, offset, limit, ties } => Node::Limit { input: boxed(input)?, offset, limit, ties },
+        Node::LimitBy { input, keys, offset, limit } => Node::LimitBy { input: boxed(input)?, keys, offset, limit },
+        Node::Distinct { input, on } => Node::Distinct { input: boxed(input)?, on },
+        Node::Union { inputs } => Node::Union { inputs: inputs.into_iter().map(&mut *map).collect::<Result<_>>()? },
+        Node::SetOperation { left, right, except, distinct } => {
+            Node::SetOperation { left: boxed(left)?, right: boxed(right)?, except, distinct }
+        }
+        Node::WindowFunctions { input, calls } => Node::WindowFunctions { input: boxed(input)?, calls },
+        leaf @ (Node::Values { .. } | Node::Numbers { .. } | Node::Scan(_)) => leaf,
+    };
+    Ok(Plan { node, ..plan })
+}

@@ -1,0 +1,25 @@
+//! History: a bounded plan, executed by DataFusion over stored parts and rows in memory.
+//!
+//! In reading order: [`source`] (where rows come from), [`run`] (a plan becomes a stream of batches), [`grouping`] (grouping
+//! sets as plans), [`lower`] (plan to DataFusion plan) with [`join`] and [`window`], [`expr`] and [`aggregate`] (our
+//! functions as DataFusion's), [`table`], [`numbers`], [`concat`], [`step`] with [`steps`] and [`assign`] (our own plan nodes), [`error`].
+
+mod aggregate;
+mod assign;
+mod concat;
+mod error;
+mod expr;
+mod grouping;
+mod join;
+mod lower;
+mod numbers;
+mod run;
+mod source;
+mod step;
+mod steps;
+mod table;
+mod window;
+
+pub use grouping::totals_of;
+pub use run::{ExecOptions, HistoryMetrics, HistoryRun, execute, explain};
+pub use source::{HistorySource, PartFile, Parts, ScanData};

@@ -1,0 +1,327 @@
+//! A plan at work: lowered, optimized, executed on the computing runtime, delivered as batches of the plan's schema.
+//!
+//! In: a bounded plan, the rows of its scans, the limits of the query. Out: a stream of batches, live counters. Promise:
+//! dropping the stream ends the work; a panic ends this query with one error; an error keeps its code; rows of small
+//! inputs come in the order they were stored.
+
+use crate::concat;
+use crate::error::{inward, panicked};
+use crate::expr::QueryTime;
+use crate::grouping::{expand, totals_of};
+use crate::lower::Lowering;
+use crate::source::{HistorySource, ScanData};
+use crate::step::StepPlanner;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use futures::future::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
+use hydron_base::Result;
+use hydron_base::limit::{BATCH_ROWS_MAX, EDGE_BATCHES_MAX};
+use hydron_base::world::WallTime;
+use hydron_func::Volatility;
+use hydron_plan::{Expr, Node, Plan};
+use hydron_types::{Batch, Schema, Zone};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// Rows up to which a query runs in one partition and keeps their order: below this, threads cost more than they give.
+const IN_ORDER_ROWS_MAX: u64 = 200_000;
+
+/// What one execution may use, and what it knows of time and chance.
+#[derive(Clone, Debug)]
+pub struct ExecOptions {
+    pub threads: usize,
+    /// Rows of a batch between operators.
+    pub batch_rows: usize,
+    /// `None`: no limit. Past it operators that can spill do, if there is a directory; else the query fails with 241.
+    pub memory_bytes_max: Option<usize>,
+    pub spill_dir: Option<PathBuf>,
+    pub now: WallTime,
+    pub zone: Zone,
+    pub seed: u64,
+}
+
+impl ExecOptions {
+    pub fn at(now: WallTime) -> ExecOptions {
+        ExecOptions {
+            threads: 1,
+            batch_rows: 8192,
+            memory_bytes_max: None,
+            spill_dir: None,
+            now,
+            zone: Zone::UTC,
+            seed: 0,
+        }
+    }
+}
+
+/// A running query. The streams end with the first error; dropping them ends the work.
+pub struct HistoryRun {
+    pub schema: Arc<Schema>,
+    pub rows: BoxStream<'static, Result<Batch>>,
+    /// WITH TOTALS: one row, to be read after all rows.
+    pub totals: Option<BoxStream<'static, Result<Batch>>>,
+    pub metrics: Arc<HistoryMetrics>,
+}
+
+/// Live counters of a run.
+#[derive(Default)]
+pub struct HistoryMetrics {
+    plan: OnceLock<Arc<dyn ExecutionPlan>>,
+}
+
+impl HistoryMetrics {
+    /// Rows that left the sources so far, after pruning.
+    pub fn rows_read(&self) -> u64 {
+        self.sources(&|m| m.output_rows().unwrap_or(0))
+    }
+
+    /// Bytes of parts that were read so far, and those of rows in memory that left their source.
+    pub fn bytes_read(&self) -> u64 {
+        self.sources(&|m| {
+            let scanned = m.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize());
+            scanned.max(m.sum_by_name("output_bytes").map_or(0, |v| v.as_usize()))
+        })
+    }
+
+    fn sources(&self, of: &dyn Fn(&datafusion::physical_plan::metrics::MetricsSet) -> usize) -> u64 {
+        fn walk(
+            plan: &Arc<dyn ExecutionPlan>,
+            of: &dyn Fn(&datafusion::physical_plan::metrics::MetricsSet) -> usize,
+        ) -> usize {
+            let children = plan.children();
+            if children.is_empty() {
+                return plan.metrics().map_or(0, |m| of(&m));
+            }
+            children.into_iter().map(|c| walk(c, of)).sum()
+        }
+        self.plan.get().map_or(0, |plan| walk(plan, of) as u64)
+    }
+}
+
+/// Starts `plan` on the runtime behind `cpu`. Work begins when the stream is first read.
+///
+/// Errors: NOT_IMPLEMENTED (48) for what history does not run, and what `source` answers. While running: MEMORY_LIMIT_EXCEEDED
+/// (241), what functions answer, LOGICAL_ERROR (49) for a panic.
+pub fn execute(plan: &Plan, source: &dyn HistorySource, options: &ExecOptions, cpu: &Handle) -> Result<HistoryRun> {
+    let metrics = Arc::new(HistoryMetrics::default());
+    let prepared = Prepared::new(plan, source, options, Arc::clone(&metrics))?;
+    let totals = match totals_of(plan) {
+        Some(totals) => {
+            let prepared = Prepared::new(&totals, source, options, Arc::default())?;
+            Some(prepared.stream(cpu.clone()))
+        }
+        None => None,
+    };
+    Ok(HistoryRun { schema: Arc::clone(&plan.schema), rows: prepared.stream(cpu.clone()), totals, metrics })
+}
+
+/// DataFusion's physical plan as text.
+pub async fn explain(plan: &Plan, source: &dyn HistorySource, options: &ExecOptions) -> Result<String> {
+    let prepared = Prepared::new(plan, source, options, Arc::default())?;
+    let physical = prepared.physical().await?;
+    Ok(displayable(physical.as_ref()).indent(false).to_string())
+}
+
+/// A lowered plan and all it needs.
+struct Prepared {
+    schema: Arc<Schema>,
+    logical: LogicalPlan,
+    state: SessionState,
+    in_order: bool,
+    metrics: Arc<HistoryMetrics>,
+    /// Held until the end.
+    _pins: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Prepared {
+    fn new(
+        plan: &Plan,
+        source: &dyn HistorySource,
+        options: &ExecOptions,
+        metrics: Arc<HistoryMetrics>,
+    ) -> Result<Prepared> {
+        let plan = expand(plan.clone())?;
+        let mut scans = VecDeque::new();
+        let mut size = Size::default();
+        measure(&plan, source, &mut scans, &mut size)?;
+        let in_order =
+            options.threads <= 1 || !size.parallel_pays || size.rows <= IN_ORDER_ROWS_MAX || size.needs_order;
+        let time = Arc::new(QueryTime::new(options.now, options.zone, options.seed));
+        let mut lowering = Lowering::new(time, scans, in_order);
+        let lowered = lowering.plan(&plan)?;
+        let lowered = lowering.renamed(lowered)?;
+        let state = session(options, if in_order { 1 } else { options.threads })?;
+        for (url, store) in lowering.stores {
+            state.runtime_env().register_object_store(url.as_ref(), store);
+        }
+        Ok(Prepared {
+            schema: Arc::clone(&plan.schema),
+            logical: lowered.plan,
+            state,
+            in_order,
+            metrics,
+            _pins: lowering.pins,
+        })
+    }
+
+    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let optimized = self.state.optimize(&self.logical).map_err(inward)?;
+        let physical =
+            self.state.query_planner().create_physical_plan(&optimized, &self.state).await.map_err(inward)?;
+        if self.in_order { concat::in_order(physical).map_err(inward) } else { Ok(physical) }
+    }
+
+    /// The rows, made on `cpu` a few batches ahead of their reader.
+    fn stream(self, cpu: Handle) -> BoxStream<'static, Result<Batch>> {
+        let start = async move {
+            let (rows, batches) = mpsc::channel(EDGE_BATCHES_MAX);
+            let work = async move {
+                let outcome = AssertUnwindSafe(self.drive(&rows)).catch_unwind().await;
+                let error = match outcome {
+                    Ok(Ok(())) => return,
+                    Ok(Err(e)) => e,
+                    Err(panic) => panicked("the query", panic.as_ref()),
+                };
+                // A reader that is gone does not need the error.
+                let _ = rows.send(Err(error)).await;
+            };
+            let task = Ending(cpu.spawn(work));
+            futures::stream::unfold((batches, task), |(mut batches, task)| async move {
+                let batch = batches.recv().await?;
+                Some((batch, (batches, task)))
+            })
+        };
+        futures::stream::once(start).flatten().boxed()
+    }
+
+    async fn drive(self, out: &mpsc::Sender<Result<Batch>>) -> Result<()> {
+        let physical = self.physical().await?;
+        let _ = self.metrics.plan.set(Arc::clone(&physical));
+        let mut batches = execute_stream(physical, self.state.task_ctx()).map_err(inward)?;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(inward)?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            // Rows without columns carry one that nobody asked for.
+            let columns = batch.columns().get(..self.schema.len()).unwrap_or_default().to_vec();
+            let whole = Batch::new(Arc::clone(&self.schema), columns, batch.num_rows());
+            for from in (0..whole.rows()).step_by(BATCH_ROWS_MAX) {
+                let piece = whole.slice(from, BATCH_ROWS_MAX.min(whole.rows() - from));
+                if out.send(Ok(piece)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A task that ends with its owner.
+struct Ending(tokio::task::JoinHandle<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What decides between order and threads.
+#[derive(Default)]
+struct Size {
+    rows: u64,
+    /// Some node does enough work on each row.
+    parallel_pays: bool,
+    /// A function depends on the rows before.
+    needs_order: bool,
+}
+
+/// Asks for the rows of every scan, in the order in which they are lowered.
+fn measure(plan: &Plan, source: &dyn HistorySource, scans: &mut VecDeque<ScanData>, size: &mut Size) -> Result<()> {
+    match &plan.node {
+        Node::Values { batches } => size.rows += batches.iter().map(|b| b.rows() as u64).sum::<u64>(),
+        Node::Numbers { count, .. } => size.rows = size.rows.saturating_add(count.unwrap_or(0)),
+        Node::Scan(scan) => {
+            let data = source.scan(scan)?;
+            size.rows = size.rows.saturating_add(data.rows());
+            scans.push_back(data);
+        }
+        Node::Aggregate(_)
+        | Node::Join(_)
+        | Node::Sort { .. }
+        | Node::Distinct { .. }
+        | Node::WindowFunctions { .. } => {
+            size.parallel_pays = true;
+        }
+        Node::Project { exprs, .. } => size.needs_order |= exprs.iter().any(is_stateful),
+        Node::Filter { predicate, .. } => size.needs_order |= is_stateful(predicate),
+        _ => {}
+    }
+    plan.inputs().into_iter().try_for_each(|input| measure(input, source, scans, size))
+}
+
+fn is_stateful(expr: &Expr) -> bool {
+    expr.volatility() == Volatility::Stateful
+}
+
+fn session(options: &ExecOptions, partitions: usize) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions.max(1))
+        .with_batch_size(options.batch_rows.clamp(1, BATCH_ROWS_MAX))
+        .with_information_schema(false);
+    let settings = config.options_mut();
+    settings.execution.parquet.schema_force_view_types = false;
+    settings.execution.parquet.pushdown_filters = false;
+    settings.execution.collect_statistics = false;
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(bytes) = options.memory_bytes_max {
+        const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
+        runtime =
+            runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED)));
+    }
+    let disk = match &options.spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    runtime = runtime.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk));
+    let runtime = runtime.build_arc().map_err(inward)?;
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_analyzer_rules(Vec::new())
+        .with_query_planner(Arc::new(Planner))
+        .build())
+}
+
+/// DataFusion's planner with our steps.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        logical: &LogicalPlan,
+        session: &dyn Session,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(StepPlanner)]);
+        planner.create_physical_plan(logical, session).await
+    }
+}

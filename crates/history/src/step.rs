@@ -1,0 +1,241 @@
+//! A plan node of our own: batches of one input become batches of one output.
+//!
+//! In: a [`Step`], which makes a [`StepRun`] for each partition. Out: a DataFusion node and its operator. Promise: rows keep
+//! their order within a partition; a step that remembers rows sees all of them in one partition.
+
+use crate::error::{outward, panicked};
+use crate::expr::fresh_id;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, DFSchemaRef, Result as DfResult};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    Expr as DfExpr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use futures::StreamExt;
+use hydron_base::Result;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a node does to rows.
+pub trait Step: Send + Sync + fmt::Debug {
+    fn name(&self) -> &'static str;
+
+    /// The output: every name once.
+    fn schema(&self) -> SchemaRef;
+
+    /// Whether it remembers rows and must see all of them.
+    fn needs_one_partition(&self) -> bool;
+
+    fn start(&self) -> Box<dyn StepRun>;
+}
+
+/// A step at work on one partition.
+pub trait StepRun: Send {
+    fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch>;
+
+    /// Bytes it remembers, for the query's memory limit.
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// `step` over `input`.
+pub fn plan(step: Arc<dyn Step>, input: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = DFSchema::try_from(step.schema().as_ref().clone()).map_err(crate::error::inward)?;
+    let node = StepNode { id: fresh_id(), step, input, schema: Arc::new(schema) };
+    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+struct StepNode {
+    id: u64,
+    step: Arc<dyn Step>,
+    input: LogicalPlan,
+    schema: DFSchemaRef,
+}
+
+impl fmt::Debug for StepNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.step)
+    }
+}
+
+impl PartialEq for StepNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.input == other.input
+    }
+}
+
+impl Eq for StepNode {}
+
+impl PartialOrd for StepNode {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.id.cmp(&other.id))
+    }
+}
+
+impl Hash for StepNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StepNode {
+    fn name(&self) -> &str {
+        self.step.name()
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<DfExpr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?}", self.step)
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<DfExpr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
+        let input = inputs.pop().ok_or_else(|| outward(hydron_base::Error::bug("a step without input")))?;
+        Ok(StepNode { id: self.id, step: Arc::clone(&self.step), input, schema: Arc::clone(&self.schema) })
+    }
+}
+
+/// Makes operators of the steps.
+pub struct StepPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for StepPlanner {
+    async fn plan_extension(
+        &self,
+        _planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _session: &dyn datafusion::catalog::Session,
+        _context: &PhysicalPlanningContext,
+    ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(node), Some(input)) = (node.as_any().downcast_ref::<StepNode>(), physical_inputs.first()) else {
+            return Ok(None);
+        };
+        // A step that remembers rows depends on their order: without a demand for it a sort below would be dropped.
+        let order = node.step.needs_one_partition().then(|| input.output_ordering().cloned()).flatten();
+        Ok(Some(Arc::new(StepExec::new(Arc::clone(&node.step), Arc::clone(input), order))))
+    }
+}
+
+#[derive(Debug)]
+struct StepExec {
+    step: Arc<dyn Step>,
+    input: Arc<dyn ExecutionPlan>,
+    /// The order in which rows must come.
+    order: Option<LexOrdering>,
+    properties: Arc<PlanProperties>,
+}
+
+impl StepExec {
+    fn new(step: Arc<dyn Step>, input: Arc<dyn ExecutionPlan>, order: Option<LexOrdering>) -> StepExec {
+        let partitions = input.output_partitioning().partition_count();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(step.schema()),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        StepExec { step, input, order, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for StepExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {:?}", self.step.name(), self.step)
+    }
+}
+
+impl ExecutionPlan for StepExec {
+    fn name(&self) -> &str {
+        self.step.name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        self.input_distribution_requirements().into_per_child()
+    }
+
+    fn input_distribution_requirements(&self) -> datafusion::physical_plan::InputDistributionRequirements {
+        let one = self.step.needs_one_partition();
+        let need = if one { Distribution::SinglePartition } else { Distribution::UnspecifiedDistribution };
+        datafusion::physical_plan::InputDistributionRequirements::new(vec![need])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![self.order.clone().map(OrderingRequirements::from)]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().ok_or_else(|| outward(hydron_base::Error::bug("a step without input")))?;
+        Ok(Arc::new(StepExec::new(Arc::clone(&self.step), input, self.order.clone())))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let name = self.step.name();
+        let mut run = self.step.start();
+        let kept = MemoryConsumer::new(name).register(context.memory_pool());
+        let stepped = input.map(move |batch| {
+            let batch = batch?;
+            let rows = catch_unwind(AssertUnwindSafe(|| run.rows(batch)))
+                .unwrap_or_else(|panic| Err(panicked(name, panic.as_ref())))
+                .map_err(outward)?;
+            kept.try_resize(run.bytes())?;
+            Ok(rows)
+        });
+        let full = stepped.filter(|batch| std::future::ready(batch.as_ref().map_or(true, |b| b.num_rows() > 0)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.step.schema(), full)))
+    }
+}
