@@ -1,0 +1,76 @@
+//! The catalog as the binder sees it, for the time of one statement.
+
+use super::object::Object;
+use super::state::CatalogState;
+use crate::engine::Inner;
+use crate::system;
+use hydron_base::{Code, Error, Result, Settings};
+use hydron_plan::{Catalog, Plan, Source, StreamInfo};
+use hydron_types::{Batch, Value};
+use std::sync::Arc;
+
+/// One snapshot of the catalog in one database.
+pub struct Lookup {
+    pub engine: Arc<Inner>,
+    pub state: Arc<CatalogState>,
+    pub database: Arc<str>,
+    pub user: Arc<str>,
+    pub settings: Arc<Settings>,
+}
+
+impl Catalog for Lookup {
+    fn current_database(&self) -> &str {
+        &self.database
+    }
+
+    fn database_exists(&self, name: &str) -> bool {
+        self.state.databases.contains_key(name) || name == system::DATABASE
+    }
+
+    fn source(&self, database: &str, name: &str) -> Option<Source> {
+        if database == system::DATABASE {
+            return system::table(name).map(Source::Stream);
+        }
+        Some(match self.state.object(database, name)? {
+            Object::Stream(s) => Source::Stream(Arc::clone(&s.info)),
+            Object::View(v) => Source::View(Arc::clone(&v.info)),
+        })
+    }
+
+    fn source_names(&self, database: &str) -> Vec<String> {
+        if database == system::DATABASE {
+            return system::table_names();
+        }
+        let names = self.state.databases.get(database).map(|db| db.objects.keys().map(|n| n.to_string()).collect());
+        names.unwrap_or_default()
+    }
+
+    fn table_function(&self, name: &str, args: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
+        crate::stream::file::table_function(&self.engine, name, args)
+    }
+
+    fn sql_function(&self, name: &str) -> Option<String> {
+        self.state.functions.get(name).map(|f| f.lambda.clone())
+    }
+
+    /// Runs on the thread that binds, which is one that may block.
+    fn run_subquery(&self, plan: &Plan, rows_max: usize) -> Result<Vec<Batch>> {
+        use futures::StreamExt;
+        let handle = self.engine.cpu.handle().clone();
+        handle.block_on(async {
+            let mut run = crate::statement::select::run_history(self, plan.clone(), None)?;
+            let mut batches = Vec::new();
+            let mut rows = 0;
+            while let Some(batch) = run.next().await {
+                let batch = batch?;
+                rows += batch.rows();
+                if rows > rows_max {
+                    let message = format!("a subquery returned more than {rows_max} rows");
+                    return Err(Error::new(Code::TOO_MANY_ROWS_OR_BYTES, message));
+                }
+                batches.push(batch);
+            }
+            Ok(batches)
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! An object as it is stored: plain JSON properties beside the CREATE text, readable without parsing SQL.
+//!
+//! Promise: `stream_info(properties(info)) == info`.
+
+use hydron_base::{Code, Error, Result};
+use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_types::parse::parse_type;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Kinds of catalog entries.
+pub const DATABASE: &str = "database";
+pub const STREAM: &str = "stream";
+pub const VIEW: &str = "view";
+pub const FUNCTION: &str = "function";
+
+#[derive(Serialize, Deserialize)]
+pub struct StreamRecord {
+    kind: String,
+    mode: String,
+    columns: Vec<ColumnRecord>,
+    primary_key: Vec<String>,
+    order_by: String,
+    partition_by: String,
+    version_column: Option<String>,
+    shards: u32,
+    sharding_expr: String,
+    engine: String,
+    settings: Vec<(String, String)>,
+    comment: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ColumnRecord {
+    name: String,
+    #[serde(rename = "type")]
+    ty: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    default_kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    comment: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    codec: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    ttl: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ViewRecord {
+    pub select: String,
+    pub columns: Vec<String>,
+    pub comment: String,
+    pub reads: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct FunctionRecord {
+    pub lambda: String,
+}
+
+fn damaged(what: &str, name: &str, why: impl std::fmt::Display) -> Error {
+    Error::new(Code::CORRUPTED_DATA, format!("catalog entry of {what} {name} cannot be read: {why}"))
+}
+
+pub fn properties(info: &StreamInfo) -> serde_json::Value {
+    let record = StreamRecord {
+        kind: kind_name(info.kind).to_string(),
+        mode: info.mode.name().to_string(),
+        columns: info.columns.iter().map(column_record).collect(),
+        primary_key: info.primary_key.iter().map(|k| k.to_string()).collect(),
+        order_by: info.order_by.clone(),
+        partition_by: info.partition_by.clone(),
+        version_column: info.version_column.as_deref().map(str::to_string),
+        shards: info.shards,
+        sharding_expr: info.sharding_expr.clone(),
+        engine: info.engine.to_string(),
+        settings: info.settings.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
+        comment: info.comment.clone(),
+    };
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+pub fn stream_info(database: &str, name: &str, uuid: Uuid, properties: serde_json::Value) -> Result<StreamInfo> {
+    let record: StreamRecord = serde_json::from_value(properties).map_err(|e| damaged("stream", name, e))?;
+    let columns = record.columns.into_iter().map(|c| column_info(name, c)).collect::<Result<Vec<_>>>()?;
+    Ok(StreamInfo {
+        database: Arc::from(database),
+        name: Arc::from(name),
+        uuid,
+        kind: kind_of(&record.kind).ok_or_else(|| damaged("stream", name, format!("kind '{}'", record.kind)))?,
+        mode: mode_of(&record.mode).ok_or_else(|| damaged("stream", name, format!("mode '{}'", record.mode)))?,
+        columns,
+        primary_key: record.primary_key.into_iter().map(Arc::from).collect(),
+        order_by: record.order_by,
+        partition_by: record.partition_by,
+        version_column: record.version_column.map(Arc::from),
+        shards: record.shards.max(1),
+        sharding_expr: record.sharding_expr,
+        engine: Arc::from(record.engine),
+        settings: record.settings.into_iter().map(|(k, v)| (Arc::from(k), v)).collect(),
+        comment: record.comment,
+    })
+}
+
+fn kind_name(kind: StreamKind) -> &'static str {
+    match kind {
+        StreamKind::Stream => "stream",
+        StreamKind::Table => "table",
+        StreamKind::Random => "random",
+        StreamKind::System => "system",
+        StreamKind::Function => "function",
+    }
+}
+
+fn kind_of(name: &str) -> Option<StreamKind> {
+    Some(match name {
+        "stream" => StreamKind::Stream,
+        "table" => StreamKind::Table,
+        "random" => StreamKind::Random,
+        _ => return None,
+    })
+}
+
+/// The mode by its name in SETTINGS mode='…'.
+pub fn mode_of(name: &str) -> Option<StreamMode> {
+    Some(match name {
+        "append" => StreamMode::Append,
+        "changelog" => StreamMode::Changelog,
+        "changelog_kv" => StreamMode::ChangelogKv,
+        "versioned_kv" => StreamMode::VersionedKv,
+        _ => return None,
+    })
+}
+
+fn column_record(c: &ColumnInfo) -> ColumnRecord {
+    let (kind, default) = match &c.default {
+        ColumnDefault::None => ("", None),
+        ColumnDefault::Default(e) => ("default", Some(e.clone())),
+        ColumnDefault::Materialized(e) => ("materialized", Some(e.clone())),
+        ColumnDefault::Alias(e) => ("alias", Some(e.clone())),
+        ColumnDefault::Ephemeral(e) => ("ephemeral", e.clone()),
+    };
+    ColumnRecord {
+        name: c.name.to_string(),
+        ty: c.ty.to_string(),
+        default_kind: kind.to_string(),
+        default,
+        comment: c.comment.clone(),
+        codec: c.codec.clone(),
+        ttl: c.ttl.clone(),
+    }
+}
+
+fn column_info(stream: &str, c: ColumnRecord) -> Result<ColumnInfo> {
+    let default = match (c.default_kind.as_str(), c.default) {
+        ("", _) => ColumnDefault::None,
+        ("default", Some(e)) => ColumnDefault::Default(e),
+        ("materialized", Some(e)) => ColumnDefault::Materialized(e),
+        ("alias", Some(e)) => ColumnDefault::Alias(e),
+        ("ephemeral", e) => ColumnDefault::Ephemeral(e),
+        (kind, _) => return Err(damaged("stream", stream, format!("column {} has default kind '{kind}'", c.name))),
+    };
+    Ok(ColumnInfo {
+        name: Arc::from(c.name),
+        ty: parse_type(&c.ty).map_err(|e| damaged("stream", stream, e.message))?,
+        default,
+        comment: c.comment,
+        codec: c.codec,
+        ttl: c.ttl,
+    })
+}
+
+pub fn view_properties(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> serde_json::Value {
+    let record = ViewRecord {
+        select: info.select.clone(),
+        columns: info.columns.iter().map(|c| c.to_string()).collect(),
+        comment: info.comment.clone(),
+        reads: reads.iter().map(|(d, n)| (d.to_string(), n.to_string())).collect(),
+    };
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+pub fn view_record(name: &str, properties: serde_json::Value) -> Result<ViewRecord> {
+    serde_json::from_value(properties).map_err(|e| damaged("view", name, e))
+}
+
+pub fn function_record(name: &str, properties: serde_json::Value) -> Result<FunctionRecord> {
+    serde_json::from_value(properties).map_err(|e| damaged("function", name, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydron_types::LogicalType;
+
+    #[test]
+    fn a_stream_comes_back_as_it_was() {
+        let info = StreamInfo {
+            database: Arc::from("default"),
+            name: Arc::from("s"),
+            uuid: Uuid::nil(),
+            kind: StreamKind::Stream,
+            mode: StreamMode::Append,
+            columns: vec![
+                ColumnInfo::new("a", LogicalType::array(LogicalType::nullable(LogicalType::String))),
+                ColumnInfo {
+                    default: ColumnDefault::Default("now64(3)".into()),
+                    comment: "when".into(),
+                    ..ColumnInfo::new("t", LogicalType::DateTime64(3, Some(hydron_types::Zone::UTC)))
+                },
+            ],
+            primary_key: vec![],
+            order_by: "t".into(),
+            partition_by: String::new(),
+            version_column: None,
+            shards: 2,
+            sharding_expr: "rand()".into(),
+            engine: Arc::from("Stream"),
+            settings: vec![(Arc::from("shards"), "2".into())],
+            comment: String::new(),
+        };
+        assert_eq!(stream_info("default", "s", Uuid::nil(), properties(&info)).unwrap(), info);
+    }
+}

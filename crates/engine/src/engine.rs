@@ -1,0 +1,288 @@
+//! The engine: everything of one data directory, open.
+//!
+//! In: options. Out: answers to statements. Promise: what it acknowledged is there after any stop; closing it waits for
+//! queries only as long as it is told to.
+
+use crate::catalog::record;
+use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::options::EngineOptions;
+use crate::query::{Input, Queries, QueryOptions, Running};
+use crate::session::Session;
+use crate::statement;
+use crate::stream::{Stream, Streams};
+use bytes::Bytes;
+use hydron_base::world::WallTime;
+use hydron_base::{Code, Error, Result, Settings};
+use hydron_plan::ViewInfo;
+use hydron_store::catalog::{CatalogStore, Entry};
+use hydron_store::lock::{DirLock, server_uuid};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+/// The database that always exists.
+pub const DEFAULT_DATABASE: &str = "default";
+
+/// Proton's revision that this server stands for, written to the status file.
+const REVISION: &str = "23";
+
+/// Stack of a computing thread: binding recurses as deep as the parser allows.
+const CPU_STACK_BYTES: usize = 16 << 20;
+
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What all parts of the engine share.
+pub struct Inner {
+    pub options: EngineOptions,
+    pub catalog: Catalog,
+    pub catalog_store: CatalogStore,
+    pub queries: Arc<Queries>,
+    pub streams: Streams,
+    pub cpu: CpuRuntime,
+    pub started: WallTime,
+    /// Bytes that all queries together may keep.
+    pub memory_bytes_max: u64,
+    pub server_uuid: Uuid,
+    /// Settings of every session, under its own.
+    pub profile: Settings,
+    closing: AtomicBool,
+    lock: Mutex<Option<DirLock>>,
+}
+
+/// Threads that compute. Dropping it does not wait for them.
+pub struct CpuRuntime(Option<Runtime>);
+
+impl CpuRuntime {
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        self.0.as_ref().expect("the runtime is taken only in drop").handle()
+    }
+}
+
+impl Drop for CpuRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the data directory: locks it, recovers logs, loads the catalog.
+    ///
+    /// Errors: CANNOT_OPEN_FILE when another server has it, DATA_CORRUPTION when acknowledged bytes cannot be read.
+    pub fn open(options: EngineOptions) -> Result<Engine> {
+        let dir = options.data_dir.clone();
+        std::fs::create_dir_all(&dir).map_err(|e| {
+            Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", dir.display()))
+        })?;
+        let started = options.clock.now();
+        let lock = DirLock::take(&dir, &statement::text::utc(started), REVISION)?;
+        if let Some(left) = lock.left_behind() {
+            tracing::info!("the previous server on this directory did not stop gracefully: {}", left.trim());
+        }
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = if options.cpu_threads == 0 { cores } else { options.cpu_threads };
+        let cpu = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("compute")
+            .thread_stack_size(CPU_STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start computing threads: {e}")))?;
+        let cpu = CpuRuntime(Some(cpu));
+        let inner = Arc::new(Inner {
+            catalog: Catalog::default(),
+            catalog_store: CatalogStore::open(&dir.join("catalog"))?,
+            queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
+            streams: Streams::open(&options, cpu.handle().clone())?,
+            cpu,
+            started,
+            memory_bytes_max: memory_limit(&options),
+            server_uuid: server_uuid(&dir)?,
+            profile: options.profile.clone(),
+            closing: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
+            options,
+        });
+        inner.load()?;
+        Ok(Engine { inner })
+    }
+
+    pub fn session(&self, user: &str, database: &str) -> Session {
+        let database = if database.is_empty() { DEFAULT_DATABASE } else { database };
+        Session::new(user, database)
+    }
+
+    /// Runs one statement. `text` may go on with the data of an INSERT; what follows that in `input` is data too.
+    ///
+    /// The answer begins when this returns: rows are taken with [`Running::next`]. A SET or USE changes `session`.
+    pub async fn execute(
+        &self,
+        session: &mut Session,
+        text: impl Into<Bytes>,
+        input: Input,
+        options: QueryOptions,
+    ) -> Result<Running> {
+        if self.inner.closing.load(Ordering::Acquire) {
+            return Err(Error::new(Code::ABORTED, "the server is stopping").hint("connect again in a moment"));
+        }
+        statement::execute(&self.inner, session, text.into(), input, options).await
+    }
+
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.inner.queries
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.inner.options
+    }
+
+    pub fn server_uuid(&self) -> Uuid {
+        self.inner.server_uuid
+    }
+
+    pub fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Refuses new statements, ends the running ones and waits for them, then syncs and closes the logs.
+    /// Returns how many queries had not ended at the deadline.
+    pub async fn close(&self, patience: Duration) -> usize {
+        self.inner.closing.store(true, Ordering::Release);
+        let running = self.inner.queries.running();
+        running.iter().for_each(|q| q.cancel.cancel());
+        let all = futures::future::join_all(running.iter().map(|q| q.wait_ended()));
+        let _ = tokio::time::timeout(patience, all).await;
+        let left = self.inner.queries.running().len();
+        let inner = Arc::clone(&self.inner);
+        // The flusher is joined here: a plain thread may wait for it.
+        let closed = tokio::task::spawn_blocking(move || inner.streams.close());
+        if tokio::time::timeout(patience, closed).await.is_err() {
+            tracing::warn!("logs were not closed within {patience:?}");
+        }
+        self.inner.lock.lock().take();
+        left
+    }
+}
+
+impl Inner {
+    /// Fills the catalog from disk and opens the logs of its streams.
+    fn load(self: &Arc<Inner>) -> Result<()> {
+        let entries = self.catalog_store.list();
+        let mut known = Vec::new();
+        let mut loaded = Vec::new();
+        for entry in &entries {
+            if entry.kind == record::STREAM {
+                known.push(entry.uuid);
+            }
+            loaded.push(self.load_entry(entry)?);
+        }
+        self.streams.drop_unknown(&known)?;
+        self.catalog.update(|state| {
+            for (database, name, object) in loaded {
+                match object {
+                    Loaded::Database(db) => {
+                        state.databases.insert(Arc::clone(&db.name), db);
+                    }
+                    Loaded::Object(object) => {
+                        if let Some(db) = state.databases.get_mut(&database) {
+                            db.objects.insert(name, object);
+                        }
+                    }
+                    Loaded::Function(f) => {
+                        state.functions.insert(Arc::clone(&f.name), f);
+                    }
+                }
+            }
+        });
+        if !self.catalog.snapshot().databases.contains_key(DEFAULT_DATABASE) {
+            statement::database::create(self, DEFAULT_DATABASE, "")?;
+        }
+        Ok(())
+    }
+
+    fn load_entry(self: &Arc<Inner>, entry: &Entry) -> Result<(Arc<str>, Arc<str>, Loaded)> {
+        let mut properties = entry.properties.clone();
+        let field = |name: &str| Arc::<str>::from(properties.get(name).and_then(|v| v.as_str()).unwrap_or_default());
+        let (database, name) = (field("database"), field("name"));
+        let stored = properties.get_mut("object").map(serde_json::Value::take).unwrap_or_default();
+        let loaded = match entry.kind.as_str() {
+            record::DATABASE => Loaded::Database(Database {
+                name: Arc::clone(&name),
+                uuid: entry.uuid,
+                engine: Arc::from("Atomic"),
+                comment: stored.as_str().unwrap_or_default().to_string(),
+                objects: Default::default(),
+            }),
+            record::STREAM => {
+                let info = record::stream_info(&database, &name, entry.uuid, stored)?;
+                let stream = Stream::open(self, info, entry.text.clone())?;
+                Loaded::Object(Object::Stream(stream))
+            }
+            record::VIEW => {
+                let view = record::view_record(&name, stored)?;
+                let info = ViewInfo {
+                    database: Arc::clone(&database),
+                    name: Arc::clone(&name),
+                    uuid: entry.uuid,
+                    select: view.select,
+                    columns: view.columns.into_iter().map(Arc::from).collect(),
+                    comment: view.comment,
+                };
+                let reads = view.reads.into_iter().map(|(d, n)| (Arc::from(d), Arc::from(n))).collect();
+                Loaded::Object(Object::View(Arc::new(View {
+                    info: Arc::new(info),
+                    create_text: entry.text.clone(),
+                    reads,
+                })))
+            }
+            record::FUNCTION => Loaded::Function(SqlFunction {
+                name: Arc::clone(&name),
+                uuid: entry.uuid,
+                lambda: record::function_record(&name, stored)?.lambda,
+                create_text: entry.text.clone(),
+            }),
+            other => {
+                let message =
+                    format!("catalog entry {} has kind '{other}', which this version does not know", entry.name);
+                return Err(Error::new(Code::BAD_VERSION, message).hint("start the version that wrote it"));
+            }
+        };
+        Ok((database, name, loaded))
+    }
+
+    /// A catalog entry of ours: where it belongs and what it is, beside the CREATE text.
+    pub fn entry(kind: &str, uuid: Uuid, database: &str, name: &str, text: &str, object: serde_json::Value) -> Entry {
+        let full = if database.is_empty() { name.to_string() } else { format!("{database}.{name}") };
+        Entry {
+            kind: kind.to_string(),
+            uuid,
+            name: full,
+            text: text.to_string(),
+            properties: serde_json::json!({ "database": database, "name": name, "object": object }),
+        }
+    }
+}
+
+/// The configured limit, or 90 % of the machine's memory; 8 GiB where that cannot be read.
+fn memory_limit(options: &EngineOptions) -> u64 {
+    if options.memory_bytes_max > 0 {
+        return options.memory_bytes_max;
+    }
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"));
+    let kib: Option<u64> = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
+    kib.map_or(8 << 30, |kib| kib * 1024 / 10 * 9)
+}
+
+enum Loaded {
+    Database(Database),
+    Object(Object),
+    Function(SqlFunction),
+}

@@ -1,0 +1,360 @@
+//! Rows on their way into a stream: given columns, defaults, casts, shard, log.
+//!
+//! In: batches of the columns that an INSERT gives. Out: log records with every stored column. Promise: a batch is stored
+//! whole or not at all, in records no larger than the limit; what is acknowledged is durable.
+
+use crate::query::Progress;
+use crate::stream::{Stream, StreamStore};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use bytes::Bytes;
+use hydron_base::limit::RECORD_BYTES_MAX;
+use hydron_base::{Code, Error, Result};
+use hydron_format::InputBatch;
+use hydron_func::call::arrow_error;
+use hydron_func::{BindContext, EvalContext};
+use hydron_plan::bind::bind_scalar_expr;
+use hydron_plan::{Catalog, ColumnDefault, Expr};
+use hydron_store::log::Ticket;
+use hydron_types::cast::{CastOptions, cast};
+use hydron_types::column::array_of;
+use hydron_types::{Batch, Field, LogicalType, Schema, Value};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Records that one INSERT may have on their way to the disk before it waits: enough to keep the flusher busy.
+const RECORDS_IN_FLIGHT_MAX: usize = 16;
+
+/// Bytes of one record before compression. Half of what a record may have, since the count of a slice is an estimate.
+const RECORD_BYTES_TARGET: usize = RECORD_BYTES_MAX / 2;
+
+/// How one INSERT fills the columns of a stream.
+pub struct Ingest {
+    stream: Arc<Stream>,
+    store: Arc<StreamStore>,
+    /// Stored and ephemeral columns: what default expressions may read.
+    all: Arc<Schema>,
+    /// Columns that the INSERT gives, as the input must produce them.
+    pub input: Arc<Schema>,
+    /// Position in `all` of each input column.
+    given: Vec<usize>,
+    /// Positions of the other columns (and of given ones, for rows that omit them), in an order in which each finds what
+    /// it reads.
+    order: Vec<usize>,
+    defaults: Vec<Option<Expr>>,
+    /// Position in `all` of each stored column.
+    stored: Vec<usize>,
+    sharding: Option<Expr>,
+    sort: Vec<usize>,
+    cx: EvalContext,
+    key: Option<String>,
+    records: u64,
+    in_flight: VecDeque<Ticket>,
+    progress: Arc<Progress>,
+}
+
+impl Ingest {
+    /// `columns`: names that the INSERT lists; empty: all that can be inserted (`named`: the input names its columns, so
+    /// that event time may be among them).
+    pub fn new(
+        stream: Arc<Stream>,
+        columns: &[String],
+        named: bool,
+        catalog: &dyn Catalog,
+        bind_cx: &BindContext,
+        cx: EvalContext,
+        progress: Arc<Progress>,
+    ) -> Result<Ingest> {
+        let info = Arc::clone(&stream.info);
+        let store = Arc::clone(stream.stored()?);
+        let known: Vec<_> = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_))).collect();
+        let all = Arc::new(Schema::new(known.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect()));
+        let given = if columns.is_empty() {
+            let usual = |(_, c): &(usize, &&hydron_plan::ColumnInfo)| {
+                !matches!(c.default, ColumnDefault::Materialized(_) | ColumnDefault::Ephemeral(_))
+                    && (named || !is_automatic(&c.name))
+            };
+            known.iter().enumerate().filter(usual).map(|(i, _)| i).collect()
+        } else {
+            listed(&info.name, columns, &all, &known)?
+        };
+        let mut defaults = Vec::with_capacity(known.len());
+        for column in &known {
+            let text = match &column.default {
+                ColumnDefault::Default(e) | ColumnDefault::Materialized(e) => Some(e.as_str()),
+                ColumnDefault::Ephemeral(e) => e.as_deref(),
+                _ => None,
+            };
+            let bind = |text: &str| {
+                let expr = hydron_sql::parse_expression(text)?;
+                bind_scalar_expr(&expr, &all, catalog, bind_cx)
+                    .map_err(|e| e.context(format!("default of column '{}'", column.name)))
+            };
+            defaults.push(text.map(bind).transpose()?);
+        }
+        let sharding = match info.sharding_expr.as_str() {
+            "" | "rand()" => None,
+            _ if info.shards == 1 => None,
+            text => {
+                let expr = hydron_sql::parse_expression(text)?;
+                Some(
+                    bind_scalar_expr(&expr, &store.schema, catalog, bind_cx)
+                        .map_err(|e| e.context("sharding expression"))?,
+                )
+            }
+        };
+        let stored = known.iter().enumerate().filter(|(_, c)| c.is_stored()).map(|(i, _)| i).collect();
+        let order = evaluation_order(&info.name, &all, &given, &defaults)?;
+        let input = Arc::new(Schema::new(given.iter().map(|i| all.fields[*i].clone()).collect()));
+        let sort = match info.kind {
+            hydron_plan::StreamKind::Table if &*info.engine == "MergeTree" => {
+                store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let settings = &bind_cx.settings;
+        let key = ["idempotent_id", "insert_deduplication_token"].map(|n| settings.text(n).to_string());
+        Ok(Ingest {
+            stream,
+            store,
+            all,
+            input,
+            given,
+            order,
+            defaults,
+            stored,
+            sharding,
+            sort,
+            cx,
+            key: key.into_iter().find(|k| !k.is_empty()),
+            records: 0,
+            in_flight: VecDeque::new(),
+            progress,
+        })
+    }
+
+    /// Takes rows whose columns are those of `input`. Returns when they are on their way; [`Ingest::finish`] says that
+    /// they are durable.
+    pub async fn write(&mut self, rows: InputBatch) -> Result<()> {
+        if rows.batch.rows() == 0 {
+            return Ok(());
+        }
+        let batch = self.complete(rows)?;
+        for (shard, part) in self.by_shard(batch)? {
+            for record in records(&part) {
+                self.submit(shard, record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows of any columns, matched to the input by position, cast where types differ.
+    pub async fn write_positional(&mut self, batch: &Batch) -> Result<()> {
+        if batch.schema.len() != self.input.len() {
+            let message = format!("{} columns were given, {} are expected", batch.schema.len(), self.input.len());
+            return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
+        }
+        let columns = batch.columns.iter().zip(&batch.schema.fields).zip(&self.input.fields);
+        let mut defaults = vec![None; self.input.len()];
+        let mut cast_columns = Vec::with_capacity(self.input.len());
+        for (i, ((array, from), to)) in columns.enumerate() {
+            let (array, omitted) = fit(array, &from.ty, to, self.cx.zone)?;
+            cast_columns.push(array);
+            defaults[i] = omitted;
+        }
+        let batch = Batch::new(Arc::clone(&self.input), cast_columns, batch.rows());
+        self.write(InputBatch { batch, defaults }).await
+    }
+
+    /// Waits until all that was written is durable. Errors: of the first record that is not.
+    pub async fn finish(&mut self) -> Result<()> {
+        while let Some(ticket) = self.in_flight.pop_front() {
+            self.store.note_append(ticket.await?.append_time_ms);
+        }
+        Ok(())
+    }
+
+    async fn submit(&mut self, shard: usize, record: Batch) -> Result<()> {
+        let key = self.key.as_ref().map(|k| Bytes::from(format!("{k}#{}", self.records)));
+        self.records += 1;
+        // The rows are encoded here, on a computing thread; the flusher only writes.
+        let ticket = self.store.submit(shard, &record, key)?;
+        Progress::add(&self.progress.written_rows, record.rows());
+        Progress::add(&self.progress.written_bytes, record.bytes());
+        self.in_flight.push_back(ticket);
+        if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
+            && let Some(oldest) = self.in_flight.pop_front()
+        {
+            self.store.note_append(oldest.await?.append_time_ms);
+        }
+        Ok(())
+    }
+
+    /// Every stored column: given values, and defaults for the rest.
+    fn complete(&mut self, rows: InputBatch) -> Result<Batch> {
+        let count = rows.batch.rows();
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.all.len()];
+        let mut omitted: Vec<Option<BooleanArray>> = vec![None; self.all.len()];
+        for ((at, array), mask) in self.given.iter().zip(&rows.batch.columns).zip(rows.defaults) {
+            columns[*at] = Some(Arc::clone(array));
+            omitted[*at] = mask.filter(|m| m.true_count() > 0);
+        }
+        // Expressions see a batch of all columns; those not yet known stand there as type defaults and are not read.
+        let mut known: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+        for (column, field) in columns.iter().zip(&self.all.fields) {
+            known.push(match column {
+                Some(array) => Arc::clone(array),
+                None => array_of(&Value::default_of(&field.ty), &field.ty, count)?,
+            });
+        }
+        for at in &self.order {
+            let given = columns[*at].is_some();
+            let Some(expr) = &self.defaults[*at] else { continue };
+            let mask = match (&omitted[*at], given) {
+                (None, true) => continue,
+                (mask, _) => mask.clone(),
+            };
+            let batch = Batch::new(Arc::clone(&self.all), known.clone(), count);
+            let value = expr.eval(&self.cx, &batch)?.to_array(count)?;
+            let field = &self.all.fields[*at];
+            let value = cast(&value, &expr.ty, &field.ty, &CastOptions::wrap(self.cx.zone))
+                .map_err(|e| e.context(format!("default of column '{}'", field.name)))?;
+            known[*at] = match mask {
+                Some(mask) => arrow::compute::kernels::zip::zip(&mask, &value, &known[*at]).map_err(arrow_error)?,
+                None => value,
+            };
+        }
+        let stored: Vec<ArrayRef> = self.stored.iter().map(|i| Arc::clone(&known[*i])).collect();
+        let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
+        self.sorted(batch)
+    }
+
+    /// Rows of a MergeTree table leave an INSERT in the order of its key.
+    fn sorted(&self, batch: Batch) -> Result<Batch> {
+        if self.sort.is_empty() || batch.rows() < 2 {
+            return Ok(batch);
+        }
+        let options = Some(arrow::compute::SortOptions { descending: false, nulls_first: true });
+        let mut keys: Vec<arrow::compute::SortColumn> = self
+            .sort
+            .iter()
+            .map(|i| arrow::compute::SortColumn { values: Arc::clone(batch.column(*i)), options })
+            .collect();
+        let rows: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.rows() as u32));
+        keys.push(arrow::compute::SortColumn { values: rows, options: None });
+        let order = arrow::compute::lexsort_to_indices(&keys, None).map_err(arrow_error)?;
+        take(&batch, &order)
+    }
+
+    fn by_shard(&self, batch: Batch) -> Result<Vec<(usize, Batch)>> {
+        let shards = self.stream.info.shards as u64;
+        let Some(expr) = &self.sharding else {
+            let shard = if shards == 1 { 0 } else { self.store.turn() };
+            return Ok(vec![(shard, batch)]);
+        };
+        let value = expr.eval(&self.cx, &batch)?.to_array(batch.rows())?;
+        let value = cast(&value, &expr.ty, &LogicalType::UInt64, &CastOptions::wrap(self.cx.zone))
+            .map_err(|e| e.context("sharding expression"))?;
+        let value = value
+            .as_any()
+            .downcast_ref::<arrow::array::UInt64Array>()
+            .ok_or_else(|| Error::bug("a cast to uint64 gave another type"))?;
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); shards as usize];
+        for (row, v) in value.values().iter().enumerate() {
+            rows[(v % shards) as usize].push(row as u32);
+        }
+        let parts = rows.into_iter().enumerate().filter(|(_, r)| !r.is_empty());
+        parts.map(|(shard, rows)| Ok((shard, take(&batch, &UInt32Array::from(rows))?))).collect()
+    }
+}
+
+fn take(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
+    let columns = batch.columns.iter().map(|c| arrow::compute::take(c, rows, None)).collect::<Result<Vec<_>, _>>();
+    Ok(Batch::new(Arc::clone(&batch.schema), columns.map_err(arrow_error)?, rows.len()))
+}
+
+/// Columns that a stream has by itself: an INSERT without a list does not expect them.
+fn is_automatic(name: &str) -> bool {
+    name == "_tp_time"
+}
+
+/// Positions of the listed columns. Errors: NO_SUCH_COLUMN_IN_STREAM, DUPLICATE_COLUMN, ILLEGAL_COLUMN.
+fn listed(stream: &str, columns: &[String], all: &Schema, known: &[&hydron_plan::ColumnInfo]) -> Result<Vec<usize>> {
+    let mut given: Vec<usize> = Vec::with_capacity(columns.len());
+    for name in columns {
+        let at = all.index_of(name).ok_or_else(|| {
+            let error = Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, format!("stream {stream} has no column '{name}'"));
+            match crate::catalog::state::nearest(name, all.fields.iter().map(|f| &*f.name)) {
+                Some(near) => error.hint(format!("column '{near}'")),
+                None => error,
+            }
+        })?;
+        if given.contains(&at) {
+            return Err(Error::new(Code::DUPLICATE_COLUMN, format!("column '{name}' is listed twice")));
+        }
+        if matches!(known[at].default, ColumnDefault::Materialized(_)) {
+            let message = format!("column '{name}' is MATERIALIZED, an INSERT cannot give it");
+            return Err(Error::new(Code::ILLEGAL_COLUMN, message));
+        }
+        given.push(at);
+    }
+    Ok(given)
+}
+
+/// Columns with defaults, each after those that its default reads. Errors: CYCLIC_ALIASES.
+fn evaluation_order(stream: &str, all: &Schema, given: &[usize], defaults: &[Option<Expr>]) -> Result<Vec<usize>> {
+    let mut order = Vec::new();
+    let mut done: Vec<bool> = (0..all.len()).map(|i| defaults[i].is_none()).collect();
+    // A given column may omit rows, but its default never waits for its own value.
+    let reads = |i: usize| {
+        let mut reads = Vec::new();
+        if let Some(expr) = &defaults[i] {
+            expr.columns(&mut |c| reads.push(c));
+        }
+        reads
+    };
+    while done.iter().any(|d| !d) {
+        let ready = (0..all.len()).find(|i| !done[*i] && reads(*i).iter().all(|c| done[*c] || c == i));
+        let next = ready.or_else(|| (0..all.len()).find(|i| !done[*i] && given.contains(i)));
+        let Some(next) = next else {
+            let names: Vec<&str> = (0..all.len()).filter(|i| !done[*i]).map(|i| &*all.fields[i].name).collect();
+            let message = format!("defaults of stream {stream} read each other: {}", names.join(", "));
+            return Err(Error::new(Code::CYCLIC_ALIASES, message));
+        };
+        done[next] = true;
+        order.push(next);
+    }
+    Ok(order)
+}
+
+/// `array` in the type of `to`; NULLs of a column that cannot hold them are marked for its default.
+fn fit(
+    array: &ArrayRef,
+    from: &LogicalType,
+    to: &Field,
+    zone: hydron_types::Zone,
+) -> Result<(ArrayRef, Option<BooleanArray>)> {
+    let options = CastOptions::wrap(zone);
+    let named = |e: Error| e.context(format!("column '{}'", to.name));
+    if to.ty.is_nullable() || array.logical_null_count() == 0 {
+        return Ok((cast(array, from, &to.ty, &options).map_err(named)?, None));
+    }
+    let nulls = arrow::compute::is_null(array).map_err(arrow_error)?;
+    let nullable = LogicalType::nullable(to.ty.clone());
+    let value = cast(array, from, &nullable, &options).map_err(named)?;
+    let default = array_of(&Value::default_of(&to.ty), &to.ty, 1)?;
+    let filled =
+        arrow::compute::kernels::zip::zip(&nulls, &arrow::array::Scalar::new(default), &value).map_err(arrow_error)?;
+    Ok((filled, Some(nulls)))
+}
+
+/// A batch cut into pieces that fit a record each.
+fn records(batch: &Batch) -> Vec<Batch> {
+    let rows_max = hydron_base::limit::BATCH_ROWS_MAX;
+    let bytes = batch.columns.iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum::<usize>();
+    let per_row = (bytes / batch.rows().max(1)).max(1);
+    let step = (RECORD_BYTES_TARGET / per_row).clamp(1, rows_max);
+    if step >= batch.rows() {
+        return vec![batch.clone()];
+    }
+    (0..batch.rows()).step_by(step).map(|at| batch.slice(at, step.min(batch.rows() - at))).collect()
+}

@@ -1,0 +1,436 @@
+//! A running query, and the list of all of them.
+//!
+//! In: options of one query. Out: its items (batches, totals, extremes) until the end, an error, a KILL or a deadline.
+//! Promise: dropping a [`Running`] ends the query and frees what it held; an id runs once at a time; nothing waits
+//! without a deadline when `max_execution_time` is set.
+
+use crate::session::Session;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
+use hydron_base::world::{Clock, WallTime};
+use hydron_base::{Code, Error, Result, Settings};
+use hydron_types::{Batch, Schema};
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Finished queries kept for `system.query_log`; each is about a kilobyte.
+const QUERY_LOG_MAX: usize = 10_000;
+
+/// Characters of a query text kept in `system.query_log` and `system.processes`.
+const QUERY_TEXT_MAX: usize = 16 << 10;
+
+/// What a front end says about one query beside its text.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    /// Empty: the engine makes one.
+    pub query_id: String,
+    /// Settings for this query alone.
+    pub settings: Settings,
+    /// `http`, `tcp`, `rest`, `local`: for the query log.
+    pub interface: &'static str,
+    pub client_address: String,
+}
+
+/// Bytes of INSERT data as they arrive.
+#[async_trait]
+pub trait ByteSource: Send {
+    /// The next piece, `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>>;
+}
+
+/// What comes with a statement: data of an INSERT.
+pub enum Input {
+    None,
+    /// Text or binary data in the format that the INSERT names (or `default_format`).
+    Bytes(Box<dyn ByteSource>),
+    /// Batches that a protocol has decoded already; column names are in their schema.
+    Batches(BoxStream<'static, Result<Batch>>),
+}
+
+/// One piece of an answer.
+#[derive(Clone, Debug)]
+pub enum Item {
+    Rows(Batch),
+    /// WITH TOTALS: one row, after all rows.
+    Totals(Batch),
+    /// `extremes`: the least and the greatest values, two rows.
+    Extremes(Batch),
+}
+
+/// Live counters of a query; read by progress lines, headers and `system.processes`.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub read_rows: AtomicU64,
+    pub read_bytes: AtomicU64,
+    /// 0: not known.
+    pub total_rows: AtomicU64,
+    pub written_rows: AtomicU64,
+    pub written_bytes: AtomicU64,
+    pub result_rows: AtomicU64,
+    pub result_bytes: AtomicU64,
+}
+
+impl Progress {
+    pub fn add(counter: &AtomicU64, n: usize) {
+        counter.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a query while it runs.
+pub struct QueryInfo {
+    pub query_id: Arc<str>,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    pub text: Arc<str>,
+    pub interface: &'static str,
+    pub client_address: String,
+    pub started: WallTime,
+    pub started_at: Instant,
+    pub progress: Arc<Progress>,
+    pub cancel: CancellationToken,
+    /// `Select`, `Insert`, `Create`, …
+    pub kind: Mutex<&'static str>,
+    pub streaming: std::sync::atomic::AtomicBool,
+    pub settings: Mutex<Arc<Settings>>,
+    /// Names of streams it reads or writes: dropping one ends the query.
+    pub uses: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    /// Counters of a streaming query's operators.
+    pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
+    ended: tokio::sync::watch::Sender<bool>,
+}
+
+impl QueryInfo {
+    /// Waits until the query has freed what it held.
+    pub async fn wait_ended(&self) {
+        let mut ended = self.ended.subscribe();
+        // An error means the sender is gone, which is an end too.
+        let _ = ended.wait_for(|e| *e).await;
+    }
+}
+
+/// A finished query, for `system.query_log`.
+#[derive(Clone, Debug)]
+pub struct QueryRecord {
+    pub query_id: Arc<str>,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    pub text: Arc<str>,
+    pub interface: &'static str,
+    pub client_address: String,
+    pub kind: &'static str,
+    pub started: WallTime,
+    pub duration_ms: u64,
+    pub read_rows: u64,
+    pub read_bytes: u64,
+    pub written_rows: u64,
+    pub result_rows: u64,
+    pub error: Option<Error>,
+}
+
+/// Running and finished queries of one engine.
+pub struct Queries {
+    running: Mutex<HashMap<Arc<str>, Arc<QueryInfo>>>,
+    finished: Mutex<VecDeque<QueryRecord>>,
+    /// Count, last message and time of each error code.
+    errors: Mutex<HashMap<Code, (u64, String, WallTime)>>,
+    clock: Arc<dyn Clock>,
+    running_max: usize,
+    pub total: AtomicU64,
+}
+
+impl Queries {
+    pub fn new(clock: Arc<dyn Clock>, running_max: usize) -> Queries {
+        Queries {
+            running: Mutex::default(),
+            finished: Mutex::default(),
+            errors: Mutex::default(),
+            clock,
+            running_max,
+            total: AtomicU64::new(0),
+        }
+    }
+
+    /// Enters a query. Errors: 216 when the id is running, 202 when too many queries are.
+    pub fn start(self: &Arc<Self>, session: &Session, text: &str, options: &QueryOptions) -> Result<QueryGuard> {
+        let query_id: Arc<str> = match options.query_id.as_str() {
+            "" => Arc::from(uuid::Uuid::new_v4().to_string()),
+            id => Arc::from(id),
+        };
+        let cut = text.char_indices().nth(QUERY_TEXT_MAX).map_or(text.len(), |(i, _)| i);
+        let info = Arc::new(QueryInfo {
+            query_id: Arc::clone(&query_id),
+            user: Arc::clone(&session.user),
+            database: Arc::clone(&session.database),
+            text: Arc::from(&text[..cut]),
+            interface: options.interface,
+            client_address: options.client_address.clone(),
+            started: self.clock.now(),
+            started_at: Instant::now(),
+            progress: Arc::default(),
+            cancel: CancellationToken::new(),
+            kind: Mutex::new(""),
+            streaming: false.into(),
+            settings: Mutex::default(),
+            uses: Mutex::default(),
+            flow: Mutex::default(),
+            ended: tokio::sync::watch::Sender::new(false),
+        });
+        let mut running = self.running.lock();
+        if let Some(other) = running.get(&query_id) {
+            if !session.settings.bool("replace_running_query") && !options.settings.bool("replace_running_query") {
+                return Err(Error::new(
+                    Code::QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
+                    format!("query with id '{query_id}' is already running"),
+                ));
+            }
+            other.cancel.cancel();
+        }
+        if running.len() >= self.running_max {
+            return Err(Error::new(
+                Code::TOO_MANY_SIMULTANEOUS_QUERIES,
+                format!("{} queries run already, the limit is {}", running.len(), self.running_max),
+            ));
+        }
+        running.insert(query_id, Arc::clone(&info));
+        self.total.fetch_add(1, Ordering::Relaxed);
+        Ok(QueryGuard { queries: Arc::clone(self), info, error: None })
+    }
+
+    pub fn running(&self) -> Vec<Arc<QueryInfo>> {
+        let mut all: Vec<_> = self.running.lock().values().cloned().collect();
+        all.sort_by_key(|q| q.started);
+        all
+    }
+
+    pub fn get(&self, query_id: &str) -> Option<Arc<QueryInfo>> {
+        self.running.lock().get(query_id).cloned()
+    }
+
+    pub fn finished(&self) -> Vec<QueryRecord> {
+        self.finished.lock().iter().cloned().collect()
+    }
+
+    pub fn errors(&self) -> Vec<(Code, u64, String, WallTime)> {
+        let mut all: Vec<_> = self.errors.lock().iter().map(|(c, (n, m, t))| (*c, *n, m.clone(), *t)).collect();
+        all.sort_by_key(|(c, ..)| *c);
+        all
+    }
+
+    /// Ends every query that reads or writes `database.name`.
+    pub fn cancel_users_of(&self, database: &str, name: &str) {
+        for query in self.running() {
+            if query.uses.lock().iter().any(|(d, n)| &**d == database && &**n == name) {
+                query.cancel.cancel();
+            }
+        }
+    }
+}
+
+/// The presence of one query in the list; leaving it writes the query log.
+pub struct QueryGuard {
+    queries: Arc<Queries>,
+    pub info: Arc<QueryInfo>,
+    error: Option<Error>,
+}
+
+impl QueryGuard {
+    pub fn note_error(&mut self, error: &Error) {
+        self.error.get_or_insert_with(|| error.clone());
+    }
+}
+
+impl Drop for QueryGuard {
+    fn drop(&mut self) {
+        let info = &self.info;
+        info.cancel.cancel();
+        {
+            let mut running = self.queries.running.lock();
+            // A query that replaced this one under the same id stays.
+            if running.get(&info.query_id).is_some_and(|q| Arc::ptr_eq(q, info)) {
+                running.remove(&info.query_id);
+            }
+        }
+        let now = self.queries.clock.now();
+        if let Some(e) = &self.error {
+            let mut errors = self.queries.errors.lock();
+            let entry = errors.entry(e.code).or_insert((0, String::new(), now));
+            *entry = (entry.0 + 1, e.message.clone(), now);
+        }
+        if info.settings.lock().bool("log_queries") {
+            let record = QueryRecord {
+                query_id: Arc::clone(&info.query_id),
+                user: Arc::clone(&info.user),
+                database: Arc::clone(&info.database),
+                text: Arc::clone(&info.text),
+                interface: info.interface,
+                client_address: info.client_address.clone(),
+                kind: *info.kind.lock(),
+                started: info.started,
+                duration_ms: info.started_at.elapsed().as_millis() as u64,
+                read_rows: Progress::get(&info.progress.read_rows),
+                read_bytes: Progress::get(&info.progress.read_bytes),
+                written_rows: Progress::get(&info.progress.written_rows),
+                result_rows: Progress::get(&info.progress.result_rows),
+                error: self.error.take(),
+            };
+            let mut finished = self.queries.finished.lock();
+            if finished.len() == QUERY_LOG_MAX {
+                finished.pop_front();
+            }
+            finished.push_back(record);
+        }
+        info.ended.send_replace(true);
+    }
+}
+
+/// A query that has begun. Take its items with [`Running::next`]; drop it to end it.
+pub struct Running {
+    pub query_id: Arc<str>,
+    /// Columns of the answer; `None` for a statement without one.
+    pub schema: Option<Arc<Schema>>,
+    /// FORMAT of the query, if it names one.
+    pub format: Option<String>,
+    /// Session, query and SETTINGS together.
+    pub settings: Arc<Settings>,
+    pub streaming: bool,
+    pub progress: Arc<Progress>,
+    pub started_at: Instant,
+    // Order matters: the items (and all that makes them) go before the guard says that the query has ended.
+    items: BoxStream<'static, Result<Item>>,
+    limit: ResultLimit,
+    deadline: Option<tokio::time::Instant>,
+    guard: QueryGuard,
+    done: bool,
+}
+
+/// `max_result_rows`, `limit` and `offset`, counted at the door.
+struct ResultLimit {
+    rows_max: u64,
+    throw: bool,
+    rows: u64,
+}
+
+impl Running {
+    pub(crate) fn new(
+        guard: QueryGuard,
+        settings: Arc<Settings>,
+        schema: Option<Arc<Schema>>,
+        format: Option<String>,
+        streaming: bool,
+        items: BoxStream<'static, Result<Item>>,
+    ) -> Running {
+        let seconds = settings.float("max_execution_time");
+        let deadline = (seconds > 0.0).then(|| {
+            let left = Duration::from_secs_f64(seconds.min(1e9)).saturating_sub(guard.info.started_at.elapsed());
+            tokio::time::Instant::now() + left
+        });
+        let limit = ResultLimit {
+            rows_max: settings.uint("max_result_rows"),
+            throw: settings.text("result_overflow_mode") == "throw",
+            rows: 0,
+        };
+        guard.info.streaming.store(streaming, Ordering::Relaxed);
+        Running {
+            query_id: Arc::clone(&guard.info.query_id),
+            schema,
+            format,
+            settings,
+            streaming,
+            progress: Arc::clone(&guard.info.progress),
+            started_at: guard.info.started_at,
+            items,
+            limit,
+            deadline,
+            guard,
+            done: false,
+        }
+    }
+
+    /// The next item; `None` at the end. After an error or the end it stays `None`.
+    ///
+    /// Errors: the query's own; QUERY_WAS_CANCELLED (394) after KILL; TIMEOUT_EXCEEDED (159) at the deadline.
+    pub async fn next(&mut self) -> Result<Option<Item>> {
+        if self.done {
+            return Ok(None);
+        }
+        let cancelled = self.guard.info.cancel.clone();
+        let deadline = self.deadline;
+        let timeout = async move {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let item = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(Error::new(Code::QUERY_WAS_CANCELLED, "query was cancelled")),
+            item = self.items.next() => item.transpose(),
+            () = timeout => Err(self.timed_out()),
+        };
+        self.take(item)
+    }
+
+    fn timed_out(&self) -> Error {
+        let limit = self.settings.float("max_execution_time");
+        Error::new(Code::TIMEOUT_EXCEEDED, format!("the query ran for {limit} s, the limit max_execution_time"))
+    }
+
+    fn take(&mut self, item: Result<Option<Item>>) -> Result<Option<Item>> {
+        match item {
+            Ok(Some(Item::Rows(batch))) => self.count(batch),
+            Ok(None) => {
+                self.finish();
+                Ok(None)
+            }
+            Ok(other) => Ok(other),
+            Err(e) => {
+                self.guard.note_error(&e);
+                self.finish();
+                Err(e)
+            }
+        }
+    }
+
+    fn count(&mut self, batch: Batch) -> Result<Option<Item>> {
+        let limit = &mut self.limit;
+        limit.rows += batch.rows() as u64;
+        if limit.rows_max > 0 && limit.rows > limit.rows_max {
+            if limit.throw {
+                let e = Error::new(
+                    Code::TOO_MANY_ROWS_OR_BYTES,
+                    format!("the result has more than max_result_rows = {} rows", limit.rows_max),
+                );
+                return self.take(Err(e));
+            }
+            self.finish();
+            // `break` keeps the batch that crossed the limit whole, as ClickHouse does.
+        }
+        Progress::add(&self.progress.result_rows, batch.rows());
+        Ok(Some(Item::Rows(batch)))
+    }
+
+    /// Frees what makes items, early: the answer is complete or will not be.
+    fn finish(&mut self) {
+        self.done = true;
+        self.items = futures::stream::empty().boxed();
+    }
+
+    /// Ends the query from outside, as KILL does.
+    pub fn cancel_token(&self) -> CancellationToken {
+        self.guard.info.cancel.clone()
+    }
+
+    /// Notes an error that the front end met while it sent the answer.
+    pub fn note_error(&mut self, error: &Error) {
+        self.guard.note_error(error);
+    }
+}

@@ -1,0 +1,18 @@
+//! Who asks, in which database, with which settings. A connection or an HTTP session holds one.
+
+use hydron_base::Settings;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    /// Changed by SET; a query adds its own SETTINGS for its time.
+    pub settings: Settings,
+}
+
+impl Session {
+    pub fn new(user: impl Into<Arc<str>>, database: impl Into<Arc<str>>) -> Session {
+        Session { user: user.into(), database: database.into(), settings: Settings::default() }
+    }
+}

@@ -1,0 +1,434 @@
+//! CREATE STREAM, CREATE RANDOM STREAM, and tables of ClickHouse's engines.
+//!
+//! In: the syntax tree. Out: a stream with its logs, stored in the catalog. Promise: every check of §2.2 comes before
+//! anything is written; a failed CREATE leaves nothing behind.
+
+use super::{Answer, Context, answer};
+use crate::catalog::record::{self, mode_of};
+use crate::catalog::{CatalogState, Object};
+use crate::engine::Inner;
+use crate::stream::Stream;
+use hydron_base::{Code, Error, Result};
+use hydron_plan::bind::{ColumnOptions, bind_columns, bind_select};
+use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode};
+use hydron_sql::ast::{self, CreateSource, CreateStream, StatementKind};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Shards of one stream: each is a log with a file of its own.
+const SHARDS_MAX: u32 = 256;
+
+pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
+    let kind = kind_of(&create)?;
+    let (database, name) = cx.full_name(&create.name);
+    let engine = Arc::clone(&cx.engine);
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    if &*database == crate::system::DATABASE {
+        return Err(Error::new(Code::QUERY_IS_PROHIBITED, "streams cannot be created in database system"));
+    }
+    state.database(&database)?;
+    let existing = state.object(&database, &name).cloned();
+    if existing.is_some() {
+        if create.if_not_exists {
+            return Ok(answer::nothing());
+        }
+        if !create.or_replace {
+            return Err(Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists")));
+        }
+        super::remove::check_dependents(&cx, &database, &name)?;
+    }
+    let select = match &create.source {
+        Some(CreateSource::Select(query)) => Some((**query).clone()),
+        _ => None,
+    };
+    let stream = super::blocking(&cx.engine, {
+        let engine = Arc::clone(&cx.engine);
+        let lookup = cx.lookup();
+        let bind_cx = cx.bind_context(false);
+        let state = Arc::clone(&state);
+        move || {
+            let columns = columns_of(&create, kind, &lookup, &bind_cx, &state)?;
+            let info = stream_info(&create, kind, database, name, columns)?;
+            let text = create_text(&create, &info)?;
+            store(&engine, info, text, existing)
+        }
+    })
+    .await?;
+    match select {
+        Some(query) => super::insert::select_into(cx, stream, Vec::new(), query).await,
+        None => Ok(answer::nothing()),
+    }
+}
+
+/// Writes the new object and shows it; an object it replaces goes.
+fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<Object>) -> Result<Arc<Stream>> {
+    use hydron_store::catalog::Change;
+    let stream = Stream::open(engine, info, text)?;
+    let info = &stream.info;
+    let object = record::properties(info);
+    let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &stream.create_text, object);
+    let mut changes: Vec<Change> = replaced.iter().map(|o| Change::Remove(o.uuid())).collect();
+    changes.push(Change::Put(entry));
+    if let Err(e) = engine.catalog_store.apply(changes) {
+        // Nothing refers to the files of the new stream; what cannot be removed now is removed at the next start.
+        let _ = engine.streams.remove(&stream);
+        return Err(e.into());
+    }
+    engine.catalog.update(|state| {
+        if let Some(db) = state.databases.get_mut(&info.database) {
+            db.objects.insert(Arc::clone(&info.name), Object::Stream(Arc::clone(&stream)));
+        }
+    });
+    if let Some(old) = replaced.as_ref().and_then(Object::as_stream) {
+        engine.queries.cancel_users_of(&info.database, &info.name);
+        engine.streams.remove(old)?;
+    }
+    Ok(stream)
+}
+
+fn kind_of(create: &CreateStream) -> Result<StreamKind> {
+    if create.temporary {
+        return Err(Error::not_implemented("TEMPORARY STREAM"));
+    }
+    if create.attach {
+        return Err(Error::not_implemented("ATTACH STREAM"));
+    }
+    let engine = create.storage.engine.as_ref().map(|e| e.name.as_str());
+    match create.kind {
+        ast::StreamKind::ExternalStream => Err(Error::not_implemented("EXTERNAL STREAM")),
+        ast::StreamKind::ExternalTable => Err(Error::not_implemented("EXTERNAL TABLE")),
+        ast::StreamKind::Mutable => Err(Error::not_implemented("MUTABLE STREAM")),
+        ast::StreamKind::Random => Ok(StreamKind::Random),
+        ast::StreamKind::Stream => match engine {
+            None | Some("Stream") => Ok(StreamKind::Stream),
+            Some("Random") => Ok(StreamKind::Random),
+            Some("MergeTree" | "Memory" | "Log" | "TinyLog" | "StripeLog") => Ok(StreamKind::Table),
+            Some(other) if KNOWN_ENGINES.contains(&other) => Err(Error::not_implemented(format!("engine {other}"))),
+            Some(other) => Err(Error::new(Code::UNKNOWN_STORAGE, format!("engine {other} is unknown"))
+                .hint("ENGINE = Stream, MergeTree or Memory, or none")),
+        },
+    }
+}
+
+const KNOWN_ENGINES: &[&str] = &[
+    "MaterializedView",
+    "View",
+    "ExternalStream",
+    "ExternalTable",
+    "ReplacingMergeTree",
+    "CollapsingMergeTree",
+    "VersionedCollapsingMergeTree",
+    "SummingMergeTree",
+    "AggregatingMergeTree",
+    "GraphiteMergeTree",
+    "Null",
+    "Buffer",
+    "Distributed",
+    "File",
+    "URL",
+    "Dictionary",
+    "Set",
+    "Join",
+    "Merge",
+    "GenerateRandom",
+    "Executable",
+    "S3",
+    "COSN",
+    "EmbeddedRocksDB",
+];
+
+/// Columns as declared, or as the source named after AS has them.
+fn columns_of(
+    create: &CreateStream,
+    kind: StreamKind,
+    lookup: &crate::catalog::lookup::Lookup,
+    bind_cx: &hydron_func::BindContext,
+    state: &CatalogState,
+) -> Result<Vec<ColumnInfo>> {
+    let options = ColumnOptions {
+        mode: mode(create)?,
+        stream: kind != StreamKind::Table,
+        event_time: setting(create, "event_time_column").unwrap_or_default(),
+    };
+    if let Some(elements) = &create.elements {
+        return bind_columns(&elements.columns, &options, lookup, bind_cx);
+    }
+    let plain = match &create.source {
+        Some(CreateSource::Like(other)) => {
+            let database = other.database.as_deref().unwrap_or(&lookup.database);
+            return match state.existing(database, &other.name)? {
+                Object::Stream(s) => Ok(s.info.columns.clone()),
+                Object::View(_) => Err(Error::not_implemented("CREATE STREAM AS view")),
+            };
+        }
+        Some(CreateSource::Select(query)) => {
+            let bound = bind_select(query, lookup, bind_cx)?;
+            let fields = bound.plan.schema.fields.iter();
+            fields.map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect::<Vec<_>>()
+        }
+        Some(CreateSource::Function(_)) => return Err(Error::not_implemented("CREATE STREAM AS a table function")),
+        Some(CreateSource::Code(_)) => return Err(Error::not_implemented("CREATE STREAM AS code")),
+        None => Vec::new(),
+    };
+    let defs: Vec<ast::ColumnDef> = plain.iter().map(column_def).collect::<Result<_>>()?;
+    bind_columns(&defs, &options, lookup, bind_cx)
+}
+
+fn setting(create: &CreateStream, name: &str) -> Option<String> {
+    let found = create.storage.settings.iter().rev().find(|s| s.name == name)?;
+    super::set::value_text(&found.value)
+}
+
+fn mode(create: &CreateStream) -> Result<StreamMode> {
+    let Some(name) = setting(create, "mode") else { return Ok(StreamMode::Append) };
+    match mode_of(&name) {
+        Some(StreamMode::Append) => Ok(StreamMode::Append),
+        Some(mode) => Err(Error::not_implemented(format!("a stream of mode '{}'", mode.name()))),
+        None => Err(Error::new(Code::INVALID_SETTING_VALUE, format!("mode '{name}' is unknown"))
+            .hint("append, changelog, changelog_kv or versioned_kv")),
+    }
+}
+
+fn stream_info(
+    create: &CreateStream,
+    kind: StreamKind,
+    database: Arc<str>,
+    name: Arc<str>,
+    columns: Vec<ColumnInfo>,
+) -> Result<StreamInfo> {
+    let mode = mode(create)?;
+    let storage = &create.storage;
+    check_settings(create)?;
+    let text = |e: &Option<ast::Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
+    let in_list = create.elements.as_ref().and_then(|e| e.primary_key.clone());
+    let primary = storage.primary_key.clone().or(in_list);
+    let shards = match (setting(create, "shards"), engine_argument(create, 0)) {
+        (Some(text), _) => text.parse().ok(),
+        (None, Some(n)) => u32::try_from(n).ok(),
+        (None, None) => Some(1),
+    };
+    let shards = shards
+        .filter(|n| (1..=SHARDS_MAX).contains(n))
+        .ok_or_else(|| Error::new(Code::INVALID_SETTING_VALUE, format!("shards must be 1 to {SHARDS_MAX}")))?;
+    let sharding = setting(create, "sharding_expr").or_else(|| {
+        let args = &storage.engine.as_ref().filter(|e| e.name == "Stream")?.args;
+        args.get(2).map(ToString::to_string)
+    });
+    Ok(StreamInfo {
+        database,
+        name,
+        uuid: Uuid::new_v4(),
+        kind,
+        mode,
+        columns,
+        primary_key: primary.iter().flat_map(key_columns).collect(),
+        order_by: text(&storage.order_by.clone().or(primary)),
+        partition_by: text(&storage.partition_by),
+        version_column: setting(create, "version_column").map(Arc::from),
+        shards,
+        sharding_expr: sharding.unwrap_or_default(),
+        engine: Arc::from(match (&storage.engine, kind) {
+            (Some(e), _) => e.name.as_str(),
+            (None, StreamKind::Random) => "Random",
+            (None, _) => "Stream",
+        }),
+        settings: storage
+            .settings
+            .iter()
+            .filter_map(|s| Some((Arc::from(s.name.as_str()), super::set::value_text(&s.value)?)))
+            .collect(),
+        comment: create.comment.clone().unwrap_or_default(),
+    })
+}
+
+fn engine_argument(create: &CreateStream, at: usize) -> Option<u64> {
+    let engine = create.storage.engine.as_ref().filter(|e| e.name == "Stream")?;
+    engine.args.get(at)?.as_literal()?.as_u64()
+}
+
+/// The column names of `a` or `(a, b)`.
+fn key_columns(key: &ast::Expr) -> Vec<Arc<str>> {
+    match key.as_function().filter(|f| f.name == "tuple") {
+        Some(tuple) => tuple.args.iter().map(|a| Arc::from(a.to_string())).collect(),
+        None => vec![Arc::from(key.to_string())],
+    }
+}
+
+/// Settings of a stream, with a check of those that have a range.
+fn check_settings(create: &CreateStream) -> Result<()> {
+    const STREAM_SETTINGS: &[&str] = &[
+        "mode",
+        "shards",
+        "replicas",
+        "sharding_expr",
+        "event_time_column",
+        "version_column",
+        "keep_versions",
+        "subtype",
+        "storage_type",
+        "logstore",
+        "logstore_codec",
+        "logstore_retention_bytes",
+        "logstore_retention_ms",
+        "logstore_flush_messages",
+        "logstore_flush_ms",
+        "logstore_auto_offset_reset",
+        "logstore_subscription_mode",
+        "logstore_cluster_id",
+        "logstore_replication_factor",
+        "request_required_acks",
+        "request_timeout_ms",
+        "flush_threshold_ms",
+        "flush_threshold_count",
+        "flush_threshold_bytes",
+        "distributed_ingest_mode",
+        "distributed_flush_threshold_ms",
+        "distributed_flush_threshold_count",
+        "distributed_flush_threshold_bytes",
+        "eps",
+        "interval_time",
+    ];
+    // Settings of MergeTree: taken for the sake of scripts, without effect on this storage.
+    const MERGE_TREE_PREFIXES: &[&str] = &[
+        "index_granularity",
+        "min_",
+        "max_",
+        "merge_",
+        "parts_to_",
+        "inactive_parts_",
+        "old_parts_lifetime",
+        "enable_mixed_granularity_parts",
+        "ratio_of_defaults_for_sparse_serialization",
+        "allow_",
+        "number_of_free_entries_in_pool_",
+        "cleanup_delay_period",
+        "use_minimalistic_",
+        "vertical_merge_",
+        "non_replicated_deduplication_window",
+        "replicated_",
+        "temporary_directories_lifetime",
+        "write_final_mark",
+        "write_ahead_log_",
+        "in_memory_parts_",
+        "compress_",
+        "storage_policy",
+        "ttl_only_drop_parts",
+        "prefer_",
+        "check_",
+        "remove_",
+        "fsync_",
+        "assign_part_uuids",
+        "always_",
+        "concurrent_part_removal_threshold",
+        "materialize_ttl_recalculate_only",
+        "async_insert",
+        "persistent",
+        "join_",
+    ];
+    for s in &create.storage.settings {
+        let name = s.name.as_str();
+        if STREAM_SETTINGS.contains(&name) || MERGE_TREE_PREFIXES.iter().any(|p| name.starts_with(p)) {
+            continue;
+        }
+        // A setting of the query may stand here too: CREATE … SETTINGS query_mode='table'.
+        let mut query = hydron_base::Settings::default();
+        let value = super::set::value_text(&s.value).unwrap_or_default();
+        query.set(name, &value).map_err(|e| e.context("CREATE STREAM"))?;
+    }
+    let bad = |name: &str, value: &str, hint: &str| {
+        let message = format!("setting {name} cannot be '{value}'");
+        Err(Error::new(Code::INVALID_SETTING_VALUE, message).hint(hint))
+    };
+    if let Some(tick) = setting(create, "interval_time")
+        && !tick.parse::<u64>().is_ok_and(|ms| (1..=1000).contains(&ms))
+    {
+        return bad("interval_time", &tick, "1 to 1000 milliseconds");
+    }
+    if let Some(replicas) = setting(create, "replicas")
+        && replicas != "1"
+    {
+        return bad("replicas", &replicas, "1");
+    }
+    match setting(create, "storage_type").as_deref() {
+        None | Some("hybrid") => {}
+        Some(kind @ ("streaming" | "memory" | "inmemory")) => {
+            return Err(Error::not_implemented(format!("storage_type '{kind}'")));
+        }
+        Some(other) => return bad("storage_type", other, "hybrid, streaming or memory"),
+    }
+    match setting(create, "logstore").as_deref() {
+        None | Some("" | "nativelog") => Ok(()),
+        Some("kafka") => Err(Error::not_implemented("logstore 'kafka'")),
+        Some(other) => bad("logstore", other, "nativelog"),
+    }
+}
+
+fn column_def(column: &ColumnInfo) -> Result<ast::ColumnDef> {
+    let (kind, expr) = match &column.default {
+        ColumnDefault::None => (None, None),
+        ColumnDefault::Default(e) => (Some(ast::DefaultKind::Default), Some(e.as_str())),
+        ColumnDefault::Materialized(e) => (Some(ast::DefaultKind::Materialized), Some(e.as_str())),
+        ColumnDefault::Alias(e) => (Some(ast::DefaultKind::Alias), Some(e.as_str())),
+        ColumnDefault::Ephemeral(e) => (Some(ast::DefaultKind::Ephemeral), e.as_deref()),
+    };
+    let expr = expr.map(hydron_sql::parse_expression).transpose()?;
+    Ok(ast::ColumnDef {
+        name: column.name.to_string(),
+        ty: Some(hydron_sql::parse_type(&column.ty.to_string())?),
+        nullable: None,
+        default: kind.map(|kind| ast::ColumnDefault { kind, expr }),
+        comment: Some(column.comment.clone()).filter(|c| !c.is_empty()),
+        codec: codec_of(&column.codec)?,
+        ttl: Some(column.ttl.as_str()).filter(|t| !t.is_empty()).map(hydron_sql::parse_expression).transpose()?,
+        collation: None,
+        primary_key: false,
+        span: ast::Span::default(),
+    })
+}
+
+/// `DoubleDelta, LZ4` as expressions.
+fn codec_of(codec: &str) -> Result<Vec<ast::Expr>> {
+    if codec.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = hydron_sql::parse_expression(&format!("codec({codec})"))?;
+    Ok(call.as_function().map(|f| f.args.clone()).unwrap_or_default())
+}
+
+/// The CREATE statement as SHOW CREATE prints it: every column with its type, the engine and the keys spelled out.
+fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
+    let mut full = create.clone();
+    full.name.database = Some(info.database.to_string());
+    (full.or_replace, full.if_not_exists, full.source, full.uuid) = (false, false, None, None);
+    let mut elements = create.elements.clone().unwrap_or_default();
+    elements.columns = info.columns.iter().map(column_def).collect::<Result<_>>()?;
+    let parse = |text: &str| hydron_sql::parse_expression(text);
+    if info.kind == StreamKind::Stream {
+        if !elements.indexes.iter().any(|i| i.name == "_tp_time_index") {
+            elements.indexes.push(ast::IndexDef {
+                name: "_tp_time_index".into(),
+                expr: parse("_tp_time")?,
+                ty: parse("minmax")?,
+                granularity: Some(2),
+            });
+        }
+        let storage = &mut full.storage;
+        if storage.partition_by.is_none() {
+            storage.partition_by = Some(parse("to_YYYYMMDD(_tp_time)")?);
+        }
+        if storage.order_by.is_none() && storage.primary_key.is_none() {
+            storage.order_by = Some(parse("to_start_of_hour(_tp_time)")?);
+        }
+    }
+    let sharding = if info.sharding_expr.is_empty() { "rand()" } else { &info.sharding_expr };
+    let engine = match info.kind {
+        StreamKind::Stream => Some(parse(&format!("Stream({}, 1, {sharding})", info.shards))?),
+        _ => None,
+    };
+    if let Some(engine) = engine.as_ref().and_then(|e| e.as_function()) {
+        full.storage.engine = Some(engine.clone());
+    }
+    full.elements = Some(elements);
+    Ok(super::text::multi_line(StatementKind::CreateStream(Box::new(full))))
+}

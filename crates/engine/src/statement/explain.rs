@@ -1,0 +1,43 @@
+//! EXPLAIN: every arrow of a query's way prints what stands on its right side.
+//!
+//! `AST` the tree, `SYNTAX` the text as understood, `PLAN` (the default) the bound plan, `PIPELINE` the operators of a
+//! stream or the physical plan of history.
+
+use super::{Answer, Context, answer};
+use hydron_base::{Error, Result};
+use hydron_plan::explain::plan_text;
+use hydron_sql::ast::{Explain, ExplainKind, ExplainTarget, Statement, StatementKind};
+
+pub async fn run(cx: Context, explain: Explain) -> Result<Answer> {
+    let ExplainTarget::Statement(statement) = explain.target else {
+        return Err(Error::not_implemented(format!("EXPLAIN {:?}", explain.kind)));
+    };
+    let text = match explain.kind {
+        ExplainKind::Ast => format!("{:#?}", statement.kind),
+        ExplainKind::Syntax => statement.pretty(),
+        ExplainKind::Plan => plan(&cx, *statement, false).await?,
+        ExplainKind::Pipeline => plan(&cx, *statement, true).await?,
+        other => return Err(Error::not_implemented(format!("EXPLAIN {other:?}"))),
+    };
+    answer::strings("explain", text.lines().map(str::to_string))
+}
+
+async fn plan(cx: &Context, statement: Statement, pipeline: bool) -> Result<String> {
+    let query = match statement.kind {
+        StatementKind::Query(query) => query,
+        StatementKind::Insert(insert) => match insert.source {
+            hydron_sql::ast::InsertSource::Select(query) => query,
+            _ => return Err(Error::not_implemented("EXPLAIN of an INSERT without SELECT")),
+        },
+        _ => return Err(Error::not_implemented("EXPLAIN of this statement")),
+    };
+    let bound = super::select::bind(cx, *query).await?;
+    if !pipeline {
+        return Ok(plan_text(&bound.plan));
+    }
+    if bound.streaming {
+        return Ok(hydron_flow::build(&bound.plan, Default::default())?.text);
+    }
+    let lookup = cx.lookup();
+    super::blocking(&cx.engine, move || super::select::physical_text(&lookup, &bound.plan)).await
+}

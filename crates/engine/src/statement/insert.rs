@@ -1,0 +1,282 @@
+//! INSERT: VALUES, FORMAT, SELECT, and batches that a protocol has decoded.
+//!
+//! In: a statement and its data as it arrives. Out: an answer without columns, after everything is durable. Promise: rows
+//! are stored while later ones still arrive; an error says which row, and what came before it stays stored.
+
+use super::{Answer, Context, answer};
+use crate::catalog::Object;
+use crate::ingest::Ingest;
+use crate::query::{Input, Item, Running};
+use crate::stream::Stream;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use hydron_base::{Code, Error, Result};
+use hydron_format::{Evaluator, FormatOptions, InputBatch};
+use hydron_plan::StreamKind;
+use hydron_plan::bind::bind_scalar_expr;
+use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query};
+use hydron_types::column::value_at;
+use hydron_types::{Field, Schema};
+use std::sync::Arc;
+
+pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input) -> Result<Answer> {
+    if let Some(infile) = &insert.infile {
+        let message = format!("FROM INFILE '{}' is read by the client, the server does not", infile.path);
+        return Err(Error::new(Code::NOT_IMPLEMENTED, message));
+    }
+    let name = match &insert.target {
+        InsertTarget::Stream(name) => name,
+        InsertTarget::Function(f) => return Err(Error::not_implemented(format!("INSERT INTO FUNCTION {}", f.name))),
+    };
+    let (database, name) = cx.full_name(name);
+    let stream = match cx.engine.catalog.snapshot().existing(&database, &name)? {
+        Object::Stream(s) => Arc::clone(s),
+        Object::View(_) => {
+            return Err(Error::not_implemented(format!("INSERT into view {database}.{name}")));
+        }
+    };
+    if stream.info.kind == StreamKind::Random {
+        return Err(Error::not_implemented(format!("INSERT into random stream {name}")));
+    }
+    cx.info.uses.lock().push((database, name));
+    let columns = column_names(&stream, &insert.columns)?;
+    match insert.source {
+        InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
+        InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
+        InsertSource::Format(format) => from_bytes(cx, stream, columns, format, data, input).await,
+        InsertSource::None => match input {
+            Input::Batches(batches) => from_batches(cx, stream, columns, batches).await,
+            input => {
+                let format = match cx.settings.text("default_format") {
+                    "" => "TabSeparated",
+                    name => name,
+                };
+                let format = format.to_string();
+                from_bytes(cx, stream, columns, format, data, input).await
+            }
+        },
+    }
+}
+
+/// The column list as names; `*` means all, `* EXCEPT (…)` all but some. Empty: no list was written.
+fn column_names(stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for item in list {
+        match &item.kind {
+            ExprKind::Identifier(name) => names.push(name.full()),
+            ExprKind::Asterisk(asterisk) => {
+                let mut all: Vec<String> = stream.info.columns.iter().map(|c| c.name.to_string()).collect();
+                all.retain(|n| n != "_tp_time");
+                for transformer in &asterisk.transformers {
+                    match transformer {
+                        ColumnTransformer::Except { columns, .. } => all.retain(|n| !columns.contains(n)),
+                        _ => return Err(Error::not_implemented("transformers but EXCEPT in the columns of an INSERT")),
+                    }
+                }
+                names.append(&mut all);
+            }
+            _ => {
+                let message = format!("'{item}' is not a column of an INSERT");
+                return Err(Error::new(Code::SYNTAX_ERROR, message));
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -> Result<Ingest> {
+    let progress = Arc::clone(&cx.info.progress);
+    let bind_cx = cx.bind_context(false);
+    Ingest::new(Arc::clone(stream), columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress)
+}
+
+/// Formats whose rows name their columns (or may), so that a column left out is no error.
+fn names_columns(format: &str) -> bool {
+    format.contains("EachRow") && !format.contains("Compact")
+        || format.contains("WithNames")
+        || ["TSKV", "Parquet", "Arrow", "ArrowStream", "JSON", "JSONColumns"].contains(&format)
+}
+
+async fn from_bytes(
+    cx: Context,
+    stream: Arc<Stream>,
+    columns: Vec<String>,
+    format: String,
+    data: Option<Bytes>,
+    input: Input,
+) -> Result<Answer> {
+    if let Input::Batches(batches) = input {
+        return from_batches(cx, stream, columns, batches).await;
+    }
+    let mut ingest = ingest(&cx, &stream, &columns, names_columns(&format))?;
+    let options = FormatOptions::from_settings(&cx.settings, super::zone(&cx.settings));
+    let mut reader = hydron_format::input(&format, Arc::clone(&ingest.input), &options, Some(evaluator(&cx)))?;
+    let progress = Arc::clone(&cx.info.progress);
+    Ok(background(&cx, async move {
+        let mut source = match input {
+            Input::Bytes(source) => Some(source),
+            _ => None,
+        };
+        let mut piece = data;
+        loop {
+            let bytes = match piece.take() {
+                Some(bytes) => Some(bytes),
+                None => match &mut source {
+                    Some(source) => source.next().await?,
+                    None => None,
+                },
+            };
+            let last = bytes.is_none();
+            let bytes = bytes.unwrap_or_default();
+            crate::query::Progress::add(&progress.read_bytes, bytes.len());
+            let batches = reader.feed(&bytes, last);
+            // Rows before the bad one are stored: the error says where to go on.
+            let (batches, error) = match batches {
+                Ok(batches) => (batches, None),
+                Err(e) => (Vec::new(), Some(e)),
+            };
+            for batch in batches {
+                crate::query::Progress::add(&progress.read_rows, batch.batch.rows());
+                ingest.write(batch).await?;
+            }
+            if let Some(e) = error {
+                ingest.finish().await?;
+                return Err(e);
+            }
+            if last {
+                return ingest.finish().await;
+            }
+        }
+    }))
+}
+
+/// Evaluates an expression that stands where VALUES expects a literal.
+fn evaluator(cx: &Context) -> Evaluator {
+    let lookup = cx.lookup();
+    let bind_cx = cx.bind_context(false);
+    let eval_cx = cx.eval_context();
+    let nothing = Arc::new(Schema::default());
+    Box::new(move |field: &Field, text: &str| {
+        let (expr, consumed) = hydron_sql::parse_expression_prefix(text)?;
+        let bound = bind_scalar_expr(&expr, &nothing, &lookup, &bind_cx)?;
+        let one = hydron_types::Batch::new(Arc::clone(&nothing), Vec::new(), 1);
+        let array = bound.eval(&eval_cx, &one)?.to_array(1)?;
+        let options = hydron_types::cast::CastOptions::wrap(bind_cx.zone);
+        // NULL for a column without NULL is the reader's to decide.
+        let target = if value_at(&array, &bound.ty, 0).is_null() {
+            hydron_types::LogicalType::nullable(field.ty.clone())
+        } else {
+            field.ty.clone()
+        };
+        let array = hydron_types::cast::cast(&array, &bound.ty, &target, &options)?;
+        Ok((value_at(&array, &target, 0), consumed))
+    })
+}
+
+async fn from_batches(
+    cx: Context,
+    stream: Arc<Stream>,
+    columns: Vec<String>,
+    mut batches: stream::BoxStream<'static, Result<hydron_types::Batch>>,
+) -> Result<Answer> {
+    let mut ingest = ingest(&cx, &stream, &columns, true)?;
+    Ok(background(&cx, async move {
+        while let Some(batch) = batches.next().await {
+            write_named(&mut ingest, &batch?).await?;
+        }
+        ingest.finish().await
+    }))
+}
+
+/// Rows whose columns are matched by name; a column that is not there takes its default.
+async fn write_named(ingest: &mut Ingest, batch: &hydron_types::Batch) -> Result<()> {
+    use hydron_types::column::array_of;
+    let input = Arc::clone(&ingest.input);
+    if input.fields.iter().zip(&batch.schema.fields).all(|(a, b)| a.name == b.name) && input.len() == batch.schema.len()
+    {
+        return ingest.write_positional(batch).await;
+    }
+    let rows = batch.rows();
+    let mut columns = Vec::with_capacity(input.len());
+    let mut defaults = Vec::with_capacity(input.len());
+    for field in &input.fields {
+        match batch.schema.index_of(&field.name) {
+            Some(at) => {
+                let from = &batch.schema.fields[at].ty;
+                let options = hydron_types::cast::CastOptions::wrap(hydron_types::Zone::UTC);
+                columns.push(hydron_types::cast::cast(batch.column(at), from, &field.ty, &options)?);
+                defaults.push(None);
+            }
+            None => {
+                columns.push(array_of(&hydron_types::Value::default_of(&field.ty), &field.ty, rows)?);
+                defaults.push(Some(arrow::array::BooleanArray::from(vec![true; rows])));
+            }
+        }
+    }
+    let batch = hydron_types::Batch::new(input, columns, rows);
+    ingest.write(InputBatch { batch, defaults }).await
+}
+
+/// INSERT … SELECT, bounded or not: rows are matched by position.
+pub async fn select_into(cx: Context, stream: Arc<Stream>, columns: Vec<String>, query: Query) -> Result<Answer> {
+    let columns = if columns.is_empty() { select_columns(&stream) } else { columns };
+    let mut ingest = ingest(&cx, &stream, &columns, false)?;
+    let answer = super::select::start(&cx, query, Some(ingest.input.len())).await?;
+    let streaming = answer.streaming;
+    let mut items = answer.items;
+    let mut done = background(&cx, async move {
+        while let Some(item) = items.next().await {
+            if let Item::Rows(batch) = item? {
+                ingest.write_positional(&batch).await?;
+                if streaming {
+                    ingest.finish().await?;
+                }
+            }
+        }
+        ingest.finish().await
+    });
+    done.streaming = streaming;
+    Ok(done)
+}
+
+/// Columns that INSERT … SELECT without a list fills.
+fn select_columns(stream: &Stream) -> Vec<String> {
+    let usual = stream.info.columns.iter().filter(|c| c.is_stored() && &*c.name != "_tp_time");
+    usual
+        .filter(|c| !matches!(c.default, hydron_plan::ColumnDefault::Materialized(_)))
+        .map(|c| c.name.to_string())
+        .collect()
+}
+
+/// Runs `work` on the computing threads while the answer is awaited; dropping the answer ends it.
+fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
+    let task = AbortOnDrop(cx.engine.cpu.handle().spawn(work));
+    let done = async move {
+        let mut task = task;
+        match (&mut task.0).await {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) => Some(Err(e)),
+            Err(e) if e.is_panic() => {
+                let message = super::text::panic_message(&*e.into_panic());
+                Some(Err(Error::bug(format!("the insert panicked: {message}"))))
+            }
+            Err(_) => Some(Err(Error::new(Code::QUERY_WAS_CANCELLED, "the insert was cancelled"))),
+        }
+    };
+    let items = stream::once(done).filter_map(futures::future::ready).boxed();
+    Answer { items, ..answer::nothing() }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Takes all items of an answer that has none, and so waits for its end.
+pub async fn finish(mut running: Running) -> Result<()> {
+    while running.next().await?.is_some() {}
+    Ok(())
+}

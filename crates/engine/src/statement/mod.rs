@@ -1,0 +1,308 @@
+//! One file for each kind of statement.
+//!
+//! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
+//! queries from its first byte to its last, and every error is in the query log.
+//!
+//! In reading order: [`select`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`], [`rename`],
+//! [`show`], [`explain`], [`set`], [`kill`]; [`answer`] makes small answers and [`text`] small texts.
+
+pub mod answer;
+pub mod create;
+pub mod database;
+pub mod explain;
+pub mod function;
+pub mod insert;
+pub mod kill;
+pub mod remove;
+pub mod rename;
+pub mod select;
+pub mod set;
+pub mod show;
+pub mod text;
+pub mod view;
+
+use crate::catalog::lookup::Lookup;
+use crate::engine::Inner;
+use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
+use crate::session::Session;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use hydron_base::limit::QUERY_BYTES_MAX;
+use hydron_base::world::WallTime;
+use hydron_base::{Code, Error, Result, Settings};
+use hydron_func::{BindContext, EvalContext};
+use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Statement, StatementKind};
+use hydron_types::{Schema, Zone};
+use std::sync::Arc;
+
+/// One statement on its way: what it may use and what it is called.
+pub struct Context {
+    pub engine: Arc<Inner>,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    /// Profile, session, query and SETTINGS clause together.
+    pub settings: Arc<Settings>,
+    pub info: Arc<QueryInfo>,
+    pub now: WallTime,
+    pub format: Option<String>,
+}
+
+/// What a statement answers with.
+pub struct Answer {
+    pub schema: Option<Arc<Schema>>,
+    pub streaming: bool,
+    pub items: BoxStream<'static, Result<Item>>,
+}
+
+pub async fn execute(
+    engine: &Arc<Inner>,
+    session: &mut Session,
+    text: Bytes,
+    input: Input,
+    options: QueryOptions,
+) -> Result<Running> {
+    let utf8 = utf8_part(&text);
+    let mut guard = engine.queries.start(session, utf8, &options)?;
+    match run(engine, session, &text, utf8, input, &options, &mut guard).await {
+        Ok((answer, settings, format)) => {
+            Ok(Running::new(guard, settings, answer.schema, format, answer.streaming, answer.items))
+        }
+        Err(e) => {
+            guard.note_error(&e);
+            Err(e)
+        }
+    }
+}
+
+/// The text up to the first byte that is not UTF-8: data of an INSERT may follow the statement.
+fn utf8_part(text: &Bytes) -> &str {
+    match std::str::from_utf8(text) {
+        Ok(all) => all,
+        Err(e) => std::str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+type Ran = (Answer, Arc<Settings>, Option<String>);
+
+async fn run(
+    engine: &Arc<Inner>,
+    session: &mut Session,
+    text: &Bytes,
+    utf8: &str,
+    input: Input,
+    options: &QueryOptions,
+    guard: &mut QueryGuard,
+) -> Result<Ran> {
+    let parsed = parse(engine, utf8).await?;
+    let insert_data = parsed.insert_data;
+    let end = insert_data.unwrap_or(parsed.end);
+    if end > QUERY_BYTES_MAX {
+        let message = format!("query text has {end} bytes, the limit is {QUERY_BYTES_MAX}");
+        return Err(Error::new(Code::SYNTAX_ERROR, message));
+    }
+    if insert_data.is_none() && !utf8[parsed.end..].trim().is_empty() {
+        let rest = utf8[parsed.end..].trim();
+        let near: String = rest.chars().take(40).collect();
+        let position = hydron_base::Position::in_text(utf8, utf8.len() - utf8[parsed.end..].trim_start().len());
+        let message = format!("one statement was expected, another one follows: {near}");
+        return Err(Error::new(Code::SYNTAX_ERROR, message).at(position).hint("send one statement at a time"));
+    }
+    if insert_data.is_none() && utf8.len() < text.len() {
+        return Err(Error::new(Code::SYNTAX_ERROR, format!("query text is not UTF-8 at byte {}", utf8.len())));
+    }
+    let statement = parsed.statement;
+
+    let mut settings = engine.profile.clone();
+    settings.overlay(&session.settings);
+    settings.overlay(&options.settings);
+    set::apply(&mut settings, &statement.output.settings)?;
+    if let StatementKind::Insert(insert) = &statement.kind {
+        set::apply(&mut settings, &insert.settings)?;
+    }
+    if let StatementKind::Query(query) = &statement.kind {
+        set::apply(&mut settings, set::of_query(query))?;
+    }
+    let settings = Arc::new(settings);
+    *guard.info.settings.lock() = Arc::clone(&settings);
+    *guard.info.kind.lock() = kind_name(&statement.kind);
+    check_readonly(&statement.kind, &settings)?;
+    if let Some(outfile) = &statement.output.outfile {
+        let message =
+            format!("INTO OUTFILE '{}' is for the client, the server writes no files of its own", outfile.path);
+        return Err(Error::new(Code::INTO_OUTFILE_NOT_ALLOWED, message));
+    }
+    if let Some(format) = &statement.output.format
+        && !hydron_format::registry::is_known(format)
+    {
+        let message = format!("format {format} is unknown");
+        return Err(Error::new(Code::UNKNOWN_FORMAT, message).hint("TabSeparated, CSV, JSONEachRow, Pretty, …"));
+    }
+    let cx = Context {
+        engine: Arc::clone(engine),
+        user: Arc::clone(&session.user),
+        database: Arc::clone(&session.database),
+        settings: Arc::clone(&settings),
+        now: engine.options.clock.now(),
+        format: statement.output.format.clone(),
+        info: Arc::clone(&guard.info),
+    };
+    let data = insert_data.map(|at| text.slice(at..));
+    let answer = dispatch(cx, session, statement, data, input).await?;
+    Ok((answer.0, settings, answer.1))
+}
+
+/// Parses on this thread when the text is short, on a computing thread when it is long.
+async fn parse(engine: &Arc<Inner>, text: &str) -> Result<hydron_sql::Parsed> {
+    const SHORT_BYTES: usize = 16 << 10;
+    if text.len() <= SHORT_BYTES {
+        return hydron_sql::parse_statement(text);
+    }
+    let text = text.to_string();
+    blocking(engine, move || hydron_sql::parse_statement(&text)).await
+}
+
+/// Runs `work` on a thread that may block and has a deep stack. A panic in it is a LOGICAL_ERROR of this query.
+pub(crate) async fn blocking<T: Send + 'static>(
+    engine: &Arc<Inner>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match engine.cpu.handle().spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) if e.is_panic() => {
+            let payload = e.into_panic();
+            Err(Error::bug(format!("the query panicked: {}", text::panic_message(&*payload))))
+        }
+        Err(_) => Err(Error::new(Code::ABORTED, "the server is stopping")),
+    }
+}
+
+async fn dispatch(
+    cx: Context,
+    session: &mut Session,
+    statement: Statement,
+    data: Option<Bytes>,
+    input: Input,
+) -> Result<(Answer, Option<String>)> {
+    use StatementKind as S;
+    let format = cx.format.clone();
+    let answer = match statement.kind {
+        S::Query(query) => select::run(cx, *query).await?,
+        S::Insert(insert) => insert::run(cx, *insert, data, input).await?,
+        S::CreateStream(create) => create::run(cx, *create).await?,
+        S::CreateView(create) => view::run(cx, *create).await?,
+        S::CreateDatabase(create) => database::run(cx, *create).await?,
+        S::CreateFunction(create) => function::run(cx, *create).await?,
+        S::Drop(drop) => match (drop.verb, drop.object) {
+            (DropVerb::Drop, DropObject::Database) => database::drop(cx, drop).await?,
+            (DropVerb::Drop, DropObject::Function) => function::drop(cx, drop).await?,
+            _ => remove::run(cx, drop).await?,
+        },
+        S::Rename(rename) => rename::run(cx, rename).await?,
+        S::Exists(exists) => show::exists(cx, exists)?,
+        S::Show(show) => show::run(cx, *show).await?,
+        S::Describe(describe) => show::describe(cx, describe).await?,
+        S::Explain(explain) => explain::run(cx, *explain).await?,
+        S::Use(database) => set::use_database(cx, session, &database)?,
+        S::Set(list) => set::set(session, &list)?,
+        S::Kill(kill) => kill::run(cx, kill).await?,
+        S::System(system) => set::system(cx, system).await?,
+        S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
+        S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
+        S::CreateMaterializedView(_) => return Err(Error::not_implemented("CREATE MATERIALIZED VIEW")),
+        S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
+        S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
+        S::Alter(alter) => return Err(Error::not_implemented(format!("ALTER STREAM {}", alter.name.name))),
+        S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
+        S::SubscribeTo(_) => return Err(Error::not_implemented("SUBSCRIBE TO")),
+        S::RecoverFrom(_) => return Err(Error::not_implemented("RECOVER FROM")),
+        S::UnsubscribeTo(_) => return Err(Error::not_implemented("UNSUBSCRIBE TO")),
+        S::Access(_) | S::DropAccess(_) | S::Grant(_) => return Err(Error::not_implemented("access control by SQL")),
+        S::Transaction(word) => return Err(Error::not_implemented(word)),
+        S::Other(other) => return Err(Error::not_implemented(other.name)),
+    };
+    Ok((answer, format))
+}
+
+fn kind_name(kind: &StatementKind) -> &'static str {
+    use StatementKind as S;
+    match kind {
+        S::Query(_) => "Select",
+        S::Insert(_) => "Insert",
+        S::CreateStream(_) | S::CreateView(_) | S::CreateMaterializedView(_) | S::CreateDatabase(_) => "Create",
+        S::CreateDictionary(_) | S::CreateFunction(_) | S::CreateFormatSchema(_) => "Create",
+        S::Drop(_) => "Drop",
+        S::Alter(_) => "Alter",
+        S::Rename(_) => "Rename",
+        S::Show(_) | S::Exists(_) => "Show",
+        S::Describe(_) => "Describe",
+        S::Explain(_) => "Explain",
+        S::Use(_) => "Use",
+        S::Set(_) => "Set",
+        S::Kill(_) => "KillQuery",
+        S::System(_) => "System",
+        _ => "Other",
+    }
+}
+
+/// Errors: READONLY when the statement writes and `readonly` is 1, or changes settings and it is 1.
+fn check_readonly(kind: &StatementKind, settings: &Settings) -> Result<()> {
+    use StatementKind as S;
+    let level = settings.uint("readonly");
+    let reads = matches!(
+        kind,
+        S::Query(_) | S::Show(_) | S::Exists(_) | S::Describe(_) | S::Explain(_) | S::Use(_) | S::SubscribeTo(_)
+    );
+    if reads || (level == 2 && matches!(kind, S::Set(_))) {
+        return Ok(());
+    }
+    if level > 0 {
+        let message = format!("{} is not permitted in readonly mode", kind_name(kind));
+        return Err(Error::new(Code::READONLY, message).hint("POST instead of GET, or readonly = 0"));
+    }
+    let is_ddl = !matches!(kind, S::Insert(_) | S::Set(_) | S::Kill(_) | S::System(_));
+    if is_ddl && !settings.bool("allow_ddl") {
+        return Err(Error::new(Code::QUERY_IS_PROHIBITED, "DDL is not permitted: allow_ddl is 0"));
+    }
+    Ok(())
+}
+
+impl Context {
+    /// The catalog as it is now, for one binding.
+    pub fn lookup(&self) -> Lookup {
+        Lookup {
+            engine: Arc::clone(&self.engine),
+            state: self.engine.catalog.snapshot(),
+            database: Arc::clone(&self.database),
+            user: Arc::clone(&self.user),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
+    pub fn bind_context(&self, streaming: bool) -> BindContext {
+        BindContext {
+            zone: zone(&self.settings),
+            settings: Arc::clone(&self.settings),
+            database: Arc::clone(&self.database),
+            user: Arc::clone(&self.user),
+            streaming,
+        }
+    }
+
+    pub fn eval_context(&self) -> EvalContext {
+        EvalContext { now: self.now, zone: zone(&self.settings), seed: rand::random(), batch: 0 }
+    }
+
+    /// Database and name that `name` means in this session.
+    pub fn full_name(&self, name: &ObjectName) -> (Arc<str>, Arc<str>) {
+        let database = name.database.as_deref().map_or_else(|| Arc::clone(&self.database), Arc::from);
+        (database, Arc::from(name.name.as_str()))
+    }
+}
+
+/// The session's zone; UTC unless `session_timezone` names another one that exists.
+pub(crate) fn zone(settings: &Settings) -> Zone {
+    match settings.text("session_timezone") {
+        "" => Zone::UTC,
+        name => Zone::parse(name).unwrap_or(Zone::UTC),
+    }
+}

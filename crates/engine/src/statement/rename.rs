@@ -1,0 +1,80 @@
+//! RENAME STREAM and EXCHANGE STREAMS.
+
+use super::{Answer, Context, answer};
+use crate::catalog::{Object, record};
+use crate::engine::Inner;
+use crate::stream::Stream;
+use hydron_base::{Code, Error, Result};
+use hydron_plan::StreamInfo;
+use hydron_sql::ast::{Rename, RenameObject};
+use hydron_store::catalog::Change;
+use std::sync::Arc;
+
+pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
+    if rename.exchange {
+        return Err(Error::not_implemented("EXCHANGE STREAMS"));
+    }
+    if rename.object != RenameObject::Stream {
+        return Err(Error::not_implemented(format!("RENAME {:?}", rename.object).to_uppercase()));
+    }
+    for (from, to) in &rename.pairs {
+        let (database, name) = cx.full_name(from);
+        let (to_database, to_name) = cx.full_name(to);
+        if database != to_database {
+            return Err(Error::not_implemented("RENAME STREAM into another database"));
+        }
+        rename_one(&cx, database, name, to_name, rename.if_exists).await?;
+    }
+    Ok(answer::nothing())
+}
+
+async fn rename_one(cx: &Context, database: Arc<str>, from: Arc<str>, to: Arc<str>, if_exists: bool) -> Result<()> {
+    let engine = Arc::clone(&cx.engine);
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    let object = match state.existing(&database, &from) {
+        Ok(object) => object.clone(),
+        Err(e) if if_exists && e.code == Code::UNKNOWN_STREAM => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    if state.object(&database, &to).is_some() {
+        return Err(Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{to} already exists")));
+    }
+    super::remove::check_dependents(cx, &database, &from)?;
+    let Object::Stream(stream) = object else {
+        return Err(Error::not_implemented("RENAME of a view"));
+    };
+    engine.queries.cancel_users_of(&database, &from);
+    super::blocking(&cx.engine, {
+        let engine = Arc::clone(&cx.engine);
+        move || {
+            let info = StreamInfo { name: Arc::clone(&to), ..(*stream.info).clone() };
+            let text = renamed_text(&stream.create_text, &to)?;
+            let renamed = Arc::new(Stream::renamed(&stream, info, text));
+            let object = record::properties(&renamed.info);
+            let entry = Inner::entry(record::STREAM, renamed.info.uuid, &database, &to, &renamed.create_text, object);
+            engine.catalog_store.apply(vec![Change::Put(entry)])?;
+            engine.catalog.update(|state| {
+                if let Some(db) = state.databases.get_mut(&database) {
+                    db.objects.remove(&from);
+                    db.objects.insert(to, Object::Stream(renamed));
+                }
+            });
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// The CREATE text under a new name.
+fn renamed_text(text: &str, name: &str) -> Result<String> {
+    use hydron_sql::ast::StatementKind;
+    let parsed = hydron_sql::parse_statement(text)?;
+    match parsed.statement.kind {
+        StatementKind::CreateStream(mut create) => {
+            create.name.name = name.to_string();
+            Ok(super::text::multi_line(StatementKind::CreateStream(create)))
+        }
+        _ => Err(Error::bug("the text of a stream is not a CREATE STREAM")),
+    }
+}

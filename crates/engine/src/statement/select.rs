@@ -1,0 +1,191 @@
+//! SELECT: history through DataFusion, streams through a pipeline, one answer for both.
+//!
+//! In: a query. Out: batches as they are made. Promise: a streaming query's sources are open before this returns, so that a
+//! row inserted afterwards is seen.
+
+use super::{Answer, Context};
+use crate::catalog::Object;
+use crate::catalog::lookup::Lookup;
+use crate::query::{Item, Progress};
+use crate::stream::source::{LogSource, Piece};
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+use hydron_base::{Error, Result};
+use hydron_flow::{BuildOptions, HostContext, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader};
+use hydron_plan::bind::{Bound, bind_select};
+use hydron_plan::{Plan, Scan, Seek, StreamKind};
+use hydron_sql::ast::Query;
+use hydron_types::{Batch, Schema};
+use std::sync::Arc;
+
+pub async fn run(cx: Context, query: Query) -> Result<Answer> {
+    start(&cx, query, None).await
+}
+
+/// Binds and starts a query. `width`: the number of columns that the caller needs.
+pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<Answer> {
+    let bound = bind(cx, query).await?;
+    if let Some(width) = width
+        && bound.plan.schema.len() != width
+    {
+        let message = format!("the SELECT returns {} columns, {width} are expected", bound.plan.schema.len());
+        return Err(Error::new(hydron_base::Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
+    }
+    cx.info.uses.lock().extend(bound.uses.iter().cloned());
+    if bound.streaming { run_stream(cx, bound.plan).await } else { history(cx, bound.plan).await }
+}
+
+pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
+    let lookup = cx.lookup();
+    let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
+    super::blocking(&cx.engine, move || bind_select(&query, &lookup, &bind_cx)).await
+}
+
+async fn history(cx: &Context, plan: Plan) -> Result<Answer> {
+    let schema = Arc::clone(&plan.schema);
+    let lookup = cx.lookup();
+    let progress = Arc::clone(&cx.info.progress);
+    let items = super::blocking(&cx.engine, move || run_history_items(&lookup, plan, Some(progress))).await?;
+    Ok(Answer { schema: Some(schema), streaming: false, items })
+}
+
+/// Runs a bounded plan; the rows alone.
+pub fn run_history(
+    lookup: &Lookup,
+    plan: Plan,
+    progress: Option<Arc<Progress>>,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    let items = run_history_items(lookup, plan, progress)?;
+    let rows = items.filter_map(|item| async move {
+        match item {
+            Ok(Item::Rows(batch)) => Some(Ok(batch)),
+            Ok(_) => None,
+            Err(e) => Some(Err(e)),
+        }
+    });
+    Ok(rows.boxed())
+}
+
+fn run_history_items(
+    lookup: &Lookup,
+    plan: Plan,
+    progress: Option<Arc<Progress>>,
+) -> Result<BoxStream<'static, Result<Item>>> {
+    crate::stream::table::execute(lookup, plan, progress)
+}
+
+async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
+    let schema = Arc::clone(&plan.schema);
+    let options = BuildOptions {
+        // Threads beyond one cost as much as they give for most queries: only who asks for them gets them.
+        parallelism: if cx.settings.is_changed("max_threads") {
+            cx.settings.uint("max_threads").clamp(1, 64) as usize
+        } else {
+            1
+        },
+        emit_during_backfill: cx.settings.bool("emit_during_backfill"),
+    };
+    let pipeline = hydron_flow::build(&plan, options)?;
+    let mut readers: Vec<Box<dyn SourceReader>> = Vec::with_capacity(pipeline.sources.len());
+    for source in &pipeline.sources {
+        readers.push(match &source.kind {
+            SourceKind::Stream(scan) => open(cx, scan, &source.schema).await?,
+            SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
+        });
+    }
+    let memory = cx.settings.uint("max_memory_usage");
+    let context = HostContext {
+        cancel: cx.info.cancel.clone(),
+        memory_bytes_max: (memory > 0).then_some(memory as usize),
+        zone: super::zone(&cx.settings),
+        seed: rand::random(),
+        ..HostContext::new(Arc::clone(&cx.engine.options.clock), cx.engine.cpu.handle().clone())
+    };
+    let handle = Flow::start(pipeline, readers, context)?;
+    *cx.info.flow.lock() = Some(Arc::clone(handle.progress()));
+    let items = stream::unfold(Some(handle), |state: Option<QueryHandle>| async move {
+        let mut handle = state?;
+        match handle.next().await {
+            Ok(Some(batch)) => Some((Ok(Item::Rows(batch)), Some(handle))),
+            Ok(None) => None,
+            Err(e) => Some((Err(e), None)),
+        }
+    });
+    Ok(Answer { schema: Some(schema), streaming: true, items: items.boxed() })
+}
+
+/// Opens one streaming source.
+async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>) -> Result<Box<dyn SourceReader>> {
+    let info = &scan.stream;
+    let state = cx.engine.catalog.snapshot();
+    if info.kind == StreamKind::Random {
+        let random = crate::stream::random_source::RandomSource::open(cx, scan, schema)?;
+        return Ok(Box::new(random));
+    }
+    let store = match state.existing(&info.database, &info.name)? {
+        Object::Stream(stream) if stream.info.uuid == info.uuid => Arc::clone(stream.stored()?),
+        _ => return Err(Error::new(hydron_base::Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
+    };
+    let backfill =
+        cx.settings.bool("enable_backfill_from_historical_store") && cx.settings.float("replay_speed") <= 0.0;
+    if cx.settings.float("replay_speed") > 0.0 {
+        return Err(Error::not_implemented("replay_speed"));
+    }
+    let scan = scan.clone();
+    let (schema, clock) = (Arc::clone(schema), Arc::clone(&cx.engine.options.clock));
+    let progress = Arc::clone(&cx.info.progress);
+    let backfills = scan.seek != Seek::Latest;
+    let source = super::blocking(&cx.engine, move || LogSource::open(store, &scan, schema, clock, backfill)).await?;
+    Ok(Box::new(Reader { source, progress, backfills }))
+}
+
+/// A stream's log as the host reads it.
+struct Reader {
+    source: LogSource,
+    progress: Arc<Progress>,
+    backfills: bool,
+}
+
+#[async_trait]
+impl SourceReader for Reader {
+    async fn next(&mut self) -> Result<Option<SourceItem>> {
+        Ok(match self.source.next().await? {
+            Some(Piece::Rows { batch, shard, sequence }) => {
+                Progress::add(&self.progress.read_rows, batch.rows());
+                Progress::add(&self.progress.read_bytes, batch.bytes());
+                Some(SourceItem::Rows { batch, shard, sequence })
+            }
+            Some(Piece::CaughtUp) => Some(SourceItem::BackfillEnd),
+            None => None,
+        })
+    }
+
+    fn backfills(&self) -> bool {
+        self.backfills
+    }
+}
+
+/// A part of a streaming plan that ends by itself: run as history, fed as a source.
+async fn bounded(cx: &Context, plan: Plan) -> Result<Box<dyn SourceReader>> {
+    let lookup = cx.lookup();
+    let progress = Arc::clone(&cx.info.progress);
+    let rows = super::blocking(&cx.engine, move || run_history(&lookup, plan, Some(progress))).await?;
+    Ok(Box::new(Bounded { rows }))
+}
+
+struct Bounded {
+    rows: BoxStream<'static, Result<Batch>>,
+}
+
+#[async_trait]
+impl SourceReader for Bounded {
+    async fn next(&mut self) -> Result<Option<SourceItem>> {
+        let batch = self.rows.next().await.transpose()?;
+        Ok(batch.map(|batch| SourceItem::Rows { batch, shard: 0, sequence: None }))
+    }
+}
+
+/// What EXPLAIN of a historical query prints below the plan.
+pub fn physical_text(lookup: &Lookup, plan: &Plan) -> Result<String> {
+    crate::stream::table::explain(lookup, plan)
+}

@@ -1,0 +1,79 @@
+//! CREATE VIEW: a SELECT kept as text and bound anew at each use.
+
+use super::{Answer, Context, answer};
+use crate::catalog::{Object, View, record};
+use crate::engine::Inner;
+use hydron_base::{Code, Error, Result};
+use hydron_plan::ViewInfo;
+use hydron_plan::bind::{bind_select, source_names};
+use hydron_sql::ast::CreateView;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
+    let (database, name) = cx.full_name(&create.name);
+    let engine = Arc::clone(&cx.engine);
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    state.database(&database)?;
+    let existing = state.object(&database, &name).cloned();
+    match &existing {
+        Some(_) if create.if_not_exists => return Ok(answer::nothing()),
+        Some(Object::View(_)) if create.or_replace => {}
+        Some(_) => {
+            return Err(Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists")));
+        }
+        None => {}
+    }
+    let columns: Vec<Arc<str>> =
+        create.columns.iter().flat_map(|c| &c.columns).map(|c| Arc::from(c.name.as_str())).collect();
+    let reads: Vec<(Arc<str>, Arc<str>)> = source_names(&create.query, &cx.lookup())
+        .into_iter()
+        .map(|(database, name)| (Arc::from(database), Arc::from(name)))
+        .collect();
+    if reads.iter().any(|(d, n)| *d == database && *n == name) {
+        let message = format!("view {database}.{name} reads itself");
+        return Err(Error::new(Code::BAD_ARGUMENTS, message));
+    }
+    let uuid = existing.as_ref().map_or_else(Uuid::new_v4, Object::uuid);
+    let info = ViewInfo {
+        database: Arc::clone(&database),
+        name: Arc::clone(&name),
+        uuid,
+        select: create.query.to_string(),
+        columns,
+        comment: create.comment.clone().unwrap_or_default(),
+    };
+    let mut normalized = create.clone();
+    normalized.name.database = Some(database.to_string());
+    (normalized.or_replace, normalized.if_not_exists) = (false, false);
+    let create_text = super::text::multi_line(hydron_sql::ast::StatementKind::CreateView(Box::new(normalized)));
+    let view = View { info: Arc::new(info), create_text, reads };
+    super::blocking(&cx.engine, {
+        let engine = Arc::clone(&cx.engine);
+        let lookup = cx.lookup();
+        let bind_cx = cx.bind_context(false);
+        move || {
+            // A view that cannot be bound now could not be read later.
+            let bound = bind_select(&create.query, &lookup, &bind_cx)?;
+            if !view.info.columns.is_empty() && view.info.columns.len() != bound.plan.schema.len() {
+                let message = format!(
+                    "view {database}.{name} lists {} columns, its SELECT returns {}",
+                    view.info.columns.len(),
+                    bound.plan.schema.len()
+                );
+                return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
+            }
+            let object = record::view_properties(&view.info, &view.reads);
+            engine.catalog_store.put(Inner::entry(record::VIEW, uuid, &database, &name, &view.create_text, object))?;
+            engine.catalog.update(|state| {
+                if let Some(db) = state.databases.get_mut(&database) {
+                    db.objects.insert(name, Object::View(Arc::new(view)));
+                }
+            });
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(answer::nothing())
+}

@@ -1,0 +1,205 @@
+//! Log records become parts, small parts become larger ones, and the log is trimmed.
+//!
+//! In: what is pending in a stream's log. Out: one sorted part and a manifest that says where the log goes on. Promise: a
+//! stop at any moment leaves either the records in the log or the part in the manifest, never both counted.
+
+use super::store::{FlushLimits, Pending, StreamStore};
+use hydron_base::world::Clock;
+use hydron_base::{Error, Result};
+use hydron_store::log::{EventSpan, Record, Sequence};
+use hydron_store::part::{Commit, MergePolicy, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often streams are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Rows of one part written from the log: a million rows of a hundred bytes fit well in memory.
+const PART_ROWS_MAX: u64 = 2_000_000;
+
+/// Parts with few rows cost more than they give: records that are only old wait for this many rows, or ten times their age.
+const SMALL_ROWS: u64 = 10_000;
+
+/// Whether what is pending is enough, or old enough, for a part.
+pub fn is_due(pending: Pending, limits: FlushLimits, now_ms: i64) -> bool {
+    let Some(since) = pending.since_ms else { return false };
+    let age = now_ms - since;
+    let patience = if pending.rows < SMALL_ROWS { limits.age_ms.saturating_mul(10) } else { limits.age_ms };
+    pending.rows >= limits.rows || pending.bytes >= limits.bytes || age >= patience
+}
+
+/// Looks at all open streams until it is told to stop. An error of one stream is logged and tried again.
+pub async fn run(
+    streams: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let stores: Vec<Arc<StreamStore>> = {
+            let mut open = streams.lock();
+            open.retain(|_, s| s.strong_count() > 0);
+            open.values().filter_map(Weak::upgrade).collect()
+        };
+        for store in stores {
+            let now_ms = clock.now().millis();
+            let pending = *store.pending.lock();
+            if is_due(pending, store.limits, now_ms)
+                && let Err(e) = store.compact_once(now_ms).await
+            {
+                tracing::warn!("history of a stream was not written, it stays in the log: {e}");
+            }
+        }
+    }
+}
+
+impl StreamStore {
+    /// Writes one part from each stretch of the log until nothing is pending, then merges.
+    pub async fn compact_all(self: &Arc<Self>) -> Result<()> {
+        while self.compact_once(0).await? {}
+        Ok(())
+    }
+
+    /// Moves one stretch of the log to a part. False: there was nothing to move.
+    pub(super) async fn compact_once(self: &Arc<Self>, now_ms: i64) -> Result<bool> {
+        let _alone = self.compacting.lock().await;
+        let from = self.view().log;
+        let store = Arc::clone(self);
+        let Some(stretch) = blocking(move || store.read_stretch(&from)).await? else {
+            *self.pending.lock() = Pending::default();
+            return Ok(false);
+        };
+        let store = Arc::clone(self);
+        let encoded = blocking(move || {
+            let arrow = store.schema.arrow();
+            let batches: Vec<_> = stretch.records.iter().map(|r| (*r.batch).clone()).collect();
+            let sorted = sort_rows(&arrow, &batches, &store.sort_columns)?;
+            let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
+            Ok((encode_part(&arrow, &[sorted], &options)?, stretch))
+        });
+        let (part, stretch) = encoded.await?;
+        let rows = part.rows;
+        let version = super::store::SCHEMA_VERSION;
+        let meta = self.parts.write_part(part, stretch.ranges, Some(stretch.span), version, 0).await?;
+        let commit = Commit { added: vec![meta], removed: Default::default(), log_from: stretch.log_from };
+        self.parts.commit(commit).await?;
+        {
+            let mut pending = self.pending.lock();
+            let share = rows as f64 / pending.rows.max(rows) as f64;
+            pending.rows = pending.rows.saturating_sub(rows);
+            pending.bytes = ((1.0 - share) * pending.bytes as f64) as u64;
+            pending.since_ms = (pending.rows > 0).then_some(now_ms);
+        }
+        self.merge_once().await?;
+        let store = Arc::clone(self);
+        blocking(move || store.retain()).await?;
+        Ok(true)
+    }
+
+    /// The pending records of all shards, up to the size of one part. `None`: there are none.
+    fn read_stretch(&self, pending: &[(Sequence, Sequence)]) -> Result<Option<Stretch>> {
+        let mut stretch = Stretch {
+            records: Vec::new(),
+            ranges: BTreeMap::new(),
+            log_from: BTreeMap::new(),
+            span: EventSpan::UNKNOWN,
+        };
+        let mut rows = 0;
+        for (shard, (from, to)) in pending.iter().enumerate() {
+            let mut cursor = self.logs[shard].subscribe(*from);
+            while cursor.position() < *to && rows < PART_ROWS_MAX {
+                let Some(record) = cursor.try_next()? else { break };
+                rows += record.batch.num_rows() as u64;
+                stretch.take(shard as u32, record);
+            }
+        }
+        Ok((!stretch.records.is_empty()).then_some(stretch))
+    }
+
+    /// Joins one run of small neighbouring parts, if there is one worth it.
+    async fn merge_once(self: &Arc<Self>) -> Result<()> {
+        let snapshot = self.parts.snapshot();
+        let parts = &snapshot.manifest().parts;
+        let Some(run) = choose_merge(parts, &MergePolicy::default()) else { return Ok(()) };
+        let run = parts[run].to_vec();
+        let arrow = self.schema.arrow();
+        let mut batches = Vec::new();
+        for part in &run {
+            let reader = self.parts.read_part(part, &arrow, None, hydron_base::limit::BATCH_ROWS_MAX).await?;
+            let read = blocking(move || reader.map(|b| b.map_err(Error::from)).collect::<Result<Vec<_>>>());
+            batches.extend(read.await?);
+        }
+        let store = Arc::clone(self);
+        let encoded = blocking(move || {
+            let arrow = store.schema.arrow();
+            let sorted = sort_rows(&arrow, &batches, &store.sort_columns)?;
+            let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
+            Ok(encode_part(&arrow, &[sorted], &options)?)
+        });
+        let part = encoded.await?;
+        let mut ranges: BTreeMap<u32, SequenceRange> = BTreeMap::new();
+        let mut span: Option<EventSpan> = None;
+        for p in &run {
+            span = match (span, p.event_span) {
+                (Some(a), Some(b)) => Some(a.union(b)),
+                (a, b) => a.or(b),
+            };
+            for (shard, r) in &p.sequences {
+                let all = ranges.entry(*shard).or_insert(*r);
+                (all.first, all.last) = (all.first.min(r.first), all.last.max(r.last));
+            }
+        }
+        let level = 1 + run.iter().map(|p| p.level).max().unwrap_or(0);
+        let meta = self.parts.write_part(part, ranges, span, super::store::SCHEMA_VERSION, level).await?;
+        let removed = run.into_iter().map(|p| p.file).collect();
+        self.parts.commit(Commit { added: vec![meta], removed, log_from: BTreeMap::new() }).await?;
+        Ok(())
+    }
+}
+
+/// Records on their way into one part.
+struct Stretch {
+    records: Vec<Arc<Record>>,
+    ranges: BTreeMap<u32, SequenceRange>,
+    log_from: BTreeMap<u32, Sequence>,
+    span: EventSpan,
+}
+
+impl Stretch {
+    fn take(&mut self, shard: u32, record: Arc<Record>) {
+        let sn = record.sequence;
+        self.span = if self.records.is_empty() { record.event_span } else { self.span.union(record.event_span) };
+        self.ranges.entry(shard).or_insert(SequenceRange { first: sn, last: sn }).last = sn;
+        self.log_from.insert(shard, sn.next());
+        self.records.push(record);
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::bug(format!("compaction ended: {e}")))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_written_when_rows_are_many_or_old() {
+        let limits = FlushLimits { rows: 100_000, bytes: 1 << 20, age_ms: 2_000 };
+        let pending = |rows, bytes, since_ms| Pending { rows, bytes, since_ms };
+        assert!(!is_due(pending(0, 0, None), limits, 1_000_000));
+        assert!(is_due(pending(100_000, 10, Some(0)), limits, 1));
+        assert!(is_due(pending(20_000, 10, Some(0)), limits, 2_000));
+        assert!(!is_due(pending(20, 10, Some(0)), limits, 2_000), "few rows wait longer");
+        assert!(is_due(pending(20, 10, Some(0)), limits, 20_000));
+    }
+}

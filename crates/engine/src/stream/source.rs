@@ -1,0 +1,281 @@
+//! A streaming read: history up to a point, then the log from that point on, then whatever comes.
+//!
+//! In: a scan with its seek. Out: batches of the scan's columns, shard by shard in order of sequence. Promise: between
+//! history and log no row is missing and none is double; batches near the head are those that the log shares with all
+//! readers, not copies.
+
+use super::store::StreamStore;
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+use hydron_base::limit::BATCH_ROWS_MAX;
+use hydron_base::world::Clock;
+use hydron_base::{Code, Error, Result};
+use hydron_plan::{Scan, ScanColumn, Seek};
+use hydron_store::log::{Cursor, Record, Sequence};
+use hydron_store::part::{PartMeta, PartReader, Snapshot};
+use hydron_types::{Batch, Schema};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a source yields next.
+pub enum Piece {
+    /// `sequence`: of the record in that shard's log; `None` for rows of the past.
+    Rows { batch: Batch, shard: u32, sequence: Option<i64> },
+    /// All that was there when the read began has been delivered.
+    CaughtUp,
+}
+
+pub struct LogSource {
+    store: Arc<StreamStore>,
+    columns: Vec<Column>,
+    schema: Arc<Schema>,
+    clock: Arc<dyn Clock>,
+    /// Rows with an earlier event time are left out, in microseconds.
+    not_before: Option<i64>,
+    history: Option<History>,
+    cursors: Vec<Cursor>,
+    /// For each shard the first record that did not exist when the read began.
+    heads: Vec<Sequence>,
+    caught_up: bool,
+    /// The shard to look at first, so that a busy shard does not starve the others.
+    turn: usize,
+}
+
+/// Parts that are read before the log, and the snapshot that keeps their files.
+struct History {
+    parts: VecDeque<PartMeta>,
+    open: Option<PartReader>,
+    _snapshot: Snapshot,
+}
+
+/// Where a column of the scan comes from.
+#[derive(Clone, Copy)]
+enum Column {
+    Stored(usize),
+    AppendTime,
+    ProcessTime,
+    Sequence,
+    Shard,
+}
+
+impl LogSource {
+    /// `schema`: the scan's output. `backfill`: whether history may be read at all.
+    pub fn open(
+        store: Arc<StreamStore>,
+        scan: &Scan,
+        schema: Arc<Schema>,
+        clock: Arc<dyn Clock>,
+        backfill: bool,
+    ) -> Result<LogSource> {
+        let mut columns = Vec::with_capacity(scan.columns.len());
+        let mut needs_log = false;
+        for column in &scan.columns {
+            columns.push(match column {
+                ScanColumn::Stored(i) => {
+                    let name = &scan.stream.columns[*i].name;
+                    let at = store
+                        .schema
+                        .index_of(name)
+                        .ok_or_else(|| Error::bug(format!("column '{name}' is not stored")))?;
+                    Column::Stored(at)
+                }
+                ScanColumn::AppendTime | ScanColumn::IngestTime => Column::AppendTime,
+                ScanColumn::ProcessTime => Column::ProcessTime,
+                ScanColumn::Sequence => Column::Sequence,
+                ScanColumn::Shard => Column::Shard,
+            });
+            needs_log |= !matches!(column, ScanColumn::Stored(_));
+        }
+        let view = store.view();
+        let heads: Vec<Sequence> = view.log.iter().map(|(_, next)| *next).collect();
+        let shards = store.logs.len();
+        let mut not_before = None;
+        let mut history = None;
+        let pending = || view.log.iter().map(|(from, _)| *from).collect::<Vec<_>>();
+        let firsts = || store.logs.iter().map(|l| l.first_sequence()).collect::<Vec<_>>();
+        let starts: Vec<Sequence> = match &scan.seek {
+            Seek::Latest => heads.clone(),
+            // Records that are in parts too are read from the log only when a column needs them.
+            Seek::Earliest if backfill && !needs_log => {
+                history = Some(History::new(view.snapshot.clone(), None));
+                pending()
+            }
+            Seek::Earliest => firsts(),
+            Seek::EventTime(us) => {
+                not_before = Some(*us);
+                let at = store.logs.iter().map(|l| Ok(l.sequence_at_event_time(*us)?)).collect::<Result<Vec<_>>>()?;
+                let in_parts = at.iter().zip(&view.log).any(|(at, (from, _))| at < from);
+                if backfill && !needs_log && (in_parts || starts_in_parts(&view.snapshot, *us)) {
+                    history = Some(History::new(view.snapshot.clone(), Some(*us)));
+                    pending()
+                } else {
+                    at
+                }
+            }
+            Seek::Sequence(list) => {
+                let list = if list.len() == 1 { vec![list[0]; shards] } else { list.clone() };
+                check_shards(list.len(), shards)?;
+                list.iter().map(|sn| Sequence((*sn).max(0) as u64)).collect()
+            }
+            Seek::Shards(list) => {
+                check_shards(list.len(), shards)?;
+                let firsts = firsts();
+                let place = |(i, sn): (usize, &i64)| match *sn {
+                    i64::MIN => firsts[i],
+                    i64::MAX => heads[i],
+                    sn => Sequence(sn.max(0) as u64),
+                };
+                list.iter().enumerate().map(place).collect()
+            }
+        };
+        let cursors =
+            store.logs.iter().zip(starts).map(|(log, start)| log.subscribe(start.max(log.first_sequence()))).collect();
+        Ok(LogSource { store, columns, schema, clock, not_before, history, cursors, heads, caught_up: false, turn: 0 })
+    }
+
+    /// The next piece, waiting for it. `None`: the stream was dropped or the server stops.
+    pub async fn next(&mut self) -> Result<Option<Piece>> {
+        if let Some(batch) = self.next_of_history().await? {
+            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None }));
+        }
+        loop {
+            if !self.caught_up && self.cursors.iter().zip(&self.heads).all(|(c, head)| c.position() >= *head) {
+                self.caught_up = true;
+                return Ok(Some(Piece::CaughtUp));
+            }
+            match self.try_next()? {
+                Some((batch, shard, sequence)) if batch.rows() > 0 => {
+                    return Ok(Some(Piece::Rows { batch, shard, sequence: Some(sequence) }));
+                }
+                Some(_) => continue,
+                None => {}
+            }
+            let waits: Vec<_> = self.cursors.iter().map(|c| Box::pin(c.wait())).collect();
+            let (open, ..) = futures::future::select_all(waits).await;
+            if !open {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What can be had without waiting.
+    fn try_next(&mut self) -> Result<Option<(Batch, u32, i64)>> {
+        for i in 0..self.cursors.len() {
+            let shard = (self.turn + i) % self.cursors.len();
+            if let Some(record) = self.cursors[shard].try_next()? {
+                self.turn = shard + 1;
+                let sequence = record.sequence.0 as i64;
+                return Ok(Some((self.batch_of(&record, shard)?, shard as u32, sequence)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn next_of_history(&mut self) -> Result<Option<Batch>> {
+        let Some(mut history) = self.history.take() else { return Ok(None) };
+        let arrow = self.store.schema.arrow();
+        // The reader gives columns in the order of the stream's, each once.
+        let mut wanted: Vec<usize> = stored(&self.columns).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let time = self.store.time_column;
+        if let (Some(_), Some(time)) = (self.not_before, time)
+            && let Err(at) = wanted.binary_search(&time)
+        {
+            wanted.insert(at, time);
+        }
+        loop {
+            if history.open.is_none() {
+                let Some(part) = history.parts.pop_front() else { return Ok(None) };
+                history.open = Some(self.store.parts.read_part(&part, &arrow, Some(&wanted), BATCH_ROWS_MAX).await?);
+            }
+            let Some(reader) = &mut history.open else { continue };
+            let Some(batch) = reader.next().transpose()? else {
+                history.open = None;
+                continue;
+            };
+            let place = |at: usize| wanted.binary_search(&at).map_err(|_| Error::bug("a column was not read"));
+            let mut columns = Vec::with_capacity(self.columns.len());
+            for at in stored(&self.columns) {
+                columns.push(Arc::clone(batch.column(place(at)?)));
+            }
+            let times =
+                time.filter(|_| self.not_before.is_some()).map(|t| place(t).map(|at| Arc::clone(batch.column(at))));
+            let batch = Batch::new(Arc::clone(&self.schema), columns, batch.num_rows());
+            let batch = self.late_enough(batch, times.transpose()?)?;
+            if batch.rows() > 0 {
+                self.history = Some(history);
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn batch_of(&self, record: &Record, shard: usize) -> Result<Batch> {
+        let rows = record.batch.num_rows();
+        let columns =
+            self.columns.iter().map(|c| self.column_of(record, *c, shard, rows)).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(Arc::clone(&self.schema), columns, rows);
+        let times =
+            self.store.time_column.filter(|_| self.not_before.is_some()).map(|t| stored_column(&record.batch, t));
+        self.late_enough(batch, times.transpose()?)
+    }
+
+    fn column_of(&self, record: &Record, column: Column, shard: usize, rows: usize) -> Result<ArrayRef> {
+        Ok(match column {
+            Column::Stored(at) => stored_column(&record.batch, at)?,
+            Column::AppendTime => Arc::new(Int64Array::from_value(record.append_time_ms, rows)),
+            Column::ProcessTime => Arc::new(Int64Array::from_value(self.clock.now().millis(), rows)),
+            Column::Sequence => Arc::new(Int64Array::from_value(record.sequence.0 as i64, rows)),
+            Column::Shard => Arc::new(Int32Array::from_value(shard as i32, rows)),
+        })
+    }
+
+    /// Without the rows before the time that was sought.
+    fn late_enough(&self, batch: Batch, times: Option<ArrayRef>) -> Result<Batch> {
+        let (Some(from), Some(times)) = (self.not_before, times) else { return Ok(batch) };
+        let micros = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+        let times = arrow::compute::cast(&times, &micros).map_err(hydron_func::call::arrow_error)?;
+        let bound = arrow::array::TimestampMicrosecondArray::new_scalar(from);
+        let keep = arrow::compute::kernels::cmp::gt_eq(&times, &bound).map_err(hydron_func::call::arrow_error)?;
+        if keep.true_count() == batch.rows() {
+            return Ok(batch);
+        }
+        let columns = batch.columns.iter().map(|c| arrow::compute::filter(c, &keep)).collect::<Result<Vec<_>, _>>();
+        Ok(Batch::new(batch.schema, columns.map_err(hydron_func::call::arrow_error)?, keep.true_count()))
+    }
+}
+
+fn stored(columns: &[Column]) -> impl Iterator<Item = usize> + '_ {
+    columns.iter().filter_map(|c| match c {
+        Column::Stored(at) => Some(*at),
+        _ => None,
+    })
+}
+
+/// Column `at` of a record.
+pub fn stored_column(batch: &RecordBatch, at: usize) -> Result<ArrayRef> {
+    batch.columns().get(at).cloned().ok_or_else(|| Error::bug(format!("a record has no column {at}")))
+}
+
+fn check_shards(given: usize, shards: usize) -> Result<()> {
+    if given == shards {
+        return Ok(());
+    }
+    let message = format!("seek_to names {given} positions, the stream has {shards} shards");
+    Err(Error::new(Code::BAD_ARGUMENTS, message))
+}
+
+/// Whether a part may hold rows at or after `us`.
+fn starts_in_parts(snapshot: &Snapshot, us: i64) -> bool {
+    snapshot.manifest().parts.iter().any(|p| reaches(p, us))
+}
+
+fn reaches(part: &PartMeta, us: i64) -> bool {
+    part.event_span.is_none_or(|s| s.max_us >= us)
+}
+
+impl History {
+    fn new(snapshot: Snapshot, not_before: Option<i64>) -> History {
+        let parts = snapshot.manifest().parts.iter().filter(|p| not_before.is_none_or(|us| reaches(p, us))).cloned();
+        History { parts: parts.collect(), open: None, _snapshot: snapshot }
+    }
+}

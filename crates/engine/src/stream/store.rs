@@ -1,0 +1,291 @@
+//! The rows of one stream: a log for each shard, and parts that all shards share.
+//!
+//! In: batches with every stored column. Out: their sequence numbers, durable. Promise: `parts up to c ∪ log from c` is
+//! every row once, whatever moves between them meanwhile.
+
+use super::streams::Streams;
+use bytes::Bytes;
+use hydron_base::{Code, Error, Result};
+use hydron_plan::StreamInfo;
+use hydron_store::log::{
+    Ack, Appended, Draft, EventSpan, Hold, Log, LogConfig, Record, Retention, SchemaHistory, Sequence, Ticket,
+};
+use hydron_store::part::{PartStore, Snapshot};
+use hydron_types::{Batch, Field, Schema};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Proton's default of `logstore_retention_ms`: one day.
+const RETENTION_MS: i64 = 86_400_000;
+
+/// The version of a schema that has not been altered.
+pub const SCHEMA_VERSION: u16 = 1;
+
+pub struct StreamStore {
+    pub logs: Vec<Arc<Log>>,
+    pub parts: PartStore,
+    /// The stored columns, in the order of the stream's.
+    pub schema: Arc<Schema>,
+    /// Position of `_tp_time` in `schema`.
+    pub time_column: Option<usize>,
+    /// Columns that parts are sorted by.
+    pub sort_columns: Vec<String>,
+    ack: Ack,
+    next_shard: AtomicU64,
+    pub(super) pending: Mutex<Pending>,
+    pub(super) limits: FlushLimits,
+    retention: Retention,
+    /// Held by the one who moves rows from the log to parts.
+    pub(super) compacting: tokio::sync::Mutex<()>,
+}
+
+/// When log records become a part.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushLimits {
+    pub rows: u64,
+    pub bytes: u64,
+    pub age_ms: i64,
+}
+
+/// What is in the log and not yet in parts, roughly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pending {
+    pub rows: u64,
+    pub bytes: u64,
+    /// Append time of the oldest such record.
+    pub since_ms: Option<i64>,
+}
+
+impl StreamStore {
+    pub fn open(streams: &Streams, info: &StreamInfo) -> Result<Arc<StreamStore>> {
+        let stored = info.columns.iter().filter(|c| c.is_stored());
+        let schema = Arc::new(Schema::new(stored.map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect()));
+        let config = LogConfig { segment_bytes: streams.options.segment_bytes };
+        let history = SchemaHistory::new(SCHEMA_VERSION, schema.arrow());
+        let logs = (0..info.shards)
+            .map(|shard| Ok(streams.volume.open_log(info.uuid, shard, history.clone(), config)?))
+            .collect::<Result<Vec<_>>>()?;
+        for log in &logs {
+            let found = log.recovery();
+            if found.cut_bytes > 0 {
+                let why = found.cut_why.unwrap_or_default();
+                tracing::info!(
+                    "{}: {} bytes of an unfinished write were cut away ({why})",
+                    log.name(),
+                    found.cut_bytes
+                );
+            }
+        }
+        let parts = block_on(&streams.cpu, PartStore::open(&streams.parts_dir(info.uuid)))?;
+        let setting = |name: &str| {
+            let found = info.settings.iter().find(|(k, _)| &**k == name);
+            found.and_then(|(_, v)| v.parse::<i64>().ok())
+        };
+        let options = &streams.options;
+        let positive = |v: Option<i64>, default: u64| v.and_then(|v| u64::try_from(v).ok()).unwrap_or(default);
+        let limits = FlushLimits {
+            rows: positive(setting("flush_threshold_count"), options.flush_rows).max(1),
+            bytes: positive(setting("flush_threshold_bytes"), options.flush_bytes).max(1),
+            age_ms: setting("flush_threshold_ms").unwrap_or(options.flush_ms as i64).max(100),
+        };
+        let retention = Retention {
+            bytes_max: setting("logstore_retention_bytes").and_then(|v| u64::try_from(v).ok()),
+            age_ms_max: Some(setting("logstore_retention_ms").unwrap_or(RETENTION_MS)).filter(|ms| *ms >= 0),
+        };
+        let store = Arc::new(StreamStore {
+            time_column: schema.index_of("_tp_time"),
+            sort_columns: sort_columns(info, &schema),
+            logs,
+            parts,
+            schema,
+            ack: if options.synced { Ack::Synced } else { Ack::Written },
+            next_shard: AtomicU64::new(0),
+            pending: Mutex::default(),
+            limits,
+            retention,
+            compacting: tokio::sync::Mutex::new(()),
+        });
+        store.count_pending()?;
+        streams.register(info.uuid, &store);
+        Ok(store)
+    }
+
+    fn count_pending(&self) -> Result<()> {
+        let snapshot = self.parts.snapshot();
+        let mut pending = Pending::default();
+        for (shard, log) in self.logs.iter().enumerate() {
+            let from = snapshot.manifest().log_from(shard as u32).max(log.first_sequence());
+            log.visit_heads(from, |head| {
+                pending.rows += u64::from(head.rows);
+                // Heads do not say how large the body is: an ordinary row of a hundred bytes is near enough here.
+                pending.bytes += u64::from(head.rows) * 100;
+                pending.since_ms.get_or_insert(head.append_time_ms);
+                ControlFlow::Continue(())
+            })?;
+        }
+        *self.pending.lock() = pending;
+        Ok(())
+    }
+
+    /// The shard for a whole batch: each in its turn.
+    pub fn turn(&self) -> usize {
+        (self.next_shard.fetch_add(1, Ordering::Relaxed) % self.logs.len() as u64) as usize
+    }
+
+    /// Appends one record to a shard's log and returns once it is durable.
+    pub async fn append(&self, shard: usize, batch: &Batch, key: Option<Bytes>) -> Result<Appended> {
+        let ticket = self.submit(shard, batch, key)?;
+        Ok(ticket.await?)
+    }
+
+    /// Hands one record to the flusher; the ticket tells when it is durable.
+    pub fn submit(&self, shard: usize, batch: &Batch, key: Option<Bytes>) -> Result<Ticket> {
+        let arrow = batch.to_arrow()?;
+        let mut draft = Draft::new(Arc::new(arrow), SCHEMA_VERSION);
+        draft.event_span = self.event_span(batch);
+        draft.key = key;
+        let ticket = self.logs[shard].submit(draft, self.ack)?;
+        let mut pending = self.pending.lock();
+        pending.rows += batch.rows() as u64;
+        pending.bytes += batch.bytes() as u64;
+        Ok(ticket)
+    }
+
+    /// Called with the time of an append: the age of what is pending counts from the first.
+    pub fn note_append(&self, append_time_ms: i64) {
+        self.pending.lock().since_ms.get_or_insert(append_time_ms);
+    }
+
+    fn event_span(&self, batch: &Batch) -> EventSpan {
+        let Some(at) = self.time_column else { return EventSpan::UNKNOWN };
+        event_span(batch, at).unwrap_or(EventSpan::UNKNOWN)
+    }
+
+    /// Every row once, as of now: the parts, and for each shard the log's records that are not in them.
+    pub fn view(&self) -> View {
+        // Held before the snapshot is taken: what the snapshot does not have stays in the log meanwhile.
+        let holds = self.logs.iter().map(|l| l.hold()).collect();
+        let snapshot = self.parts.snapshot();
+        let log = self.logs.iter().enumerate().map(|(shard, log)| {
+            let from = snapshot.manifest().log_from(shard as u32).max(log.first_sequence());
+            (from, log.next_sequence())
+        });
+        View { log: log.collect(), snapshot, holds }
+    }
+
+    /// Reads the records `from..to` of a shard. Blocks on the disk.
+    pub fn records(&self, shard: usize, from: Sequence, to: Sequence) -> Result<Vec<Arc<Record>>> {
+        let mut cursor = self.logs[shard].subscribe(from);
+        let mut records = Vec::new();
+        while cursor.position() < to {
+            match cursor.try_next()? {
+                Some(record) => records.push(record),
+                None => break,
+            }
+        }
+        Ok(records)
+    }
+
+    /// Forgets history and pending records; sequence numbers go on and streaming readers are not touched.
+    pub async fn truncate(&self) -> Result<()> {
+        let _alone = self.compacting.lock().await;
+        let heads: BTreeMap<u32, Sequence> =
+            self.logs.iter().enumerate().map(|(i, l)| (i as u32, l.next_sequence())).collect();
+        self.parts.clear(heads).await?;
+        *self.pending.lock() = Pending::default();
+        Ok(())
+    }
+
+    /// Removes log segments that parts have and retention no longer keeps.
+    pub(super) fn retain(&self) -> Result<()> {
+        let snapshot = self.parts.snapshot();
+        for (shard, log) in self.logs.iter().enumerate() {
+            log.retain(self.retention, snapshot.manifest().log_from(shard as u32))?;
+        }
+        Ok(())
+    }
+
+    /// Rows that are in the log and not in parts.
+    pub fn pending_rows(&self) -> u64 {
+        self.pending.lock().rows
+    }
+
+    /// Ends readers and refuses writers.
+    pub fn close(&self) {
+        self.logs.iter().for_each(|l| l.close());
+    }
+}
+
+/// One consistent state of a stream's rows.
+pub struct View {
+    pub snapshot: Snapshot,
+    /// For each shard the records that are not in parts: first, and the one after the last.
+    pub log: Vec<(Sequence, Sequence)>,
+    /// Keep the records of `log` from retention as long as this value lives.
+    pub holds: Vec<Hold>,
+}
+
+/// Least and greatest event time of a batch, in microseconds.
+pub fn event_span(batch: &Batch, column: usize) -> Option<EventSpan> {
+    use arrow::array::{
+        Array, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
+    };
+    use arrow::compute::{max, min};
+    use arrow::datatypes::{DataType, TimeUnit};
+    let array = batch.column(column);
+    macro_rules! span {
+        ($array:ty, $to_micros:expr) => {{
+            let values = array.as_any().downcast_ref::<$array>()?;
+            (min(values).map($to_micros)?, max(values).map($to_micros)?)
+        }};
+    }
+    let (low, high) = match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => span!(TimestampSecondArray, |v: i64| v.saturating_mul(1_000_000)),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            span!(TimestampMillisecondArray, |v: i64| v.saturating_mul(1_000))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => span!(TimestampMicrosecondArray, |v: i64| v),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => span!(TimestampNanosecondArray, |v: i64| v.div_euclid(1_000)),
+        _ => return None,
+    };
+    Some(EventSpan::new(low, high))
+}
+
+/// The plain columns of ORDER BY up to the first that is an expression, then event time for a stream.
+fn sort_columns(info: &StreamInfo, schema: &Schema) -> Vec<String> {
+    let inner = info.order_by.strip_prefix("tuple(").or_else(|| info.order_by.strip_prefix('('));
+    let list = inner.and_then(|t| t.strip_suffix(')')).unwrap_or(&info.order_by);
+    let columns: Vec<String> = list
+        .split(',')
+        .map(|c| c.trim().trim_matches('`').to_string())
+        .take_while(|c| schema.index_of(c).is_some_and(|i| sortable(&schema.fields[i])))
+        .collect();
+    match schema.index_of("_tp_time") {
+        Some(_) if columns.is_empty() && info.kind == hydron_plan::StreamKind::Stream => vec!["_tp_time".to_string()],
+        _ => columns,
+    }
+}
+
+fn sortable(field: &Field) -> bool {
+    use hydron_types::LogicalType::{Array, Map, Nested, Tuple};
+    !matches!(field.ty.bare(), Array(_) | Map(..) | Tuple(_) | Nested(_))
+}
+
+/// Runs a future from a thread that is not one of the runtime's workers.
+pub(super) fn block_on<T>(
+    cpu: &tokio::runtime::Handle,
+    work: impl Future<Output = Result<T, hydron_store::StoreError>>,
+) -> Result<T> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::task::block_in_place(|| cpu.block_on(work)).map_err(Error::from),
+        Err(_) => cpu.block_on(work).map_err(Error::from),
+    }
+}
+
+/// A record that is gone because retention overtook its reader.
+pub fn is_trimmed(e: &Error) -> bool {
+    e.code == Code::SEQUENCE_OUT_OF_RANGE
+}

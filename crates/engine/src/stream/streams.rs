@@ -1,0 +1,106 @@
+//! All streams of one directory: the volume of their logs, the directories of their parts, the task that compacts them.
+//!
+//! Promise: a stream that the catalog does not know leaves no files behind after a start.
+
+use super::compact;
+use super::store::StreamStore;
+use super::stream::Stream;
+use crate::options::EngineOptions;
+use hydron_base::{Code, Error, Result};
+use hydron_store::log::{LogVolume, VolumeConfig};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub struct Streams {
+    pub(super) volume: Arc<LogVolume>,
+    parts: PathBuf,
+    pub(super) options: EngineOptions,
+    pub(super) cpu: Handle,
+    open: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>>,
+    closing: CancellationToken,
+    compactor: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Streams {
+    pub fn open(options: &EngineOptions, cpu: Handle) -> Result<Streams> {
+        let volume = LogVolume::open(&options.data_dir.join("log"), VolumeConfig::default())?;
+        let parts = options.data_dir.join("history");
+        std::fs::create_dir_all(&parts)
+            .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create {}: {e}", parts.display())))?;
+        let open: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>> = Arc::default();
+        let closing = CancellationToken::new();
+        let compactor = cpu.spawn(compact::run(Arc::clone(&open), Arc::clone(&options.clock), closing.clone()));
+        Ok(Streams {
+            volume,
+            parts,
+            options: options.clone(),
+            cpu,
+            open,
+            closing,
+            compactor: Mutex::new(Some(compactor)),
+        })
+    }
+
+    pub(super) fn parts_dir(&self, uuid: Uuid) -> PathBuf {
+        self.parts.join(uuid.to_string())
+    }
+
+    pub(super) fn register(&self, uuid: Uuid, store: &Arc<StreamStore>) {
+        self.open.lock().insert(uuid, Arc::downgrade(store));
+    }
+
+    /// Removes the files of a dropped stream. Readers that still hold parts of it keep these until they end.
+    pub fn remove(&self, stream: &Stream) -> Result<()> {
+        let uuid = stream.info.uuid;
+        self.open.lock().remove(&uuid);
+        let Some(store) = stream.store() else { return Ok(()) };
+        store.close();
+        for shard in 0..stream.info.shards {
+            self.volume.drop_log(uuid, shard)?;
+        }
+        remove_dir(&self.parts_dir(uuid))
+    }
+
+    /// Removes what belongs to no stream of `known`: left by a stop between a change of the catalog and the removal.
+    pub fn drop_unknown(&self, known: &[Uuid]) -> Result<()> {
+        let known: HashSet<Uuid> = known.iter().copied().collect();
+        for ident in self.volume.list()? {
+            if !known.contains(&ident.stream) {
+                self.volume.drop_log(ident.stream, ident.shard)?;
+            }
+        }
+        let entries = std::fs::read_dir(&self.parts)
+            .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot list {}: {e}", self.parts.display())))?;
+        for entry in entries.flatten() {
+            let uuid = entry.file_name().to_str().and_then(|n| Uuid::parse_str(n).ok());
+            if uuid.is_some_and(|u| !known.contains(&u)) {
+                remove_dir(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends compaction, then syncs and closes all logs. Blocks.
+    pub fn close(&self) {
+        self.closing.cancel();
+        if let Some(task) = self.compactor.lock().take() {
+            // A part being written is an orphan that the next start removes: there is nothing to wait for.
+            task.abort();
+        }
+        self.volume.close();
+    }
+}
+
+fn remove_dir(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::new(Code::CANNOT_DELETE_DIRECTORY, format!("cannot remove {}: {e}", dir.display())))
+        }
+        _ => Ok(()),
+    }
+}

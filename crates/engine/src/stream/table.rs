@@ -1,0 +1,206 @@
+//! A historical read: for each scan of a plan its parts and the log's rows after them, as of one moment.
+//!
+//! In: a bounded plan. Out: batches, and a row of totals apart. Promise: an acknowledged row is seen; a row is seen once;
+//! files of parts stay as long as the query runs.
+
+use super::random::RandomRows;
+use super::random_source::project;
+use super::source::stored_column;
+use super::{StreamStore, file};
+use crate::catalog::Object;
+use crate::catalog::lookup::Lookup;
+use crate::query::{Item, Progress};
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use futures::stream::{BoxStream, StreamExt};
+use hydron_base::limit::BATCH_ROWS_MAX;
+use hydron_base::{Code, Error, Result};
+use hydron_format::FormatOptions;
+use hydron_func::{BindContext, EvalContext};
+use hydron_history::{ExecOptions, HistorySource, PartFile, Parts, ScanData};
+use hydron_plan::{Plan, Scan, ScanColumn, StreamKind};
+use hydron_types::{Batch, Field, LogicalType, Schema};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Runs a bounded plan on the computing threads.
+pub fn execute(
+    lookup: &Lookup,
+    plan: Plan,
+    progress: Option<Arc<Progress>>,
+) -> Result<BoxStream<'static, Result<Item>>> {
+    let run = hydron_history::execute(&plan, lookup, &options(lookup), lookup.engine.cpu.handle())?;
+    let metrics = run.metrics;
+    let rows_max = lookup.settings.uint("max_rows_to_read");
+    let count = move |progress: &Progress| {
+        progress.read_rows.store(metrics.rows_read(), Ordering::Relaxed);
+        progress.read_bytes.store(metrics.bytes_read(), Ordering::Relaxed);
+    };
+    let rows = run.rows.map(move |item| {
+        let Some(progress) = &progress else { return item.map(Item::Rows) };
+        count(progress);
+        let read = Progress::get(&progress.read_rows);
+        if rows_max > 0 && read > rows_max {
+            let message = format!("the query read {read} rows, the limit max_rows_to_read is {rows_max}");
+            return Err(Error::new(Code::TOO_MANY_ROWS, message));
+        }
+        item.map(Item::Rows)
+    });
+    Ok(match run.totals {
+        Some(totals) => rows.chain(totals.map(|item| item.map(Item::Totals))).boxed(),
+        None => rows.boxed(),
+    })
+}
+
+/// DataFusion's plan as text. Blocks; call it on a thread that may.
+pub fn explain(lookup: &Lookup, plan: &Plan) -> Result<String> {
+    lookup.engine.cpu.handle().block_on(hydron_history::explain(plan, lookup, &options(lookup)))
+}
+
+fn options(lookup: &Lookup) -> ExecOptions {
+    let settings = &lookup.settings;
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = match settings.uint("max_threads") {
+        0 => cores,
+        n => n.clamp(1, 64) as usize,
+    };
+    let eval = eval_context(lookup);
+    ExecOptions {
+        threads,
+        batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
+        memory_bytes_max: memory_max(lookup),
+        spill_dir: Some(lookup.engine.options.data_dir.join("tmp")),
+        now: eval.now,
+        zone: eval.zone,
+        seed: eval.seed,
+    }
+}
+
+/// The query's own limit, or the server's.
+fn memory_max(lookup: &Lookup) -> Option<usize> {
+    let own = lookup.settings.uint("max_memory_usage");
+    let server = lookup.engine.memory_bytes_max;
+    Some(if own == 0 { server } else { own.min(server) } as usize)
+}
+
+fn eval_context(lookup: &Lookup) -> EvalContext {
+    let zone = crate::statement::zone(&lookup.settings);
+    EvalContext { now: lookup.engine.options.clock.now(), zone, seed: rand::random(), batch: 0 }
+}
+
+fn bind_context(lookup: &Lookup) -> BindContext {
+    BindContext {
+        zone: crate::statement::zone(&lookup.settings),
+        settings: Arc::clone(&lookup.settings),
+        database: Arc::clone(&lookup.database),
+        user: Arc::clone(&lookup.user),
+        streaming: false,
+    }
+}
+
+impl HistorySource for Lookup {
+    fn scan(&self, scan: &Scan) -> Result<ScanData> {
+        let info = &scan.stream;
+        let batches = match info.kind {
+            StreamKind::Stream | StreamKind::Table => {
+                return match self.state.existing(&info.database, &info.name)? {
+                    Object::Stream(stream) if stream.info.uuid == info.uuid => stored(stream.stored()?, scan),
+                    _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
+                };
+            }
+            StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],
+            StreamKind::Random => {
+                let mut rows = RandomRows::new(info, self, &bind_context(self), rand::random())?;
+                let asked = [self.settings.uint("max_events"), scan.limit_hint].into_iter().filter(|n| *n > 0).min();
+                let count = asked.map_or(BATCH_ROWS_MAX, |n| n.min(BATCH_ROWS_MAX as u64) as usize);
+                vec![rows.batch(&eval_context(self), count)?]
+            }
+            StreamKind::Function => {
+                let mut batches = Vec::new();
+                let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));
+                let mut rows = 0;
+                file::read(info, &options, |batch| {
+                    rows += batch.rows() as u64;
+                    batches.push(batch);
+                    scan.limit_hint == 0 || rows < scan.limit_hint
+                })?;
+                batches
+            }
+        };
+        let schema = Arc::new(schema_of(scan));
+        let now = self.engine.options.clock.now();
+        let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+        Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
+    }
+}
+
+/// Parts and pending log records of a stored stream.
+fn stored(store: &Arc<StreamStore>, scan: &Scan) -> Result<ScanData> {
+    let view = store.view();
+    let schema = Arc::new(schema_of(scan));
+    let mut batches = Vec::new();
+    for (shard, (from, to)) in view.log.iter().enumerate() {
+        for record in store.records(shard, *from, *to)? {
+            batches.push(stored_batch(store, &record.batch, scan, &schema, shard)?);
+        }
+    }
+    let files: Vec<PartFile> = view
+        .snapshot
+        .manifest()
+        .parts
+        .iter()
+        .map(|p| PartFile { path: store.parts.path_of(&p.file), bytes: p.bytes, rows: p.rows, lacks: lacks(scan) })
+        .collect();
+    let parts = (!files.is_empty()).then(|| Parts {
+        objects: Arc::clone(store.parts.objects()),
+        files,
+        pin: Arc::new(view.snapshot.clone()),
+    });
+    Ok(ScanData { parts, batches, defaults: Vec::new() })
+}
+
+/// The scan's columns of one log record.
+fn stored_batch(
+    store: &StreamStore,
+    rows: &RecordBatch,
+    scan: &Scan,
+    schema: &Arc<Schema>,
+    shard: usize,
+) -> Result<Batch> {
+    let count = rows.num_rows();
+    let column = |c: &ScanColumn| -> Result<ArrayRef> {
+        match c {
+            ScanColumn::Stored(i) => {
+                let name = &scan.stream.columns[*i].name;
+                let at =
+                    store.schema.index_of(name).ok_or_else(|| Error::bug(format!("column '{name}' is not stored")))?;
+                stored_column(rows, at)
+            }
+            ScanColumn::Shard => Ok(Arc::new(Int32Array::from_value(shard as i32, count))),
+            other => Err(Error::not_implemented(format!("{other:?} in a historical query"))),
+        }
+    };
+    let columns = scan.columns.iter().map(column).collect::<Result<_>>()?;
+    Ok(Batch::new(Arc::clone(schema), columns, count))
+}
+
+/// Columns of a scan that no file has: those that the log makes.
+fn lacks(scan: &Scan) -> Vec<usize> {
+    let made = scan.columns.iter().enumerate().filter(|(_, c)| !matches!(c, ScanColumn::Stored(_)));
+    made.map(|(i, _)| i).collect()
+}
+
+/// Names and types of a scan's columns.
+pub fn schema_of(scan: &Scan) -> Schema {
+    let field = |c: &ScanColumn| match c {
+        ScanColumn::Stored(i) => {
+            let column = &scan.stream.columns[*i];
+            Field::new(Arc::clone(&column.name), column.ty.clone())
+        }
+        ScanColumn::AppendTime => Field::new("_tp_append_time", LogicalType::Int64),
+        ScanColumn::IngestTime => Field::new("_tp_ingest_time", LogicalType::Int64),
+        ScanColumn::ProcessTime => Field::new("_tp_process_time", LogicalType::Int64),
+        ScanColumn::Sequence => Field::new("_tp_sn", LogicalType::Int64),
+        ScanColumn::Shard => Field::new("_tp_shard", LogicalType::Int32),
+    };
+    Schema::new(scan.columns.iter().map(field).collect())
+}

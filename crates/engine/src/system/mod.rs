@@ -1,0 +1,15 @@
+//! The server's own state as tables of the database `system`.
+//!
+//! In: a table's name. Out: its columns (for the binder), its rows as of now (for a scan). Promise: rows are made from
+//! snapshots; reading them never waits for a query or a stream.
+//!
+//! In reading order: [`columns`] (what each table has), [`rows`] (what it holds).
+
+mod columns;
+mod rows;
+
+pub use columns::{table, table_names};
+pub use rows::{processes, rows};
+
+/// The database of these tables.
+pub const DATABASE: &str = "system";
