@@ -1,0 +1,328 @@
+//! A result on its way out: from the items of a running query to the chunks of a body.
+//!
+//! The query's items are formatted and compressed on the computing threads, by one task that ends as soon as nobody reads
+//! its chunks any more. An error before the first byte becomes a status; later it stands in the body, or breaks the body
+//! off where the format has no place for it.
+
+use super::session::Lease;
+use bytes::Bytes;
+use futures::FutureExt;
+use hydron_base::{Code, Error, Result};
+use hydron_engine::{Item, Progress, Running};
+use hydron_format::{Compression, Compressor, FormatOptions, OutputFormat, ResultStats};
+use hydron_types::Zone;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+// Chunks made and not yet sent. Past that the query waits for the client.
+const CHUNKS_WAITING_MAX: usize = 2;
+
+// A streaming answer begins when its query runs, so that the client knows it does; an error this early still becomes
+// a status.
+const STREAM_HEAD_PATIENCE: Duration = Duration::from_millis(5);
+
+/// What the headers need to know, when the answer begins.
+pub(super) struct Head {
+    pub query_id: Arc<str>,
+    pub format: String,
+    pub content_type: &'static str,
+    pub zone: String,
+    pub compression: Option<Compression>,
+    /// Counters at this moment; final ones when the answer was held back.
+    pub summary: String,
+    pub with_progress: bool,
+    pub chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+}
+
+/// The result cannot be completed; the body must not look as if it were.
+#[derive(Debug)]
+pub(super) struct BrokenOff;
+
+impl std::fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the query failed after its first bytes")
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+pub(super) struct Pump {
+    running: Running,
+    // Kept until the answer is complete: the next query of the session comes after it.
+    _session: Lease,
+    accepts: Option<Compression>,
+    buffered_bytes_max: usize,
+}
+
+impl Pump {
+    pub(super) fn new(
+        running: Running,
+        session: Lease,
+        accepts: Option<Compression>,
+        buffered_bytes_max: usize,
+    ) -> Pump {
+        Pump { running, _session: session, accepts, buffered_bytes_max }
+    }
+
+    /// Runs the query to its end. `head` hears when the answer begins, or why it does not.
+    pub(super) async fn run(mut self, mut head: oneshot::Sender<Result<Head>>) {
+        let begun = tokio::select! {
+            // The client has gone before the answer began.
+            () = head.closed() => return,
+            begun = self.begin() => begun,
+        };
+        let (mut encoder, first, chunk) = match begun {
+            Ok(begun) => begun,
+            Err(e) => {
+                self.running.note_error(&e);
+                // The client may send the next query of the session as soon as it hears of this one's end.
+                drop(self);
+                // A failure to hand over means that nobody waits.
+                let _ = head.send(Err(e));
+                return;
+            }
+        };
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+        if head.send(Ok(self.head(&encoder, receiver))).is_err() {
+            return;
+        }
+        let last = tokio::select! {
+            () = sender.closed() => return,
+            last = AssertUnwindSafe(self.stream(&mut encoder, first, chunk, &sender)).catch_unwind() => last,
+        };
+        // Without this a panic would end the body as if the result were complete.
+        let last = last.unwrap_or_else(|_| {
+            let error = Error::bug("the query panicked while its answer was written");
+            self.running.note_error(&error);
+            Last { bytes: format!("{error}\n").into_bytes(), is_broken: true }
+        });
+        drop(self);
+        // The receiver goes away only with the client.
+        if !last.bytes.is_empty() {
+            let _ = sender.send(Ok(Bytes::from(last.bytes))).await;
+        }
+        if last.is_broken {
+            let _ = sender.send(Err(BrokenOff)).await;
+        }
+    }
+
+    /// Format and first bytes; with `wait_end_of_query` all of them.
+    async fn begin(&mut self) -> Result<(Encoder, Next, Vec<u8>)> {
+        let settings = Arc::clone(&self.running.settings);
+        let zone = zone(settings.text("session_timezone"));
+        let format = match (&self.running.format, settings.text("default_format")) {
+            (Some(name), _) => name.clone(),
+            (None, "") => "TabSeparated".to_string(),
+            (None, name) => name.to_string(),
+        };
+        let compression = self.accepts.filter(|_| settings.bool("enable_http_compression"));
+        let level = settings.uint("http_zlib_compression_level") as u32;
+        let compressor = compression.map(|c| Compressor::new(c, level)).transpose()?;
+        let options = FormatOptions::from_settings(&settings, zone);
+        let writer = match &self.running.schema {
+            Some(schema) => Some(hydron_format::output(&format, Arc::clone(schema), &options)?),
+            None => None,
+        };
+        let mut encoder = Encoder { writer, compressor, compression, format, zone, rows: 0, plain: Vec::new() };
+        let mut chunk = Vec::new();
+        if settings.bool("wait_end_of_query") && !self.running.streaming {
+            encoder.prefix(&mut chunk)?;
+            while let Some(item) = self.running.next().await? {
+                encoder.item(&item, &mut chunk)?;
+                if chunk.len() > self.buffered_bytes_max {
+                    let text = format!("wait_end_of_query holds back at most {} bytes", self.buffered_bytes_max);
+                    return Err(Error::new(Code::TOO_MANY_BYTES, text));
+                }
+            }
+            encoder.suffix(&self.running, &mut chunk)?;
+            return Ok((encoder, Next::Ended, chunk));
+        }
+        let first = match self.running.streaming {
+            true => match tokio::time::timeout(STREAM_HEAD_PATIENCE, self.running.next()).await {
+                Ok(first) => Next::of(first?),
+                Err(_) => Next::Unknown,
+            },
+            false => Next::of(self.running.next().await?),
+        };
+        encoder.prefix(&mut chunk)?;
+        Ok((encoder, first, chunk))
+    }
+
+    fn head(&self, encoder: &Encoder, chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>) -> Head {
+        Head {
+            query_id: Arc::clone(&self.running.query_id),
+            format: encoder.format.clone(),
+            content_type: encoder.writer.as_ref().map_or("text/plain; charset=UTF-8", |w| w.content_type()),
+            zone: encoder.zone.to_string(),
+            compression: encoder.compression,
+            summary: summary(&self.running.progress),
+            with_progress: self.running.settings.bool("send_progress_in_http_headers"),
+            chunks,
+        }
+    }
+
+    /// Sends chunks until the result is complete or broken; what is left to send is returned.
+    async fn stream(
+        &mut self,
+        encoder: &mut Encoder,
+        first: Next,
+        mut chunk: Vec<u8>,
+        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+    ) -> Last {
+        let sent = self.stream_items(encoder, first, &mut chunk, sender).await;
+        let is_broken = match sent {
+            Ok(()) => false,
+            Err(e) => {
+                self.running.note_error(&e);
+                // A chunk that was begun is dropped: what stands in it may be half a row.
+                chunk.clear();
+                encoder.exception(&e, &mut chunk)
+            }
+        };
+        Last { bytes: chunk, is_broken }
+    }
+
+    async fn stream_items(
+        &mut self,
+        encoder: &mut Encoder,
+        first: Next,
+        chunk: &mut Vec<u8>,
+        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+    ) -> Result<()> {
+        let mut next = first;
+        loop {
+            match next {
+                Next::Ended => {
+                    return encoder.suffix(&self.running, chunk);
+                }
+                Next::Item(item) => encoder.item(&item, chunk)?,
+                Next::Unknown => {}
+            }
+            if !chunk.is_empty() && sender.send(Ok(Bytes::from(std::mem::take(chunk)))).await.is_err() {
+                return Err(Error::new(Code::NETWORK_ERROR, "the client has closed the connection"));
+            }
+            next = Next::of(self.running.next().await?);
+        }
+    }
+}
+
+/// The end of a body.
+struct Last {
+    bytes: Vec<u8>,
+    is_broken: bool,
+}
+
+enum Next {
+    Item(Item),
+    Ended,
+    /// Not yet there.
+    Unknown,
+}
+
+impl Next {
+    fn of(item: Option<Item>) -> Next {
+        item.map_or(Next::Ended, Next::Item)
+    }
+}
+
+/// Format and compression of one answer.
+struct Encoder {
+    /// `None`: the statement has no result.
+    writer: Option<Box<dyn OutputFormat>>,
+    compressor: Option<Compressor>,
+    compression: Option<Compression>,
+    format: String,
+    zone: Zone,
+    rows: u64,
+    plain: Vec<u8>,
+}
+
+impl Encoder {
+    fn prefix(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(writer) = &mut self.writer {
+            writer.prefix(&mut self.plain)?;
+        }
+        self.pack(out)
+    }
+
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(writer) = &mut self.writer {
+            match item {
+                Item::Rows(batch) => {
+                    self.rows += batch.rows() as u64;
+                    writer.batch(batch, &mut self.plain)?;
+                }
+                Item::Totals(batch) => writer.totals(batch, &mut self.plain)?,
+                Item::Extremes(batch) => writer.extremes(batch, &mut self.plain)?,
+            }
+        }
+        self.pack(out)
+    }
+
+    fn suffix(&mut self, running: &Running, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(writer) = &mut self.writer {
+            let stats = ResultStats {
+                rows: self.rows,
+                rows_before_limit: None,
+                elapsed_seconds: running.started_at.elapsed().as_secs_f64(),
+                rows_read: Progress::get(&running.progress.read_rows),
+                bytes_read: Progress::get(&running.progress.read_bytes),
+            };
+            writer.suffix(&stats, &mut self.plain)?;
+        }
+        self.pack(out)?;
+        match self.compressor.take() {
+            Some(compressor) => compressor.finish(out),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the error; answers true where the format has no place for it.
+    fn exception(&mut self, error: &Error, out: &mut Vec<u8>) -> bool {
+        self.plain.clear();
+        match &mut self.writer {
+            Some(writer) => writer.exception(error, &mut self.plain),
+            None => self.plain.extend_from_slice(format!("{error}\n").as_bytes()),
+        }
+        let nothing = self.plain.is_empty();
+        let packed = self.pack(out).and_then(|()| match self.compressor.take() {
+            Some(compressor) => compressor.finish(out),
+            None => Ok(()),
+        });
+        nothing || packed.is_err()
+    }
+
+    fn pack(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        match &mut self.compressor {
+            None => out.append(&mut self.plain),
+            Some(_) if self.plain.is_empty() => {}
+            Some(compressor) => {
+                compressor.write(&self.plain, out)?;
+                self.plain.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The zone that times are written in; UTC for a name that is not one, as the engine has it.
+fn zone(name: &str) -> Zone {
+    if name.is_empty() { Zone::UTC } else { Zone::parse(name).unwrap_or(Zone::UTC) }
+}
+
+/// Counters as `X-ClickHouse-Summary` has them.
+pub(super) fn summary(progress: &Progress) -> String {
+    let get = Progress::get;
+    format!(
+        r#"{{"read_rows":"{}","read_bytes":"{}","written_rows":"{}","written_bytes":"{}","total_rows_to_read":"{}","result_rows":"{}","result_bytes":"{}"}}"#,
+        get(&progress.read_rows),
+        get(&progress.read_bytes),
+        get(&progress.written_rows),
+        get(&progress.written_bytes),
+        get(&progress.total_rows),
+        get(&progress.result_rows),
+        get(&progress.result_bytes),
+    )
+}

@@ -1,0 +1,245 @@
+//! What a request says: who asks, what, with which settings.
+
+use ::http::request::Parts;
+use ::http::{HeaderMap, Method, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hydron_base::{Code, Error, Result, Settings};
+use hydron_format::Compression;
+use std::time::Duration;
+
+/// A request for a query, its body apart.
+pub(super) struct QueryRequest {
+    pub user: String,
+    pub password: String,
+    /// Empty: that of the session.
+    pub database: String,
+    /// The part of the query that stands in the URL.
+    pub query: String,
+    pub query_id: String,
+    pub settings: Settings,
+    pub session: Option<SessionRequest>,
+    pub reads_only: bool,
+    /// The encoding of the body.
+    pub encoding: Option<Compression>,
+    /// What the client accepts.
+    pub accepts: Option<Compression>,
+}
+
+pub(super) struct SessionRequest {
+    pub id: String,
+    pub timeout: Option<u64>,
+    /// The session must exist.
+    pub check: bool,
+}
+
+/// Parameters that say something else than a setting, or nothing here.
+const PASSED_OVER: &[&str] = &[
+    "quota_key",
+    "stacktrace",
+    "close_session",
+    "role",
+    "no_cache",
+    "client_protocol_version",
+    "time_start",
+    "time_end",
+];
+
+impl QueryRequest {
+    /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
+    /// credentials that cannot be read; NOT_IMPLEMENTED for ClickHouse's own compressed blocks and multipart bodies.
+    pub(super) fn parse(parts: &Parts) -> Result<QueryRequest> {
+        let headers = &parts.headers;
+        let mut request = QueryRequest {
+            user: String::new(),
+            password: String::new(),
+            database: String::new(),
+            query: String::new(),
+            query_id: String::new(),
+            settings: Settings::default(),
+            session: None,
+            reads_only: parts.method == Method::GET || parts.method == Method::HEAD,
+            encoding: encoding(headers)?,
+            accepts: text(headers, header::ACCEPT_ENCODING.as_str()).and_then(Compression::accepted),
+        };
+        let mut session_timeout = None;
+        let mut session_check = false;
+        let mut session_id = String::new();
+        for (name, value) in pairs(parts.uri.query().unwrap_or_default()) {
+            match name.as_str() {
+                "query" => request.query.push_str(&value),
+                "user" => request.user = value,
+                "password" => request.password = value,
+                "database" => request.database = value,
+                "query_id" => request.query_id = value,
+                "session_id" => session_id = value,
+                "session_timeout" => session_timeout = Some(seconds(&value)?),
+                "session_check" => session_check = value == "1",
+                "compress" | "decompress" if value == "0" => {}
+                "compress" | "decompress" => {
+                    return Err(Error::not_implemented(format!("parameter {name}"))
+                        .hint("Content-Encoding and Accept-Encoding"));
+                }
+                other if PASSED_OVER.contains(&other) => {}
+                setting => request.settings.set(setting, &value)?,
+            }
+        }
+        if !session_id.is_empty() {
+            request.session = Some(SessionRequest { id: session_id, timeout: session_timeout, check: session_check });
+        }
+        request.take_headers(headers)?;
+        if request.user.is_empty() {
+            request.user = "default".to_string();
+        }
+        let is_form = text(headers, header::CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("multipart/"));
+        if is_form {
+            return Err(Error::not_implemented("a multipart body (external tables)"));
+        }
+        Ok(request)
+    }
+
+    /// Headers say it with more weight than the URL.
+    fn take_headers(&mut self, headers: &HeaderMap) -> Result<()> {
+        if let Some(value) = text(headers, header::AUTHORIZATION.as_str()) {
+            let (user, password) = basic(value)?;
+            (self.user, self.password) = (user, password);
+        }
+        if let Some(user) = own(headers, "user") {
+            self.user = user.to_string();
+            self.password = own(headers, "key").unwrap_or_default().to_string();
+        }
+        if let Some(database) = own(headers, "database") {
+            self.database = database.to_string();
+        }
+        if let Some(format) = own(headers, "format") {
+            self.settings.set("default_format", format)?;
+        }
+        if let Some(id) = own(headers, "query-id") {
+            self.query_id = id.to_string();
+        }
+        if let Some(id) = own(headers, "idempotent-id") {
+            self.settings.set("idempotent_id", id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Header families of the three dialects, the newest name first.
+pub(super) const FAMILIES: &[&str] = &["x-timeplus-", "x-proton-", "x-clickhouse-"];
+
+fn own<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    FAMILIES.iter().find_map(|family| text(headers, &format!("{family}{name}")))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty())
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Option<Compression>> {
+    match text(headers, header::CONTENT_ENCODING.as_str()) {
+        Some(name) => Compression::parse(name),
+        None => Ok(None),
+    }
+}
+
+fn seconds(value: &str) -> Result<u64> {
+    value.parse().map_err(|_| {
+        Error::new(Code::INVALID_SESSION_TIMEOUT, format!("session_timeout '{value}' is no number of seconds"))
+    })
+}
+
+/// `Basic dXNlcjpwYXNzd29yZA==` as user and password.
+fn basic(value: &str) -> Result<(String, String)> {
+    let wrong =
+        || Error::new(Code::AUTHENTICATION_FAILED, "the Authorization header is not 'Basic' with user:password");
+    let (scheme, token) = value.split_once(' ').ok_or_else(wrong)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(wrong());
+    }
+    let bytes = STANDARD.decode(token.trim()).map_err(|_| wrong())?;
+    let plain = String::from_utf8(bytes).map_err(|_| wrong())?;
+    let (user, password) = plain.split_once(':').ok_or_else(wrong)?;
+    Ok((user.to_string(), password.to_string()))
+}
+
+/// How long a session may be idle.
+pub(super) fn session_patience(request: &SessionRequest, settings: &Settings, max: Duration) -> Result<Duration> {
+    let seconds = request.timeout.unwrap_or_else(|| settings.uint("session_timeout"));
+    let patience = Duration::from_secs(seconds);
+    if patience > max {
+        let text = format!("session_timeout {seconds} is longer than {} seconds", max.as_secs());
+        return Err(Error::new(Code::INVALID_SESSION_TIMEOUT, text));
+    }
+    Ok(patience)
+}
+
+/// Name and value of each part of a URL's query.
+fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split('&').filter(|part| !part.is_empty()).map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// Undoes percent encoding; `+` is a space. What is not UTF-8 becomes replacement characters.
+fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = bytes.get(at + 1..at + 3).and_then(|d| std::str::from_utf8(d).ok());
+        match (bytes[at], digits.and_then(|d| u8::from_str_radix(d, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            (byte, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(uri: &str, headers: &[(&str, &str)]) -> Result<QueryRequest> {
+        let mut builder = ::http::Request::builder().method("POST").uri(uri);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        QueryRequest::parse(&builder.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn url_carries_query_settings_and_parameters() {
+        let r =
+            parse("/?query=SELECT+%7Bx%3Auint8%7D&param_x=1&max_threads=2&database=d&user=u&password=p", &[]).unwrap();
+        assert_eq!((r.query.as_str(), r.database.as_str()), ("SELECT {x:uint8}", "d"));
+        assert_eq!((r.settings.text("param_x"), r.settings.uint("max_threads")), ("1", 2));
+        assert_eq!((r.user.as_str(), r.password.as_str()), ("u", "p"));
+    }
+
+    #[test]
+    fn headers_outweigh_the_url() {
+        let basic = format!("Basic {}", STANDARD.encode("a:b:c"));
+        let r = parse("/?user=u", &[("authorization", &basic)]).unwrap();
+        assert_eq!((r.user.as_str(), r.password.as_str()), ("a", "b:c"));
+        let r = parse("/?user=u", &[("x-clickhouse-user", "k"), ("x-clickhouse-key", "s"), ("x-proton-query-id", "q")])
+            .unwrap();
+        assert_eq!((r.user.as_str(), r.password.as_str(), r.query_id.as_str()), ("k", "s", "q"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_with_its_code() {
+        assert_eq!(parse("/?no_such_setting=1", &[]).err().map(|e| e.code), Some(Code::UNKNOWN_SETTING));
+        assert_eq!(parse("/?compress=1", &[]).err().map(|e| e.code), Some(Code::NOT_IMPLEMENTED));
+        assert_eq!(
+            parse("/", &[("authorization", "Bearer x")]).err().map(|e| e.code),
+            Some(Code::AUTHENTICATION_FAILED)
+        );
+        assert_eq!(decode("%zz%4"), "%zz%4");
+    }
+}

@@ -1,0 +1,238 @@
+//! Paths: pings, counters, and queries on `/`.
+
+use super::answer::{BrokenOff, Head, Pump};
+use super::options::HttpOptions;
+use super::request::{FAMILIES, QueryRequest, session_patience};
+use super::session::{Lease, Sessions};
+use super::source::{BodySource, listen};
+use super::status;
+use ::http::request::Parts;
+use ::http::{HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hydron_base::{Code, Error, Result};
+use hydron_engine::{Engine, Input, QueryOptions};
+use hyper::Request;
+use hyper::body::{Frame, Incoming};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::oneshot;
+
+pub(super) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
+
+/// What all connections of one port share.
+pub(super) struct App {
+    pub engine: Engine,
+    pub options: HttpOptions,
+    pub sessions: Arc<Sessions>,
+    pub requests: AtomicU64,
+    pub failures: AtomicU64,
+}
+
+impl App {
+    pub(super) async fn answer(
+        self: Arc<App>,
+        request: Request<Incoming>,
+        from: SocketAddr,
+    ) -> Result<Response<Body>, Infallible> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let (parts, body) = request.into_parts();
+        let head_only = parts.method == Method::HEAD;
+        let mut response = self.route(parts, body, from).await;
+        if head_only {
+            *response.body_mut() = full("");
+        }
+        Ok(response)
+    }
+
+    async fn route(&self, parts: Parts, body: Incoming, from: SocketAddr) -> Response<Body> {
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        if parts.method == Method::OPTIONS {
+            return options();
+        }
+        if !reads && parts.method != Method::POST && parts.method != Method::PUT {
+            let text = format!("{} is not supported here", parts.method);
+            return self.failed(&Error::new(Code::UNSUPPORTED_METHOD, text), None, StatusCode::METHOD_NOT_ALLOWED);
+        }
+        let asks = parts.uri.query().is_some_and(|q| !q.is_empty());
+        match parts.uri.path() {
+            "/ping" | "/replicas_status" if reads => plain("Ok.\n"),
+            "/proton/ping" | "/timeplusd/ping" if reads => json(r#"{"status":"UP"}"#),
+            "/metrics" if reads => plain(&self.counters()),
+            "/" if reads && !asks => plain("Ok.\n"),
+            "/" | "/query" => {
+                let known_id = query_id(&parts);
+                match self.query(&parts, body, from).await {
+                    Ok(head) => answered(head, &self.engine.options().display_name),
+                    Err(e) => {
+                        let code = status::of(e.code);
+                        self.failed(&e, known_id.as_deref(), code)
+                    }
+                }
+            }
+            path => {
+                let text = format!("there is no resource {path}");
+                let error = Error::new(Code::RESOURCE_NOT_FOUND, text).hint("/, /ping, /metrics");
+                self.failed(&error, None, StatusCode::NOT_FOUND)
+            }
+        }
+    }
+
+    /// Starts the query and returns when its answer begins.
+    async fn query(&self, parts: &Parts, body: Incoming, from: SocketAddr) -> Result<Head> {
+        let mut request = QueryRequest::parse(parts)?;
+        self.options.users.check(&request.user, &request.password, from.ip())?;
+        let mut session = self.session(&request)?;
+        if !request.database.is_empty() {
+            session.database = Arc::from(request.database.as_str());
+        }
+        let chosen = session.settings.is_changed("query_mode") || request.settings.is_changed("query_mode");
+        if !chosen {
+            request.settings.set("query_mode", self.options.query_mode)?;
+        }
+        if request.reads_only && request.settings.uint("readonly") == 0 {
+            request.settings.set("readonly", "2")?;
+        }
+        let source = BodySource::new(body, request.encoding, &self.options)?;
+        let spoken = listen(std::mem::take(&mut request.query), source).await?;
+        if spoken.text.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::new(Code::SYNTAX_ERROR, "empty query")
+                .hint("?query=SELECT 1, or the query as the body of a POST"));
+        }
+        let options = QueryOptions {
+            query_id: request.query_id,
+            settings: request.settings,
+            interface: "http",
+            client_address: from.ip().to_canonical().to_string(),
+        };
+        let input = match spoken.rest {
+            Some(rest) => Input::Bytes(Box::new(rest)),
+            None => Input::None,
+        };
+        let running = self.engine.execute(&mut session, spoken.text, input, options).await?;
+        let pump = Pump::new(running, session, request.accepts, self.options.buffered_bytes_max);
+        let (sender, head) = oneshot::channel();
+        self.engine.inner().cpu.handle().spawn(pump.run(sender));
+        head.await.unwrap_or_else(|_| Err(Error::bug("the task that writes the answer ended without one")))
+    }
+
+    fn session(&self, request: &QueryRequest) -> Result<Lease> {
+        let Some(wanted) = &request.session else {
+            return Ok(Lease::Own(self.engine.session(&request.user, &request.database)));
+        };
+        let patience = session_patience(wanted, &request.settings, self.options.session_timeout_max)?;
+        let make = || self.engine.session(&request.user, &request.database);
+        self.sessions.lease(&request.user, wanted, patience, self.options.sessions_max, make)
+    }
+
+    fn failed(&self, error: &Error, query_id: Option<&str>, status: StatusCode) -> Response<Body> {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut response = plain(&format!("{error}\n"));
+        *response.status_mut() = status;
+        put(&mut response, "exception-code", &error.code.number().to_string());
+        if let Some(id) = query_id {
+            put(&mut response, "query-id", id);
+        }
+        put(&mut response, "server-display-name", &self.engine.options().display_name);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hydron\""));
+        }
+        response
+    }
+
+    /// Counters in the text format of Prometheus.
+    fn counters(&self) -> String {
+        let queries = self.engine.queries();
+        let running = queries.running();
+        let streaming = running.iter().filter(|q| q.streaming.load(Ordering::Relaxed)).count();
+        let mut out = String::new();
+        let mut counter = |name: &str, kind: &str, help: &str, value: u64| {
+            out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+        };
+        counter("hydron_queries_total", "counter", "queries started", queries.total.load(Ordering::Relaxed));
+        counter("hydron_queries_running", "gauge", "queries running now", running.len() as u64);
+        counter("hydron_queries_streaming", "gauge", "streaming queries running now", streaming as u64);
+        counter("hydron_http_requests_total", "counter", "http requests", self.requests.load(Ordering::Relaxed));
+        counter(
+            "hydron_http_failures_total",
+            "counter",
+            "http requests answered with an error",
+            self.failures.load(Ordering::Relaxed),
+        );
+        let errors = queries.errors().iter().map(|(_, count, ..)| count).sum();
+        counter("hydron_query_errors_total", "counter", "queries that ended with an error", errors);
+        out
+    }
+}
+
+/// The id that the client has given, for answers to requests that fail before the query starts.
+fn query_id(parts: &Parts) -> Option<String> {
+    QueryRequest::parse(parts).ok().map(|r| r.query_id).filter(|id| !id.is_empty())
+}
+
+fn answered(head: Head, display_name: &str) -> Response<Body> {
+    let chunks = stream::unfold(head.chunks, |mut chunks| async move {
+        let chunk = chunks.recv().await?;
+        Some((chunk.map(Frame::data), chunks))
+    });
+    let mut response = Response::new(StreamBody::new(chunks.boxed()).boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(head.content_type));
+    if let Some(compression) = head.compression {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(compression.name()));
+    }
+    put(&mut response, "query-id", &head.query_id);
+    put(&mut response, "format", &head.format);
+    put(&mut response, "timezone", &head.zone);
+    put(&mut response, "server-display-name", display_name);
+    put(&mut response, "summary", &head.summary);
+    if head.with_progress {
+        put(&mut response, "progress", &head.summary);
+    }
+    response
+}
+
+/// Sets a header of ours in the families that clients look for.
+fn put(response: &mut Response<Body>, name: &str, value: &str) {
+    let Ok(value) = HeaderValue::from_str(value) else { return };
+    for family in FAMILIES {
+        if let Ok(name) = header::HeaderName::try_from(format!("{family}{name}")) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+}
+
+fn options() -> Response<Body> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("origin, x-requested-with, content-type, authorization"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+fn full(text: &str) -> Body {
+    Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn plain(text: &str) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    response
+}
+
+fn json(text: &str) -> Response<Body> {
+    let mut response = plain(text);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    response
+}
