@@ -1,0 +1,221 @@
+//! Configuration: a YAML file, then the environment, then flags, the later ones over the earlier.
+//!
+//! In: texts. Out: one checked value. Promise: an unknown key or a value of the wrong kind is an error that names it; every
+//! key can be set in each of the three places. Reference: docs/reference/configuration.md.
+
+use hydron_base::{Code, Error, Result, Settings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Environment variables `HYDRON_<KEY>` set keys; a key in a section has two underscores: `HYDRON_LOGGER__LEVEL`.
+pub const ENVIRONMENT_PREFIX: &str = "HYDRON_";
+
+/// Variables with the prefix that are not keys: from the supervisor to the worker, of the tests, of the client.
+const RESERVED: &[&str] =
+    &["HYDRON_LISTENERS", "HYDRON_CONTROL", "HYDRON_CONFIG", "HYDRON_CONFORMANCE", "HYDRON_PASSWORD"];
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Everything the server keeps.
+    pub path: PathBuf,
+    /// The directory that `file('…')` reads; empty: `user_files` in the data directory.
+    pub user_files_path: String,
+    /// The address to listen on. Only loopback is open until users have passwords.
+    pub listen_host: String,
+    /// Ports; 0 is off.
+    pub http_port: u16,
+    pub tcp_port: u16,
+    pub rest_port: u16,
+    pub postgres_port: u16,
+    /// What `hostname()` says; empty: the machine's name.
+    pub display_name: String,
+    /// Threads that compute; 0: one for each core.
+    pub cpu_threads: usize,
+    /// Bytes that all queries may keep; 0: 90 % of the machine's memory.
+    pub max_server_memory_usage: u64,
+    pub max_concurrent_queries: usize,
+    pub log: LogConfig,
+    pub logger: LoggerConfig,
+    pub shutdown: ShutdownConfig,
+    /// Settings of every session.
+    pub profile: BTreeMap<String, Value>,
+}
+
+/// How streams are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Whether an INSERT is answered only after its rows are synced to disk.
+    pub sync: bool,
+    pub segment_bytes: u64,
+    /// Log records become a part at so many rows, bytes or milliseconds.
+    pub flush_threshold_count: u64,
+    pub flush_threshold_bytes: u64,
+    pub flush_threshold_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoggerConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter by module.
+    pub level: String,
+}
+
+/// Deadlines of a graceful stop, in milliseconds from the signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// Queries that have not ended are cancelled.
+    pub queries_ms: u64,
+    /// The process ends, whatever it still does.
+    pub total_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            path: PathBuf::from("./hydron-data"),
+            user_files_path: String::new(),
+            listen_host: "127.0.0.1".to_string(),
+            http_port: 8123,
+            tcp_port: 8463,
+            rest_port: 3218,
+            postgres_port: 0,
+            display_name: String::new(),
+            cpu_threads: 0,
+            max_server_memory_usage: 0,
+            max_concurrent_queries: 1_000,
+            log: LogConfig::default(),
+            logger: LoggerConfig::default(),
+            shutdown: ShutdownConfig::default(),
+            profile: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            sync: true,
+            segment_bytes: 256 << 20,
+            flush_threshold_count: 1_000_000,
+            flush_threshold_bytes: 128 << 20,
+            flush_threshold_ms: 2_000,
+        }
+    }
+}
+
+impl Default for LoggerConfig {
+    fn default() -> LoggerConfig {
+        LoggerConfig { level: "info".to_string() }
+    }
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> ShutdownConfig {
+        ShutdownConfig { queries_ms: 3_000, total_ms: 10_000 }
+    }
+}
+
+impl Config {
+    /// Puts the sources together. `environment`: pairs of the process environment; `flags`: pairs of `--set` and of the
+    /// flags with names of their own.
+    pub fn load(
+        yaml: Option<&str>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(String, String)],
+    ) -> Result<Config> {
+        let mut tree = match yaml {
+            Some(text) if !text.trim().is_empty() => serde_saphyr::from_str::<Value>(text)
+                .map_err(|e| Error::new(Code::CONFIG_ERROR, format!("configuration file: {e}")))?,
+            _ => Value::Object(Map::new()),
+        };
+        if tree.is_null() {
+            tree = Value::Object(Map::new());
+        }
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            if !RESERVED.contains(&name.as_str()) {
+                put(&mut tree, &key.to_ascii_lowercase().replace("__", "."), &value)?;
+            }
+        }
+        for (key, value) in flags {
+            put(&mut tree, key, value)?;
+        }
+        let config: Config = serde_json::from_value(tree).map_err(|e| {
+            Error::new(Code::CONFIG_ERROR, format!("configuration: {e}")).hint("docs/reference/configuration.md")
+        })?;
+        config.profile_settings()?;
+        Ok(config)
+    }
+
+    /// The settings of `profile`. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
+    pub fn profile_settings(&self) -> Result<Settings> {
+        let mut settings = Settings::default();
+        for (name, value) in &self.profile {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+            settings.set(name, &text).map_err(|e| e.context("profile"))?;
+        }
+        Ok(settings)
+    }
+}
+
+/// Sets `section.key` to a YAML scalar.
+fn put(tree: &mut Value, key: &str, text: &str) -> Result<()> {
+    let mut at = tree;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Value::Object(map) = at else {
+            return Err(Error::new(Code::CONFIG_ERROR, format!("key '{key}': '{part}' is not inside a section")));
+        };
+        if parts.peek().is_none() {
+            // A text that is no YAML scalar (a password with a colon) stays a text.
+            let value = serde_saphyr::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+            let value = if matches!(value, Value::Object(_) | Value::Array(_)) {
+                Value::String(text.to_string())
+            } else {
+                value
+            };
+            map.insert(part.to_string(), value);
+            return Ok(());
+        }
+        at = map.entry(part.to_string()).or_insert_with(|| Value::Object(Map::new()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let yaml = "http_port: 1\nrest_port: 1\ntcp_port: 1\nlogger:\n  level: debug\n";
+        let environment =
+            pairs(&[("HYDRON_REST_PORT", "2"), ("HYDRON_TCP_PORT", "2"), ("HYDRON_LOG__SYNC", "false"), ("HOME", "x")]);
+        let config = Config::load(Some(yaml), environment, &pairs(&[("tcp_port", "3")])).unwrap();
+        assert_eq!((config.http_port, config.rest_port, config.tcp_port), (1, 2, 3));
+        assert_eq!(config.logger.level, "debug");
+        assert!(!config.log.sync);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let e = Config::load(None, [], &pairs(&[("htpp_port", "1")])).unwrap_err();
+        assert_eq!(e.code, Code::CONFIG_ERROR);
+        assert!(e.message.contains("htpp_port"), "{e}");
+    }
+
+    #[test]
+    fn a_profile_is_checked() {
+        let e = Config::load(Some("profile:\n  max_treads: 1\n"), [], &[]).unwrap_err();
+        assert_eq!(e.code, Code::UNKNOWN_SETTING);
+    }
+}
