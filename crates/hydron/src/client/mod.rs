@@ -1,0 +1,44 @@
+//! `hydron client` and `hydron local`: one front end over two backends.
+//!
+//! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`http`] (a server), [`embedded`] (an engine in
+//! this process), [`batch`] (statements from flags, files and pipes), [`repl`] (statements from a person), [`interrupt`]
+//! (Ctrl-C).
+
+mod args;
+mod backend;
+mod batch;
+mod embedded;
+mod http;
+mod interrupt;
+mod repl;
+
+pub use args::{ClientArgs, LocalArgs};
+
+use backend::Backend;
+use hydron_base::Result;
+use std::io::IsTerminal;
+
+/// Runs against a server.
+pub fn client(args: ClientArgs) -> Result<i32> {
+    let mut backend = http::HttpBackend::new(&args)?;
+    run(&mut backend, &args.common)
+}
+
+/// Runs in this process, without a server.
+pub fn local(args: LocalArgs) -> Result<i32> {
+    let mut backend = embedded::EmbeddedBackend::open(&args)?;
+    let code = run(&mut backend, &args.common);
+    backend.close();
+    code
+}
+
+fn run(backend: &mut dyn Backend, args: &args::CommonArgs) -> Result<i32> {
+    interrupt::install();
+    for (name, value) in &args.settings {
+        backend.set(name, value)?;
+    }
+    if args.is_interactive() && std::io::stdin().is_terminal() {
+        return repl::run(backend, args);
+    }
+    batch::run(backend, args)
+}

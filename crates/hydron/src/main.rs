@@ -1,0 +1,66 @@
+//! `hydron`: one binary for the server, its clients and its demonstration.
+//!
+//! In reading order: [`server`], [`demo`], [`client`].
+
+mod client;
+mod demo;
+mod server;
+
+use clap::{Parser, Subcommand};
+use hydron_base::Error;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Streaming and time-series SQL database.
+#[derive(Parser)]
+#[command(name = "hydron", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server.
+    Server(server::ServerArgs),
+    /// Talks to a server: interactive, or with --query.
+    Client(client::ClientArgs),
+    /// Runs statements in this process, over files too; no server is needed.
+    Local(client::LocalArgs),
+    /// Starts a whole server in a temporary directory, replays real flights and shows a live query.
+    Demo(demo::DemoArgs),
+    /// Prints the version.
+    Version,
+    /// What a server starts to do its work; not for use by hand.
+    #[command(name = hydron_daemon::supervisor::WORKER_COMMAND, hide = true)]
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Server(args) => server::run(args),
+        Command::Client(args) => client::client(args),
+        Command::Local(args) => client::local(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Version => {
+            println!("hydron {}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
+        }
+        Command::Worker => Ok(hydron_daemon::worker::run_inherited()),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
+        Err(e) => fail(&e),
+    }
+}
+
+/// Prints an error and turns its code into an exit code, which has eight bits and is never 0.
+fn fail(e: &Error) -> ExitCode {
+    eprintln!("{e}");
+    match e.code.number() % 256 {
+        0 => ExitCode::FAILURE,
+        code => ExitCode::from(code as u8),
+    }
+}

@@ -1,0 +1,6 @@
+//! The whole product: the binary as a user starts it, over its real ports.
+
+mod crash;
+mod server;
+mod slt;
+mod stop;
