@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Starts a server in a temporary directory and runs the conformance suite's cases against it over HTTP.
+
+    run.py --suite DIR --hydron PROGRAM            the cases of passing.txt; exit status 1 when one fails
+    run.py --suite DIR --hydron PROGRAM --all      every case; writes the ids that pass to passing.new
+"""
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(program, directory, port):
+    command = [program, "server", "--data-dir", os.path.join(directory, "data"), "--http-port", str(port),
+               "--tcp-port", "0", "--rest-port", "0", "--set", "logger.level=warn"]
+    log = open(os.path.join(directory, "server.log"), "w")
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    line = server.stdout.readline()
+    if "ready" not in line:
+        sys.exit(f"the server did not start: {line}{open(log.name).read()}")
+    return server
+
+
+def run(suite, script, cases, port, ids, jobs, out):
+    """-> {id: message or None} of the cases that ran"""
+    command = [sys.executable, os.path.join(suite, script), "--cases", os.path.join(suite, cases), "--jobs", str(jobs),
+               "--json", out]
+    if script == "run_stream.py":
+        command += ["--http", "--http-port", str(port), "--rest-port", "0"]
+    else:
+        command += ["--http", f"http://127.0.0.1:{port}", "--quiet"]
+    for case in ids or []:
+        command += ["--only", re.sub(r"([\[*?])", r"[\1]", case)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    with open(out) as f:
+        results = json.load(f)
+    return {r["id"]: r.get("message") if r["status"] == "fail" else None for r in results if r["status"] in ("pass", "fail")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--suite", required=True)
+    parser.add_argument("--hydron", required=True)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", choices=["sql", "stream"])
+    parser.add_argument("--stream-jobs", type=int, default=24)
+    parser.add_argument("--sql-jobs", type=int, default=4)
+    args = parser.parse_args()
+    with open(os.path.join(HERE, "passing.txt")) as f:
+        passing = [line.strip() for line in f if line.strip() and not line.startswith("#")]
+    with tempfile.TemporaryDirectory(prefix="hydron-conformance-") as directory:
+        port = free_port()
+        server = start(args.hydron, directory, port)
+        results = {}
+        try:
+            for name, script, jobs in (("sql", "run_sql.py", args.sql_jobs), ("stream", "run_stream.py", args.stream_jobs)):
+                ids = [p for p in passing if p.startswith("sql:") == (name == "sql")]
+                if args.only not in (None, name) or not (args.all or ids):
+                    continue
+                out = os.path.join(directory, f"{name}.json")
+                results |= run(args.suite, script, f"{name}.jsonl", port, None if args.all else ids, jobs, out)
+        finally:
+            server.terminate()
+            code = server.wait(30)
+    passed = sorted(i for i, message in results.items() if message is None)
+    failed = sorted(set(results) - set(passed))
+    if args.all:
+        with open(os.path.join(HERE, "passing.new"), "w") as f:
+            f.write("".join(f"{i}\n" for i in passed))
+        with open(os.path.join(HERE, "failing.new"), "w") as f:
+            f.write("".join(f"== {i}\n{results[i]}\n" for i in failed))
+    else:
+        for i in failed:
+            print(f"FAIL {i}\n    " + (results[i] or "").replace("\n", "\n    "))
+    sql = sum(i.startswith("sql:") for i in passed)
+    print(f"conformance: {sql} sql and {len(passed) - sql} streaming cases pass, {len(failed)} fail; server exit code {code}")
+    return bool(code) or (bool(failed) and not args.all)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
