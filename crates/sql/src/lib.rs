@@ -12,4 +12,7 @@ pub mod parse;
 pub mod print;
 pub mod walk;
 
-pub use parse::{Parsed, Script, parse_expression, parse_expression_prefix, parse_many, parse_statement, parse_statement_at, parse_type};
+pub use parse::{
+    Parsed, Script, parse_expression, parse_expression_prefix, parse_many, parse_statement, parse_statement_at,
+    parse_type,
+};
