@@ -179,8 +179,8 @@ def hydron_history(server, o, wanted, results):
     server.ask("optimize stream hist final")
     quarter = o.rows // 4
     words = {"hist": "table(hist)", "minute": "to_start_of_minute(ts)",
-             "t1": f"from_unix_timestamp64_milli({BASE_MS + quarter})",
-             "t2": f"from_unix_timestamp64_milli({BASE_MS + 3 * quarter})"}
+             "t1": f"from_unix_timestamp64_milli(to_int64({BASE_MS + quarter}))",
+             "t2": f"from_unix_timestamp64_milli(to_int64({BASE_MS + 3 * quarter}))"}
     for case in cases:
         try:
             seconds, check = median_of(o.runs, lambda: server.ask(HISTORY[case].format(**words)))
@@ -364,7 +364,7 @@ def table(results):
     by_case = {}
     for r in results:
         by_case.setdefault(r["case"], {})[r["system"]] = r
-    print(f"\n{'case':6}{'hydron':>12}{'duckdb':>12}{'chdb':>12}   M rows/s; in brackets hydron's time over the peer's")
+    print(f"\n{'case':6}{'hydron':>12}{'duckdb':>18}{'chdb':>18}   M rows/s; in brackets hydron's time over the peer's")
     for case, systems in by_case.items():
         own = systems.get("hydron")
         cells = []
@@ -373,7 +373,7 @@ def table(results):
             text = "-" if r is None else f"{r['rows_per_s'] / 1e6:.2f}"
             if r and own and name != "hydron":
                 text += f" ({own['seconds'] / r['seconds']:.1f}x)"
-            cells.append(f"{text:>12}")
+            cells.append(f"{text:>{12 if name == 'hydron' else 18}}")
         tail = f"   p50 {own['p50_us']} us, p99 {own['p99_us']} us" if own and "p50_us" in own else ""
         print(f"{case:6}{''.join(cells)}{tail}")
 

@@ -14,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 
+# More failures than this are no accident of timing.
+RETRIES_MAX = 12
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -72,9 +75,17 @@ def main():
                     continue
                 out = os.path.join(directory, f"{name}.json")
                 results |= run(args.suite, script, f"{name}.jsonl", port, None if args.all else ids, jobs, out)
+                # Streaming cases wait by the clock: on a loaded machine one may come too late. It gets one more try, alone.
+                late = [] if args.all else [i for i, message in results.items() if message is not None and i in ids]
+                if 0 < len(late) <= RETRIES_MAX:
+                    print(f"once more: {', '.join(late)}")
+                    results |= run(args.suite, script, f"{name}.jsonl", port, late, 2, out)
         finally:
             server.terminate()
             code = server.wait(30)
+    if not args.all and (gone := [p for p in passing if p not in results and args.only is None]):
+        print(f"not in the suite: {', '.join(gone)}")
+        return 1
     passed = sorted(i for i, message in results.items() if message is None)
     failed = sorted(set(results) - set(passed))
     if args.all:
