@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// Finished queries kept for `system.query_log`; each is about a kilobyte.
 const QUERY_LOG_MAX: usize = 10_000;
 
-/// Characters of a query text kept in `system.query_log` and `system.processes`.
-const QUERY_TEXT_MAX: usize = 16 << 10;
+/// Bytes of a query text kept in `system.query_log` and `system.processes`.
+pub(crate) const QUERY_TEXT_MAX: usize = 16 << 10;
 
 /// What a front end says about one query beside its text.
 #[derive(Clone, Debug, Default)]
@@ -165,7 +165,7 @@ impl Queries {
             "" => Arc::from(uuid::Uuid::new_v4().to_string()),
             id => Arc::from(id),
         };
-        let cut = text.char_indices().nth(QUERY_TEXT_MAX).map_or(text.len(), |(i, _)| i);
+        let cut = text.floor_char_boundary(QUERY_TEXT_MAX.min(text.len()));
         let info = Arc::new(QueryInfo {
             query_id: Arc::clone(&query_id),
             user: Arc::clone(&session.user),

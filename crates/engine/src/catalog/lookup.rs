@@ -4,6 +4,7 @@ use super::object::Object;
 use super::state::CatalogState;
 use crate::engine::Inner;
 use crate::system;
+use hydron_base::world::WallTime;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_plan::{Catalog, Plan, Source, StreamInfo};
 use hydron_types::{Batch, Value};
@@ -51,6 +52,10 @@ impl Catalog for Lookup {
 
     fn sql_function(&self, name: &str) -> Option<String> {
         self.state.functions.get(name).map(|f| f.lambda.clone())
+    }
+
+    fn now(&self) -> WallTime {
+        self.engine.options.clock.now()
     }
 
     /// Runs on the thread that binds, which is one that may block.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::{Error, Result};
 use hydron_flow::{BuildOptions, HostContext, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader};
-use hydron_plan::bind::{Bound, bind_select};
+use hydron_plan::bind::{Bound, bind_select_in};
 use hydron_plan::{Plan, Scan, Seek, StreamKind};
 use hydron_sql::ast::Query;
 use hydron_types::{Batch, Schema};
@@ -38,7 +38,13 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
 pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
     let lookup = cx.lookup();
     let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
-    super::blocking(&cx.engine, move || bind_select(&query, &lookup, &bind_cx)).await
+    let text = Arc::clone(&cx.info.text);
+    // Errors name line and column of the text; where only its beginning was kept they do without.
+    super::blocking(&cx.engine, move || {
+        let whole = (text.len() < crate::query::QUERY_TEXT_MAX).then_some(&*text);
+        bind_select_in(&query, whole, &lookup, &bind_cx)
+    })
+    .await
 }
 
 async fn history(cx: &Context, plan: Plan) -> Result<Answer> {

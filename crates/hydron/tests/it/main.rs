@@ -1,6 +1,7 @@
 //! The whole product: the binary as a user starts it, over its real ports.
 
 mod crash;
+mod errors;
 mod server;
 mod slt;
 mod stop;

@@ -111,6 +111,10 @@ impl Exprs<'_> {
             return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
         };
         let left = self.bind(left)?;
+        // NULL is in no set and not outside of one; there is no type to read the right side as.
+        if *left.ty.bare() == LogicalType::Nothing {
+            return Ok(Expr::literal(Value::Null, LogicalType::nullable(LogicalType::Bool)));
+        }
         let parts: Vec<LogicalType> = match left.ty.bare() {
             LogicalType::Tuple(elements) if elements.len() > 1 => elements.iter().map(|(_, t)| t.clone()).collect(),
             _ => vec![left.ty.clone()],
@@ -135,9 +139,6 @@ impl Exprs<'_> {
             }
         };
         let negated = matches!(name, "not_in" | "global_not_in");
-        if *left.ty.bare() == LogicalType::Nothing {
-            return Ok(Expr::literal(Value::Null, LogicalType::nullable(LogicalType::Bool)));
-        }
         in_expr(left, set, negated, &self.b.now)
     }
 
