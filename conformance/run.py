@@ -78,7 +78,8 @@ def main():
                 # Streaming cases wait by the clock: on a loaded machine one may come too late. It gets one more try, alone.
                 late = [] if args.all else [i for i, message in results.items() if message is not None and i in ids]
                 if 0 < len(late) <= RETRIES_MAX:
-                    print(f"once more: {', '.join(late)}")
+                    for i in late:
+                        print(f"once more: {i}\n    " + results[i].replace("\n", "\n    "), flush=True)
                     results |= run(args.suite, script, f"{name}.jsonl", port, late, 2, out)
         finally:
             server.terminate()
