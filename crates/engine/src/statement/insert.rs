@@ -6,7 +6,7 @@
 use super::{Answer, Context, answer};
 use crate::catalog::Object;
 use crate::ingest::Ingest;
-use crate::query::{Input, Item, Running};
+use crate::query::{Input, Item};
 use crate::stream::Stream;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -273,10 +273,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Takes all items of an answer that has none, and so waits for its end.
-pub async fn finish(mut running: Running) -> Result<()> {
-    while running.next().await?.is_some() {}
-    Ok(())
 }

@@ -5,10 +5,10 @@
 
 use super::streams::Streams;
 use bytes::Bytes;
-use hydron_base::{Code, Error, Result};
+use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
 use hydron_store::log::{
-    Ack, Appended, Draft, EventSpan, Hold, Log, LogConfig, Record, Retention, SchemaHistory, Sequence, Ticket,
+    Ack, Draft, EventSpan, Hold, Log, LogConfig, Record, Retention, SchemaHistory, Sequence, Ticket,
 };
 use hydron_store::part::{PartStore, Snapshot};
 use hydron_types::{Batch, Field, Schema};
@@ -133,12 +133,6 @@ impl StreamStore {
     /// The shard for a whole batch: each in its turn.
     pub fn turn(&self) -> usize {
         (self.next_shard.fetch_add(1, Ordering::Relaxed) % self.logs.len() as u64) as usize
-    }
-
-    /// Appends one record to a shard's log and returns once it is durable.
-    pub async fn append(&self, shard: usize, batch: &Batch, key: Option<Bytes>) -> Result<Appended> {
-        let ticket = self.submit(shard, batch, key)?;
-        Ok(ticket.await?)
     }
 
     /// Hands one record to the flusher; the ticket tells when it is durable.
@@ -283,9 +277,4 @@ pub(super) fn block_on<T>(
         Ok(_) => tokio::task::block_in_place(|| cpu.block_on(work)).map_err(Error::from),
         Err(_) => cpu.block_on(work).map_err(Error::from),
     }
-}
-
-/// A record that is gone because retention overtook its reader.
-pub fn is_trimmed(e: &Error) -> bool {
-    e.code == Code::SEQUENCE_OUT_OF_RANGE
 }
