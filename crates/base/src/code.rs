@@ -54,6 +54,10 @@ impl Code {
             | Code::CANNOT_READ_FILE
             | Code::CANNOT_FLUSH_FILE
             | Code::REMOTE_CALL_FAILED
+            | Code::SERVER_RESTARTED
+            | Code::SERVER_STARTING
+            | Code::SERVER_STOPPING
+            | Code::SERVER_IN_SAFE_MODE
             | Code::DISK_USAGE_RATIO_THRESHOLD_EXCEEDED => Blame::Outside,
             Code::CHECKSUM_DOESNT_MATCH
             | Code::CORRUPTED_DATA
@@ -384,6 +388,13 @@ codes! {
     2612 AMBIGUOUS_FORMAT_SCHEMA
     2613 UNKNOWN_FORMAT_SCHEMA_TYPE
     2631 DUPLICATE_KEY
+    // Hydron's own, in a range that Proton does not use: docs/reference/errors.md.
+    2900 SERVER_CRASHED
+    2901 SERVER_RESTARTED
+    2902 SERVER_STARTING
+    2903 SERVER_STOPPING
+    2904 QUERY_QUARANTINED
+    2905 SERVER_IN_SAFE_MODE
 }
 
 #[cfg(test)]

@@ -44,9 +44,14 @@ pub(super) fn of(code: Code) -> StatusCode {
         | Code::SESSION_NOT_FOUND => StatusCode::NOT_FOUND,
         Code::TOO_MANY_BYTES => StatusCode::PAYLOAD_TOO_LARGE,
         Code::NOT_IMPLEMENTED => StatusCode::NOT_IMPLEMENTED,
-        Code::SOCKET_TIMEOUT | Code::CANNOT_OPEN_FILE | Code::NO_FREE_CONNECTION | Code::ABORTED => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Code::SOCKET_TIMEOUT
+        | Code::CANNOT_OPEN_FILE
+        | Code::NO_FREE_CONNECTION
+        | Code::ABORTED
+        | Code::SERVER_RESTARTED
+        | Code::SERVER_STARTING
+        | Code::SERVER_STOPPING
+        | Code::SERVER_IN_SAFE_MODE => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
