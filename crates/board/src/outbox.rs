@@ -16,6 +16,11 @@ pub struct Outbox<'a> {
     room: *mut u8,
 }
 
+// SAFETY: the room is shared memory that is only copied in and out; one connection has one writer at a time.
+unsafe impl Send for Outbox<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Outbox<'_> {}
+
 impl<'a> Outbox<'a> {
     /// # Safety
     /// `room` must be valid for [`OUTBOX_BYTES`] as long as `'a`, and be used through this type alone.

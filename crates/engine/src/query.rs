@@ -34,6 +34,8 @@ pub struct QueryOptions {
     /// `http`, `tcp`, `rest`, `local`: for the query log.
     pub interface: &'static str,
     pub client_address: String,
+    /// Its place on the board, where the connection has one: whoever waits there hears of a fault.
+    pub connection: Option<usize>,
 }
 
 /// Bytes of INSERT data as they arrive.

@@ -1,6 +1,10 @@
 //! Protocols: bytes on a socket to statements of the engine, and its answers back.
 //!
-//! In reading order: [`users`] (who may come in), [`http`] (the HTTP interface).
+//! In reading order: [`users`] (who may come in), [`http`] (the HTTP interface), and what makes connections outlive a fault:
+//! [`custody`] (sockets that a supervisor holds too), [`guarded`] (writes only while it may), [`farewell`] (the last word).
 
+pub mod custody;
+pub mod farewell;
+pub mod guarded;
 pub mod http;
 pub mod users;

@@ -2,9 +2,10 @@
 //!
 //! In reading order: [`options`] (limits and deadlines), [`server`] (sockets), [`route`] (paths), [`request`] (what a
 //! request says), [`session`] (sessions by id), [`source`] (the request's body), [`answer`] (a result on its way out),
-//! [`status`] (codes to statuses).
+//! [`status`] (codes to statuses), [`farewell`] (the last word of a server that dies).
 
 mod answer;
+mod farewell;
 mod options;
 mod request;
 mod route;
@@ -13,6 +14,7 @@ mod session;
 mod source;
 mod status;
 
+pub use farewell::HttpFarewell;
 pub use options::HttpOptions;
 pub use server::serve;
 

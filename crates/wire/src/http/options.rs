@@ -1,5 +1,6 @@
 //! Limits and deadlines of the HTTP interface.
 
+use crate::custody::Custody;
 use crate::users::Users;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ pub struct HttpOptions {
     /// `query_mode` of requests that do not say: `table` on 8123, `streaming` on 3218.
     pub query_mode: &'static str,
     pub users: Arc<Users>,
+    /// Who else holds the sockets; `None` where there is no supervisor.
+    pub custody: Option<Arc<Custody>>,
     /// Connections open at once; more are answered with 503 and closed.
     pub connections_max: usize,
     /// Bytes of the request line and the headers together.
@@ -35,6 +38,7 @@ impl Default for HttpOptions {
         HttpOptions {
             query_mode: "table",
             users: Arc::new(Users::default()),
+            custody: None,
             // A connection costs two buffers of some 16 KiB; the descriptors of the process are the harder limit.
             connections_max: 4_096,
             // The longest URI is 64 KiB; the headers of proxies and drivers come to a few KiB.

@@ -6,20 +6,24 @@ use super::request::{FAMILIES, QueryRequest, session_patience};
 use super::session::{Lease, Sessions};
 use super::source::{BodySource, listen};
 use super::status;
+use crate::custody::Seat;
 use ::http::request::Parts;
-use ::http::{HeaderValue, Method, Response, StatusCode, header};
+use ::http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hydron_base::{Code, Error, Result};
+use hydron_board::connection::{CHUNKED, COMPRESSED, ENDED, LAST, REQUEST_READ, RESPONDING};
 use hydron_engine::{Engine, Input, QueryOptions};
 use hyper::Request;
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
@@ -38,18 +42,26 @@ impl App {
         self: Arc<App>,
         request: Request<Incoming>,
         from: SocketAddr,
+        seat: Option<Arc<Seat>>,
     ) -> Result<Response<Body>, Infallible> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let (parts, body) = request.into_parts();
         let head_only = parts.method == Method::HEAD;
-        let mut response = self.route(parts, body, from).await;
+        let is_chunking = parts.version == Version::HTTP_11 && !head_only;
+        if let Some(seat) = &seat {
+            note_request(seat, &parts, &body);
+        }
+        let mut response = self.route(parts, body, from, seat.clone()).await;
         if head_only {
             *response.body_mut() = full("");
         }
-        Ok(response)
+        Ok(match seat {
+            Some(seat) => note_response(seat, response, is_chunking),
+            None => response,
+        })
     }
 
-    async fn route(&self, parts: Parts, body: Incoming, from: SocketAddr) -> Response<Body> {
+    async fn route(&self, parts: Parts, body: Incoming, from: SocketAddr, seat: Option<Arc<Seat>>) -> Response<Body> {
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         if parts.method == Method::OPTIONS {
             return options();
@@ -66,7 +78,7 @@ impl App {
             "/" if reads && !asks => plain("Ok.\n"),
             "/" | "/query" => {
                 let known_id = query_id(&parts);
-                match self.query(&parts, body, from).await {
+                match self.query(&parts, body, from, seat).await {
                     Ok(head) => answered(head, &self.engine.options().display_name),
                     Err(e) => {
                         let code = status::of(e.code);
@@ -83,7 +95,7 @@ impl App {
     }
 
     /// Starts the query and returns when its answer begins.
-    async fn query(&self, parts: &Parts, body: Incoming, from: SocketAddr) -> Result<Head> {
+    async fn query(&self, parts: &Parts, body: Incoming, from: SocketAddr, seat: Option<Arc<Seat>>) -> Result<Head> {
         let mut request = QueryRequest::parse(parts)?;
         self.options.users.check(&request.user, &request.password, from.ip())?;
         let mut session = self.session(&request)?;
@@ -97,7 +109,8 @@ impl App {
         if request.reads_only && request.settings.uint("readonly") == 0 {
             request.settings.set("readonly", "2")?;
         }
-        let source = BodySource::new(body, request.encoding, &self.options)?;
+        let connection = seat.as_ref().map(|s| s.index());
+        let source = BodySource::new(body, request.encoding, &self.options, seat)?;
         let spoken = listen(std::mem::take(&mut request.query), source).await?;
         if spoken.text.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::new(Code::SYNTAX_ERROR, "empty query")
@@ -108,6 +121,7 @@ impl App {
             settings: request.settings,
             interface: "http",
             client_address: from.ip().to_canonical().to_string(),
+            connection,
         };
         let input = match spoken.rest {
             Some(rest) => Input::Bytes(Box::new(rest)),
@@ -166,6 +180,66 @@ impl App {
         let errors = queries.errors().iter().map(|(_, count, ..)| count).sum();
         counter("hydron_query_errors_total", "counter", "queries that ended with an error", errors);
         out
+    }
+}
+
+/// A request has begun: whether more of it is to come, and whether it is the last.
+fn note_request(seat: &Seat, parts: &Parts, body: &Incoming) {
+    let connection = seat.connection();
+    // A request that came in one piece with the one before.
+    connection.begin_request();
+    let asked = parts.headers.get(header::CONNECTION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let is_last = match parts.version {
+        Version::HTTP_11 => asked.eq_ignore_ascii_case("close"),
+        _ => !asked.eq_ignore_ascii_case("keep-alive"),
+    };
+    if is_last {
+        connection.set(LAST);
+    }
+    if body.is_end_stream() {
+        connection.set(REQUEST_READ);
+    }
+}
+
+/// The answer begins: how it is written, and where it ends.
+fn note_response(seat: Arc<Seat>, response: Response<Body>, is_chunking: bool) -> Response<Body> {
+    let mut flags = RESPONDING;
+    if is_chunking && response.body().size_hint().exact().is_none() {
+        flags |= CHUNKED;
+    }
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        flags |= COMPRESSED;
+    }
+    seat.connection().set(flags);
+    response.map(|inner| Tracked { inner, seat }.boxed_unsync())
+}
+
+/// The body of an answer; when it is dropped, all of it has been handed over.
+struct Tracked {
+    inner: Body,
+    seat: Arc<Seat>,
+}
+
+impl hyper::body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.seat.connection().set(ENDED);
     }
 }
 

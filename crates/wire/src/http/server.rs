@@ -3,16 +3,21 @@
 use super::options::HttpOptions;
 use super::route::App;
 use super::session::Sessions;
+use crate::custody::{Adopted, Custody, Seat};
+use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
+use hydron_board::Protocol;
+use hydron_board::connection::LAST;
 use hydron_engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -41,19 +46,36 @@ pub fn serve(
     let unusable = |e: std::io::Error| Error::new(Code::NETWORK_ERROR, format!("cannot use the http listener: {e}"));
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = TcpListener::from_std(listener).map_err(unusable)?;
+    let custody = options.custody.clone();
+    let adopted = custody.as_ref().map(|c| c.take_adopted(Protocol::Http)).unwrap_or_default();
     let app = Arc::new(App {
         engine,
         options,
-        sessions: Arc::new(Sessions::default()),
+        sessions: Arc::new(Sessions::restore(custody.as_ref().map(|c| c.board()))),
         requests: AtomicU64::new(0),
         failures: AtomicU64::new(0),
     });
-    Ok(accept(app, listener, stop))
+    Ok(accept(app, listener, custody, adopted, stop))
 }
 
-async fn accept(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+async fn accept(
+    app: Arc<App>,
+    listener: TcpListener,
+    custody: Option<Arc<Custody>>,
+    adopted: Vec<Adopted>,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(app.options.connections_max));
     let open = TaskTracker::new();
+    for one in adopted {
+        if let (Some(custody), Ok(place)) = (&custody, Arc::clone(&places).try_acquire_owned()) {
+            let connection = go_on(Arc::clone(&app), Arc::clone(custody), one, stop.clone());
+            open.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        }
+    }
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -69,7 +91,8 @@ async fn accept(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let connection = connection(Arc::clone(&app), socket, from, stop.clone());
+                let seat = custody.as_ref().and_then(|c| c.admit(socket.as_fd(), Protocol::Http));
+                let connection = connection(Arc::clone(&app), Guarded::new(socket, seat), from, stop.clone());
                 open.spawn(async move {
                     connection.await;
                     drop(place);
@@ -90,19 +113,71 @@ async fn refuse(mut socket: TcpStream) {
     let _ = tokio::time::timeout(ACCEPT_REST, socket.write_all(REFUSED)).await;
 }
 
-async fn connection(app: Arc<App>, socket: TcpStream, from: SocketAddr, stop: CancellationToken) {
-    if let Err(e) = prepare(&socket, app.options.send_patience) {
+// A client that has been told that the connection ends has this long to stop sending.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Goes on with a connection of a worker that is dead: sends what is left for the client, then serves it, or closes it when
+/// that was the last.
+async fn go_on(app: Arc<App>, custody: Arc<Custody>, adopted: Adopted, stop: CancellationToken) {
+    let seat = custody.seat(adopted.index);
+    let socket = std::net::TcpStream::from(adopted.socket);
+    let prepared = socket.peer_addr().and_then(|from| {
+        socket.set_nonblocking(true)?;
+        Ok((from, TcpStream::from_std(socket)?))
+    });
+    let (from, socket) = match prepared {
+        Ok(prepared) => prepared,
+        Err(e) => {
+            tracing::debug!("a connection was gone when it was handed over: {e}");
+            seat.connection().close();
+            return;
+        }
+    };
+    let last = seat.connection().has(LAST);
+    if !send_outbox(&socket, &seat, app.options.send_patience).await {
+        seat.connection().close();
+        return;
+    }
+    if !last {
+        return connection(app, Guarded::new(socket, Some(seat)), from, stop).await;
+    }
+    let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
+    let mut socket = Guarded::new(socket, Some(seat));
+    let mut sink = [0; 4_096];
+    let drained = async { while matches!(socket.read(&mut sink).await, Ok(n) if n > 0) {} };
+    let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// Sends what the last worker has left. False: the client does not take it.
+async fn send_outbox(socket: &TcpStream, seat: &Seat, patience: Duration) -> bool {
+    let Some(outbox) = seat.outbox() else { return true };
+    let mut piece = vec![0; 64 << 10];
+    while outbox.pending() > 0 {
+        let Ok(Ok(())) = tokio::time::timeout(patience, socket.writable()).await else { return false };
+        match socket.try_write(outbox.peek(&mut piece)) {
+            Ok(n) => outbox.sent(n),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+async fn connection(app: Arc<App>, socket: Guarded, from: SocketAddr, stop: CancellationToken) {
+    if let Err(e) = prepare(socket.socket(), app.options.send_patience) {
         tracing::debug!("cannot set options of the connection from {from}: {e}");
     }
+    let seat = socket.seat().cloned();
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(app.options.header_patience)
-        .max_buf_size(app.options.header_bytes_max.max(MIN_BUFFER_BYTES))
+        // What is handed to the socket at once must fit into the outbox of a slow client.
+        .max_buf_size(app.options.header_bytes_max.clamp(MIN_BUFFER_BYTES, BUFFER_BYTES_MAX))
         .max_header_size(app.options.header_bytes_max)
         .max_headers(app.options.headers_max)
         .keep_alive(true);
-    let service = service_fn(move |request| Arc::clone(&app).answer(request, from));
+    let service = service_fn(move |request| Arc::clone(&app).answer(request, from, seat.clone()));
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -119,6 +194,8 @@ async fn connection(app: Arc<App>, socket: TcpStream, from: SocketAddr, stop: Ca
 
 // The least buffer that hyper accepts.
 const MIN_BUFFER_BYTES: usize = 8 << 10;
+
+const BUFFER_BYTES_MAX: usize = 256 << 10;
 
 /// Small chunks leave at once, and a client that is gone is noticed.
 fn prepare(socket: &TcpStream, patience: Duration) -> std::io::Result<()> {

@@ -4,16 +4,19 @@
 //! a stream.
 
 use super::options::HttpOptions;
+use crate::custody::Seat;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hydron_base::limit::QUERY_BYTES_MAX;
 use hydron_base::{Code, Error, Result};
+use hydron_board::connection::REQUEST_READ;
 use hydron_engine::ByteSource;
 use hydron_format::{Compression, Decompressor};
 use hydron_sql::ast::{InsertSource, StatementKind};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 // Compressed bytes that one step takes: its output is then bounded too.
@@ -31,10 +34,16 @@ pub(super) struct BodySource {
     ready: VecDeque<Bytes>,
     patience: Duration,
     ended: bool,
+    seat: Option<Arc<Seat>>,
 }
 
 impl BodySource {
-    pub(super) fn new(body: Incoming, encoding: Option<Compression>, options: &HttpOptions) -> Result<BodySource> {
+    pub(super) fn new(
+        body: Incoming,
+        encoding: Option<Compression>,
+        options: &HttpOptions,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<BodySource> {
         let decompressor = encoding.map(|c| Decompressor::new(c, options.decompressed_bytes_max)).transpose()?;
         Ok(BodySource {
             body,
@@ -43,6 +52,7 @@ impl BodySource {
             ready: VecDeque::new(),
             patience: options.body_patience,
             ended: false,
+            seat,
         })
     }
 
@@ -53,7 +63,12 @@ impl BodySource {
                 .await
                 .map_err(|_| Error::new(Code::SOCKET_TIMEOUT, format!("the body paused for {:?}", self.patience)))?;
             match frame {
-                None => return Ok(None),
+                None => {
+                    if let Some(seat) = &self.seat {
+                        seat.connection().set(REQUEST_READ);
+                    }
+                    return Ok(None);
+                }
                 Some(Err(e)) => return Err(Error::new(Code::NETWORK_ERROR, format!("the body broke off: {e}"))),
                 // Trailers are no data.
                 Some(Ok(frame)) => match frame.into_data() {
