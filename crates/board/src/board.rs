@@ -46,11 +46,20 @@ pub struct Worker {
     pub crash_safe_mode: AtomicU32,
 }
 
+/// Places below these were used at least once. The others are never looked at: looking would cost their memory.
+#[repr(C, align(64))]
+struct Used {
+    connections: AtomicU32,
+    queries: AtomicU32,
+    sessions: AtomicU32,
+}
+
 #[repr(C)]
 struct Layout {
     magic: u64,
     worker: Worker,
     crash: Crash,
+    used: Used,
     quarantine: [Quarantined; QUARANTINED_MAX],
     connections: [Connection; CONNECTIONS_MAX],
     queries: [Query; QUERIES_MAX],
@@ -145,6 +154,17 @@ impl Board {
         &self.layout().connections
     }
 
+    /// Those that were ever used.
+    pub fn used_connections(&self) -> &[Connection] {
+        used(&self.layout().used.connections, &self.layout().connections)
+    }
+
+    /// A place that is going to be used.
+    pub fn use_connection(&self, index: usize) -> &Connection {
+        self.layout().used.connections.fetch_max(index as u32 + 1, Ordering::AcqRel);
+        &self.layout().connections[index]
+    }
+
     pub fn connection(&self, index: usize) -> Option<&Connection> {
         self.layout().connections.get(index)
     }
@@ -153,12 +173,30 @@ impl Board {
         &self.layout().queries
     }
 
+    /// Those that were ever used.
+    pub fn used_queries(&self) -> &[Query] {
+        used(&self.layout().used.queries, &self.layout().queries)
+    }
+
+    /// A place that is going to be used.
+    pub fn use_query(&self, index: usize) -> &Query {
+        self.layout().used.queries.fetch_max(index as u32 + 1, Ordering::AcqRel);
+        &self.layout().queries[index]
+    }
+
     pub fn query(&self, index: usize) -> Option<&Query> {
         self.layout().queries.get(index)
     }
 
-    pub fn sessions(&self) -> &[SavedSession] {
-        &self.layout().sessions
+    /// Those that were ever used.
+    pub fn used_sessions(&self) -> &[SavedSession] {
+        used(&self.layout().used.sessions, &self.layout().sessions)
+    }
+
+    /// A place that is going to be used.
+    pub fn use_session(&self, index: usize) -> &SavedSession {
+        self.layout().used.sessions.fetch_max(index as u32 + 1, Ordering::AcqRel);
+        &self.layout().sessions[index]
     }
 
     pub fn quarantine(&self) -> &[Quarantined] {
@@ -190,6 +228,10 @@ impl Board {
     pub fn current_query(&self) -> Option<&Query> {
         self.query(Mark::current().query_index()?)
     }
+}
+
+fn used<'a, T>(count: &AtomicU32, all: &'a [T]) -> &'a [T] {
+    &all[..(count.load(Ordering::Acquire) as usize).min(all.len())]
 }
 
 impl Worker {

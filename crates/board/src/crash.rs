@@ -110,13 +110,11 @@ impl Crash {
         self.context_length.store(length as u32, Ordering::Release);
     }
 
-    /// # Safety
-    /// `from` readable for `length` bytes; only by the thread that claimed the record.
-    pub unsafe fn set_stack(&self, from: *const u8, length: usize) {
-        let length = length.min(STACK_BYTES);
-        // SAFETY: within the buffer; readable by the caller's promise.
-        unsafe { std::ptr::copy_nonoverlapping(from, self.stack.get().cast::<u8>(), length) };
-        self.stack_address.store(from as u64, Ordering::Relaxed);
+    /// Keeps what `copy` puts into the buffer of [`STACK_BYTES`] for the memory from `from` on; it answers how much that was.
+    /// Only for the thread that claimed the record.
+    pub fn copy_stack(&self, from: u64, copy: impl FnOnce(*mut u8) -> usize) {
+        let length = copy(self.stack.get().cast::<u8>()).min(STACK_BYTES);
+        self.stack_address.store(from, Ordering::Relaxed);
         self.stack_length.store(length as u32, Ordering::Release);
     }
 

@@ -13,8 +13,16 @@ use std::path::PathBuf;
 pub const ENVIRONMENT_PREFIX: &str = "HYDRON_";
 
 /// Variables with the prefix that are not keys: from the supervisor to the worker, of the tests, of the client.
-const RESERVED: &[&str] =
-    &["HYDRON_LISTENERS", "HYDRON_CONTROL", "HYDRON_CONFIG", "HYDRON_CONFORMANCE", "HYDRON_PASSWORD"];
+const RESERVED: &[&str] = &[
+    "HYDRON_LISTENERS",
+    "HYDRON_CONTROL",
+    "HYDRON_CONFIG",
+    "HYDRON_BOARD",
+    "HYDRON_WAKE",
+    "HYDRON_DUMP",
+    "HYDRON_CONFORMANCE",
+    "HYDRON_PASSWORD",
+];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +48,7 @@ pub struct Config {
     pub log: LogConfig,
     pub logger: LoggerConfig,
     pub shutdown: ShutdownConfig,
+    pub crash: CrashConfig,
     /// Settings of every session.
     pub profile: BTreeMap<String, Value>,
 }
@@ -62,6 +71,8 @@ pub struct LogConfig {
 pub struct LoggerConfig {
     /// `error`, `warn`, `info`, `debug` or `trace`, or a filter by module.
     pub level: String,
+    /// A file to append to; empty: standard error.
+    pub log: String,
 }
 
 /// Deadlines of a graceful stop, in milliseconds from the signal.
@@ -72,6 +83,28 @@ pub struct ShutdownConfig {
     pub queries_ms: u64,
     /// The process ends, whatever it still does.
     pub total_ms: u64,
+}
+
+/// What happens when the worker crashes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CrashConfig {
+    /// A query that crashed the server so often within 60 s is refused; 0: never.
+    pub quarantine: u32,
+    /// So many crashes within 60 s, and the server goes on without writes; 0: never.
+    pub safe_mode: u32,
+    /// A dying worker is killed after so many milliseconds, its stacks saved or not.
+    pub dump_deadline_ms: u64,
+    /// A worker that shows no sign of life for so many milliseconds is killed; 0: never.
+    pub hang_ms: u64,
+    /// Whether the function `trap`, which crashes the worker on purpose, may be called.
+    pub allow_trap: bool,
+}
+
+impl Default for CrashConfig {
+    fn default() -> CrashConfig {
+        CrashConfig { quarantine: 2, safe_mode: 5, dump_deadline_ms: 200, hang_ms: 4_000, allow_trap: false }
+    }
 }
 
 impl Default for Config {
@@ -91,6 +124,7 @@ impl Default for Config {
             log: LogConfig::default(),
             logger: LoggerConfig::default(),
             shutdown: ShutdownConfig::default(),
+            crash: CrashConfig::default(),
             profile: BTreeMap::new(),
         }
     }
@@ -110,7 +144,7 @@ impl Default for LogConfig {
 
 impl Default for LoggerConfig {
     fn default() -> LoggerConfig {
-        LoggerConfig { level: "info".to_string() }
+        LoggerConfig { level: "info".to_string(), log: String::new() }
     }
 }
 
@@ -145,6 +179,7 @@ impl Config {
         for (key, value) in flags {
             put(&mut tree, key, value)?;
         }
+        rename(&mut tree);
         let config: Config = serde_json::from_value(tree).map_err(|e| {
             Error::new(Code::CONFIG_ERROR, format!("configuration: {e}")).hint("docs/reference/configuration.md")
         })?;
@@ -160,6 +195,22 @@ impl Config {
             settings.set(name, &text).map_err(|e| e.context("profile"))?;
         }
         Ok(settings)
+    }
+}
+
+/// Keys that stand alone as well as in their section.
+const ALONE: [(&str, &str, &str); 2] =
+    [("crash_quarantine", "crash", "quarantine"), ("crash_safe_mode", "crash", "safe_mode")];
+
+/// Moves them there.
+fn rename(tree: &mut Value) {
+    let Value::Object(map) = tree else { return };
+    for (alone, section, key) in ALONE {
+        if let Some(value) = map.remove(alone)
+            && let Value::Object(section) = map.entry(section).or_insert_with(|| Value::Object(Map::new()))
+        {
+            section.insert(key.to_string(), value);
+        }
     }
 }
 
@@ -204,6 +255,12 @@ mod tests {
         assert_eq!((config.http_port, config.rest_port, config.tcp_port), (1, 2, 3));
         assert_eq!(config.logger.level, "debug");
         assert!(!config.log.sync);
+    }
+
+    #[test]
+    fn the_switches_of_a_crash_stand_alone_too() {
+        let config = Config::load(None, [], &pairs(&[("crash_quarantine", "0"), ("crash.hang_ms", "7")])).unwrap();
+        assert_eq!((config.crash.quarantine, config.crash.safe_mode, config.crash.hang_ms), (0, 5, 7));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Signals as events: blocked for the whole process, taken one by one on a thread of their own.
+//! Signals as events: blocked for the whole process, read one by one from a descriptor.
 
-use std::sync::mpsc::Sender;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that the server acts on.
-const HANDLED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+const HANDLED: [i32; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGCHLD, libc::SIGPIPE];
 
 fn set() -> libc::sigset_t {
     // SAFETY: a sigset_t is plain memory that sigemptyset initializes.
@@ -29,18 +30,46 @@ pub fn unblock() {
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set(), std::ptr::null_mut()) };
 }
 
-/// Sends `event(signal)` for each signal that arrives, for the life of the process.
-pub fn forward<E: Send + 'static>(events: Sender<E>, event: fn(i32) -> E) -> std::io::Result<()> {
-    std::thread::Builder::new().name("signals".to_string()).spawn(move || {
-        let set = set();
+/// The handled signals of this process, to be polled for.
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// [`block`] must have been called.
+    pub fn open() -> io::Result<Signals> {
+        // SAFETY: makes a descriptor, which we own from here.
+        let fd = unsafe { libc::signalfd(-1, &set(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: as above.
+        Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next signal that has come. Never waits.
+    pub fn next(&self) -> Option<i32> {
+        // SAFETY: reads one record of plain memory.
+        unsafe {
+            let mut info: libc::signalfd_siginfo = std::mem::zeroed();
+            let size = size_of::<libc::signalfd_siginfo>();
+            let n = libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size);
+            (n == size as isize).then_some(info.ssi_signo as i32)
+        }
+    }
+
+    /// Waits for the next signal.
+    pub fn wait(&self) -> i32 {
         loop {
-            let mut signal = 0;
-            // SAFETY: waits for the blocked signals and writes one number.
-            let code = unsafe { libc::sigwait(&set, &mut signal) };
-            if code == 0 && events.send(event(signal)).is_err() {
-                return;
+            let mut fds = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::IN)];
+            let _ = rustix::event::poll(&mut fds, None);
+            if let Some(signal) = self.next() {
+                return signal;
             }
         }
-    })?;
-    Ok(())
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }

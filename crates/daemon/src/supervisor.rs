@@ -1,195 +1,536 @@
-//! The process that stays: it owns the ports, starts the worker, passes signals on and starts the worker again.
+//! The process that stays: it owns the ports, the data directory's lock and a copy of every client socket, and replaces a worker
+//! that dies.
 //!
-//! In: signals, the end of the worker, its word that it is ready. Out: an exit code. Promise: no SQL, no data, no runtime;
-//! the ports stay open from the first worker to the last; a worker never outlives its supervisor.
+//! In: signals, packets of the worker, its faults and its end. Out: last words to clients, crash records, the next worker; at
+//! the end an exit code. Promise: one thread, no SQL, no data, no runtime; the ports stay open from the first worker to the
+//! last; a worker never outlives its supervisor; every wait has a deadline.
 
+use crate::children::{End, Process, reap_orphans};
 use crate::config::Config;
+use crate::custodian::Custodian;
+use crate::incident::{Cause, Incident};
+use crate::intensity::{Intensity, Limits};
+use crate::life::{Act, Event, Life, Patience};
 use crate::listeners::{LISTENERS_VARIABLE, Listeners};
-use crate::restart::Restarts;
-use crate::signals;
+use crate::packet::{self, Packet, Report};
+use crate::signals::{self, Signals};
+use crate::worker::{self, CONFIG_VARIABLE, CONTROL_VARIABLE, WORKER_COMMAND};
+use crate::{dump, service};
 use hydron_base::{Code, Error, Result};
-use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use hydron_board::Board;
+use hydron_store::lock::DirLock;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::process::Signal;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Names the descriptor on which the worker reports.
-pub const CONTROL_VARIABLE: &str = "HYDRON_CONTROL";
+/// Names the descriptor of the board.
+pub const BOARD_VARIABLE: &str = "HYDRON_BOARD";
 
-/// Carries the configuration, checked and whole, as JSON.
-pub const CONFIG_VARIABLE: &str = "HYDRON_CONFIG";
-
-/// The hidden subcommand that a worker is.
-pub const WORKER_COMMAND: &str = "worker";
+/// Names the descriptor that wakes the supervisor at a fault.
+pub const WAKE_VARIABLE: &str = "HYDRON_WAKE";
 
 /// After its own last deadline a worker has this long until it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(2);
 
-enum Event {
-    Signal(i32),
-    Report(Report),
-    Exited(ExitStatus),
+/// Copies of closed sockets are let go of so often.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// While a worker is dying: clients in the middle of a frame are looked at again so often.
+const RETELL: Duration = Duration::from_millis(2);
+
+/// The worker's sign of life is looked at so often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A standby begins this long after its worker is ready: the worker comes first.
+const STANDBY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the one who starts the server hears of it.
+pub trait Owner {
+    /// A worker answers on the ports.
+    fn ready(&mut self, worker: u32, ports: &[(&'static str, String)]);
+
+    /// The configuration as it is now, for SIGHUP.
+    fn reload(&mut self) -> Result<Config>;
 }
 
-/// What a worker says on its control descriptor, one line each.
-enum Report {
-    Ready,
-    Failed { code: u16, message: String },
-}
-
-/// Runs until told to stop. The return value is the exit code of the process. `ready` is called each time that a worker
-/// answers on its ports.
-pub fn run(config: &Config, mut ready: impl FnMut(u32)) -> Result<i32> {
+/// Runs until told to stop. The return value is the exit code of the process.
+pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
     signals::block();
+    raise_descriptor_limit();
+    let started_at =
+        hydron_engine::statement::text::utc(hydron_base::world::Clock::now(&hydron_base::world::SystemClock));
+    let lock = DirLock::take(&config.path, &started_at, hydron_engine::engine::REVISION).map_err(Error::from)?;
+    if let Some(left) = lock.left_behind() {
+        tell(&format!(
+            "the previous server on this directory did not stop gracefully: {}",
+            left.trim().replace('\n', ", ")
+        ));
+    }
     let listeners = Listeners::bind(config)?;
-    let (events, inbox) = channel();
-    signals::forward(events.clone(), Event::Signal).map_err(|e| system("start the signal thread", e))?;
-    let mut supervisor = Supervisor {
-        config: serde_json::to_string(config).map_err(|e| Error::bug(e.to_string()))?,
-        total: Duration::from_millis(config.shutdown.total_ms),
-        listeners,
-        events,
-        inbox,
-        restarts: Restarts::default(),
+    let board = Board::create().map_err(|e| system("make the shared memory", e))?;
+    let signals = Signals::open().map_err(|e| system("listen to signals", e))?;
+    let wake =
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| system("make an eventfd", e.into()))?;
+    let patience = Patience {
+        dump: Duration::from_millis(config.crash.dump_deadline_ms),
+        hang: Duration::from_millis(config.crash.hang_ms),
+        stop: Duration::from_millis(config.shutdown.total_ms) + KILL_AFTER,
+        standby: STANDBY_PAUSE,
     };
-    supervisor.watch(&mut ready)
+    let mut supervisor = Supervisor {
+        config: config.clone(),
+        board,
+        listeners,
+        signals,
+        wake,
+        custodian: Custodian::new(board),
+        life: Life::new(patience),
+        intensity: Intensity::default(),
+        worker: None,
+        standby: None,
+        dumper: None,
+        stacks: None,
+        incident: None,
+        cause: Cause::Fault,
+        failure: None,
+        last_signal: 0,
+        begun: Instant::now(),
+        released: Instant::now(),
+        _lock: lock,
+    };
+    supervisor.release()?;
+    supervisor.watch(owner)
 }
 
 struct Supervisor {
-    config: String,
-    total: Duration,
+    config: Config,
+    board: &'static Board,
     listeners: Listeners,
-    events: Sender<Event>,
-    inbox: Receiver<Event>,
-    restarts: Restarts,
+    signals: Signals,
+    wake: OwnedFd,
+    custodian: Custodian,
+    life: Life,
+    intensity: Intensity,
+    worker: Option<Process>,
+    standby: Option<Process>,
+    /// Walks the stacks of a dying worker, and later gives names to what it found.
+    dumper: Option<Process>,
+    /// Writes the stacks of a living worker.
+    stacks: Option<Process>,
+    incident: Option<Incident>,
+    cause: Cause,
+    /// Why the first worker could not start.
+    failure: Option<(u16, String)>,
+    last_signal: i32,
+    begun: Instant,
+    released: Instant,
+    _lock: DirLock,
+}
+
+/// What a poll can wake for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Wake,
+    Worker,
+    Control,
+    Standby,
+    Dumper,
+    DumperControl,
+    Stacks,
 }
 
 impl Supervisor {
-    fn watch(&mut self, ready: &mut impl FnMut(u32)) -> Result<i32> {
-        let mut worker = self.start()?;
-        let mut first = true;
-        let mut is_ready = false;
-        let mut stopping = false;
-        let mut kill_at: Option<Instant> = None;
-        let mut failure: Option<(u16, String)> = None;
+    fn watch(&mut self, owner: &mut dyn Owner) -> Result<i32> {
+        let mut swept = Instant::now();
         loop {
-            match self.next(kill_at) {
-                Some(Event::Signal(signal)) => {
-                    stopping |= matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT);
-                    pass_on(worker, signal);
-                    if stopping {
-                        kill_at.get_or_insert(Instant::now() + self.total + KILL_AFTER);
-                    }
+            for source in self.wait() {
+                let acts = self.hear(source, owner)?;
+                if let Some(code) = self.act(acts)? {
+                    return Ok(code);
                 }
-                Some(Event::Report(Report::Ready)) => {
-                    (first, is_ready) = (false, true);
-                    ready(worker);
+            }
+            let now = self.begun.elapsed();
+            let mut acts = self.life.on(Event::Tick, now);
+            acts.extend(self.look());
+            if let Some(code) = self.act(acts)? {
+                return Ok(code);
+            }
+            if self.life.is_dying()
+                && let Some(incident) = &self.incident
+            {
+                self.custodian.tell(incident, false);
+            }
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                if !self.life.is_dying() {
+                    self.custodian.sweep();
                 }
-                Some(Event::Report(Report::Failed { code, message })) => failure = Some((code, message)),
-                Some(Event::Exited(status)) => {
-                    // A worker that could not start has said why; starting it again would say the same.
-                    if let (true, Some((code, message))) = (first, failure.take()) {
-                        return Err(Error::new(Code::from_number(code).unwrap_or(Code::SYSTEM_ERROR), message));
-                    }
-                    if stopping || status.code() == Some(0) {
-                        return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
-                    }
-                    tell(&format!("worker {worker} {}", describe(status)));
-                    if !self.pause_after_death(std::mem::take(&mut is_ready)) {
-                        return Ok(0);
-                    }
-                    worker = self.start()?;
-                }
-                None => {
-                    tell(&format!("worker {worker} did not stop in time and is killed"));
-                    pass_on(worker, libc::SIGKILL);
-                    kill_at = None;
-                }
+                service::alive();
             }
         }
     }
 
-    /// The next event; `None` when `deadline` comes first.
-    fn next(&self, deadline: Option<Instant>) -> Option<Event> {
-        match deadline {
-            // The supervisor itself holds a sender: the channel cannot close.
-            None => self.inbox.recv().ok(),
-            Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
+    /// Waits until something happens or time is up.
+    fn wait(&self) -> Vec<Source> {
+        let mut sources = vec![(Source::Signals, self.signals.as_fd()), (Source::Wake, self.wake.as_fd())];
+        let children = [
+            (&self.worker, Source::Worker, Some(Source::Control)),
+            (&self.standby, Source::Standby, None),
+            (&self.dumper, Source::Dumper, Some(Source::DumperControl)),
+            (&self.stacks, Source::Stacks, None),
+        ];
+        for (process, end, control) in children {
+            if let Some(process) = process {
+                sources.push((end, process.as_fd()));
+                sources.extend(control.map(|c| (c, process.control.as_fd())));
+            }
+        }
+        let mut fds: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let mut timeout = if self.custodian.count() > 0 { SWEEP } else { LOOK };
+        if self.life.is_dying() {
+            timeout = RETELL;
+        }
+        if let Some(at) = self.life.deadline() {
+            timeout = timeout.min(at.saturating_sub(self.begun.elapsed()));
+        }
+        let timeout =
+            rustix::time::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        // An interrupted poll is a poll without news.
+        let _ = poll(&mut fds, Some(&timeout));
+        let mut ready: Vec<Source> =
+            sources.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|((s, _), _)| *s).collect();
+        ready.sort_by_key(|s| match s {
+            Source::Control => 0,
+            Source::Wake => 1,
+            Source::Worker => 3,
+            _ => 2,
+        });
+        ready
+    }
+
+    fn hear(&mut self, source: Source, owner: &mut dyn Owner) -> Result<Vec<Act>> {
+        let now = self.begun.elapsed();
+        Ok(match source {
+            Source::Signals => {
+                let mut acts = Vec::new();
+                while let Some(signal) = self.signals.next() {
+                    acts.extend(self.signalled(signal, owner));
+                }
+                acts
+            }
+            Source::Wake => {
+                let mut count = [0u8; 8];
+                let _ = rustix::io::read(&self.wake, &mut count);
+                self.cause = Cause::Fault;
+                if self.board.worker().is_crashed() { self.life.on(Event::Fault, now) } else { Vec::new() }
+            }
+            Source::Control => self.packets(owner),
+            Source::Worker => {
+                let mut acts = self.packets(owner);
+                if let Some(end) = self.worker.as_mut().and_then(Process::end) {
+                    acts.extend(self.died(end)?);
+                }
+                acts
+            }
+            Source::Standby => match self.standby.as_mut().and_then(Process::end) {
+                Some(end) => {
+                    tell(&format!("the standby {end}"));
+                    self.standby = None;
+                    self.life.on(Event::StandbyDied, now)
+                }
+                None => Vec::new(),
+            },
+            Source::DumperControl => {
+                let Some(dumper) = &self.dumper else { return Ok(Vec::new()) };
+                match packet::receive(&dumper.control) {
+                    Packet::Report(Report::Walked) => self.life.on(Event::Dumped, now),
+                    _ => Vec::new(),
+                }
+            }
+            Source::Dumper => {
+                if self.dumper.as_mut().and_then(Process::end).is_some() {
+                    self.dumper = None;
+                    return Ok(self.life.on(Event::Dumped, now));
+                }
+                Vec::new()
+            }
+            Source::Stacks => {
+                if self.stacks.as_mut().and_then(Process::end).is_some() {
+                    self.stacks = None;
+                }
+                Vec::new()
+            }
+        })
+    }
+
+    fn signalled(&mut self, signal: i32, owner: &mut dyn Owner) -> Vec<Act> {
+        match signal {
+            libc::SIGTERM | libc::SIGINT => {
+                self.last_signal = signal;
+                self.standby = None;
+                service::stopping();
+                self.life.on(Event::Stop, self.begun.elapsed())
+            }
+            libc::SIGHUP => {
+                match owner.reload() {
+                    Ok(config) => self.reconfigure(config),
+                    Err(e) => tell(&format!("the configuration is kept as it was: {e}")),
+                }
+                Vec::new()
+            }
+            libc::SIGQUIT => {
+                self.write_stacks();
+                Vec::new()
+            }
+            libc::SIGCHLD => {
+                if std::process::id() == 1 {
+                    let known = [&self.worker, &self.standby, &self.dumper, &self.stacks];
+                    reap_orphans(&known.map(|p| p.as_ref().map_or(0, Process::pid)));
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// Waits before a restart; false when a signal to stop comes meanwhile.
-    fn pause_after_death(&mut self, was_ready: bool) -> bool {
-        let delay = self.restarts.died(was_ready);
-        let until = Instant::now() + delay;
-        while let Some(event) = self.next(Some(until)) {
-            if let Event::Signal(libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) = event {
-                return false;
+    /// Takes the worker's packets: sockets to hold, and what it says of itself.
+    fn packets(&mut self, owner: &mut dyn Owner) -> Vec<Act> {
+        let mut acts = Vec::new();
+        while let Some(worker) = &self.worker {
+            match packet::receive(&worker.control) {
+                Packet::Hold { index, generation, socket } => self.custodian.hold(index, generation, socket),
+                Packet::Report(Report::Ready) => {
+                    acts.extend(self.life.on(Event::Ready, self.begun.elapsed()));
+                    let addresses = self.listeners.addresses();
+                    owner.ready(worker.pid(), &addresses);
+                    service::ready();
+                }
+                Packet::Report(Report::Failed { code, message }) => self.failure = Some((code, message)),
+                Packet::Report(Report::Walked) => {}
+                Packet::Nothing => break,
             }
         }
-        true
+        acts
     }
 
-    /// Starts a worker with the ports and a control pipe; returns its process id.
-    fn start(&self) -> Result<u32> {
-        let program = std::env::current_exe().map_err(|e| system("find the program", e))?;
-        let (read, write) = pipe().map_err(|e| system("make the control pipe", e))?;
-        let mut inherited = self.listeners.descriptors();
-        inherited.push(write.as_raw_fd());
-        let mut command = Command::new(program);
-        command
-            .arg(WORKER_COMMAND)
-            .env(LISTENERS_VARIABLE, self.listeners.describe())
-            .env(CONTROL_VARIABLE, write.as_raw_fd().to_string())
-            .env(CONFIG_VARIABLE, &self.config);
-        // SAFETY: between fork and exec only async-signal-safe calls are made, on values made before.
-        unsafe {
-            command.pre_exec(move || {
-                signals::unblock();
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-                inherited.iter().try_for_each(|fd| keep_over_exec(*fd))
-            });
+    fn died(&mut self, end: End) -> Result<Vec<Act>> {
+        let pid = self.worker.as_ref().map_or(0, Process::pid);
+        // A worker that could not start has said why; starting it again would say the same.
+        if let (false, Some((code, message))) = (self.life.has_worked(), self.failure.take()) {
+            return Err(Error::new(Code::from_number(code).unwrap_or(Code::SYSTEM_ERROR), message));
         }
-        let child = command.spawn().map_err(|e| system("start the worker", e))?;
-        drop(write);
-        let pid = child.id();
-        self.listen(read, child).map_err(|e| system("start a thread", e))?;
-        Ok(pid)
+        if !self.life.is_stopping() && end != End::Code(0) && self.incident.is_none() {
+            tell(&format!("worker {pid} {end}"));
+        }
+        let code = match end {
+            End::Code(code) => Some(code),
+            End::Signal(_) => None,
+        };
+        if self.incident.is_none() {
+            self.cause = match end {
+                End::Code(code) => Cause::Exited(code),
+                End::Signal(signal) => Cause::Killed(signal),
+            };
+        }
+        Ok(self.life.on(Event::Died { code }, self.begun.elapsed()))
     }
 
-    /// Turns the worker's reports and its end into events.
-    fn listen(&self, control: OwnedFd, mut child: Child) -> std::io::Result<()> {
-        let events = self.events.clone();
-        std::thread::Builder::new().name("worker".to_string()).spawn(move || {
-            let lines = BufReader::new(std::fs::File::from(control)).lines();
-            for report in lines.map_while(|l| l.ok()).filter_map(|l| report(&l)) {
-                let _ = events.send(Event::Report(report));
+    /// The worker's sign of life.
+    fn look(&mut self) -> Vec<Act> {
+        let beat = self.board.worker().beat_ms.load(Ordering::Relaxed);
+        if beat == 0 || !self.life.is_ready() {
+            return Vec::new();
+        }
+        let age = Duration::from_millis(worker::monotonic_ms().saturating_sub(beat));
+        let acts = self.life.on(Event::Silent(age), self.begun.elapsed());
+        if !acts.is_empty() {
+            tell(&format!("the worker has shown no sign of life for {age:?}"));
+            self.cause = Cause::Hang;
+        }
+        acts
+    }
+
+    fn act(&mut self, acts: Vec<Act>) -> Result<Option<i32>> {
+        for act in acts {
+            match act {
+                Act::TellClients => self.begin_incident(),
+                Act::TellRest => {
+                    if let Some(incident) = &self.incident {
+                        self.custodian.tell(incident, true);
+                    }
+                }
+                Act::Record => self.record(),
+                Act::Dump => self.dump(),
+                Act::KillWorker => {
+                    if let Some(worker) = &self.worker {
+                        worker.signal(Signal::KILL);
+                    }
+                }
+                Act::Release => self.release()?,
+                Act::StartStandby => match self.start() {
+                    Ok(standby) => self.standby = Some(standby),
+                    Err(e) => tell(&format!("no standby: {e}")),
+                },
+                Act::AskToStop => self.ask_to_stop(),
+                Act::Exit(code) => {
+                    self.standby = None;
+                    self.custodian.close_all();
+                    self.finish_dump();
+                    return Ok(Some(code));
+                }
             }
-            if let Ok(status) = child.wait() {
-                let _ = events.send(Event::Exited(status));
+        }
+        Ok(None)
+    }
+
+    /// Clients first: everything else can wait.
+    fn begin_incident(&mut self) {
+        let (pid, up) = (self.worker.as_ref().map_or(0, Process::pid), self.released.elapsed());
+        // Sockets that were accepted before the fault may still be on their way.
+        while let Some(worker) = &self.worker
+            && let Packet::Hold { index, generation, socket } = packet::receive(&worker.control)
+        {
+            self.custodian.hold(index, generation, socket);
+        }
+        let incident = Incident::of(self.board, self.cause, up, pid);
+        self.custodian.tell(&incident, false);
+        self.incident = Some(incident);
+    }
+
+    /// What follows for the next worker, and the record on the disk.
+    fn record(&mut self) {
+        let Some(incident) = &mut self.incident else { return };
+        let limits = Limits { quarantine: self.config.crash.quarantine, safe_mode: self.config.crash.safe_mode };
+        let report = &incident.report;
+        let consequence = self.intensity.crashed(self.begun.elapsed(), report.fingerprint, limits);
+        if consequence.quarantine {
+            let entry = self.board.quarantined(report.query_hash);
+            if let Some(entry) = entry.or_else(|| self.board.quarantine().iter().find(|q| !q.is_set())) {
+                entry.crashes.store(consequence.same, Ordering::Relaxed);
+                entry.fingerprint.store(report.fingerprint, Ordering::Relaxed);
+                entry.since_us.store(report.wall_us, Ordering::Relaxed);
+                entry.incident.set(&report.incident_id);
+                entry.user.set(&report.user);
+                entry.reason.set(&format!("{} crashes ({}) within 60 s", consequence.same, report.signal_name));
+                entry.text.set(&report.query);
+                entry.set(report.query_hash);
             }
-        })?;
+        }
+        if consequence.safe_mode && !self.board.worker().is_safe_mode() {
+            tell(
+                "the server crashes again and again: it goes on in safe mode, without writes, until SYSTEM LEAVE SAFE MODE",
+            );
+            self.board.worker().set_safe_mode(true);
+        }
+        incident.decide(consequence);
+        tell(&format!(
+            "incident {}: worker {} {} {} query id '{}'",
+            incident.id(),
+            incident.report.pid,
+            incident.report.cause,
+            incident.report.signal_name,
+            incident.report.query_id
+        ));
+        if let Err(e) = incident.write(&self.config.path) {
+            tell(&format!("the crash record cannot be written: {e}"));
+        }
+    }
+
+    fn dump(&mut self) {
+        self.finish_dump();
+        let Some((incident, worker)) = self.incident.as_ref().zip(self.worker.as_ref()) else { return };
+        let job = dump::Job {
+            pid: worker.pid(),
+            data_dir: self.config.path.clone(),
+            incident: Some(incident.id().to_string()),
+        };
+        match dump::start(&job, self.board) {
+            Ok(process) => self.dumper = Some(process),
+            Err(e) => tell(&format!("no minidump: {e}")),
+        }
+    }
+
+    fn write_stacks(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        if self.stacks.is_some() {
+            return;
+        }
+        let job = dump::Job { pid: worker.pid(), data_dir: self.config.path.clone(), incident: None };
+        match dump::start(&job, self.board) {
+            Ok(process) => self.stacks = Some(process),
+            Err(e) => tell(&format!("the stacks cannot be written: {e}")),
+        }
+    }
+
+    /// A dump that still gives names to its frames keeps what it has written so far.
+    fn finish_dump(&mut self) {
+        self.dumper = None;
+    }
+
+    /// Lets the next worker begin: with the board cleared, and the connections that it goes on with.
+    fn release(&mut self) -> Result<()> {
+        self.worker = None;
+        let waiting = self.standby.take().filter(|s| !s.has_ended());
+        let next = waiting.map_or_else(|| self.start(), Ok)?;
+        self.board.worker().reset();
+        self.board.worker().pid.store(next.pid(), Ordering::Relaxed);
+        self.board.crash().reset();
+        let mut drained = [0u8; 8];
+        let _ = rustix::io::read(&self.wake, &mut drained);
+        let adopted = self.custodian.hand_over();
+        let handed =
+            packet::hand_over(&next.control, &adopted).and_then(|()| packet::send(&next.control, packet::START));
+        if let Err(e) = handed {
+            tell(&format!("the next worker does not listen: {e}"));
+        }
+        self.incident = None;
+        self.cause = Cause::Fault;
+        self.released = Instant::now();
+        self.worker = Some(next);
         Ok(())
     }
-}
 
-/// `ready`, or `failed <code> <message>`.
-fn report(line: &str) -> Option<Report> {
-    if line == "ready" {
-        return Some(Report::Ready);
+    /// Starts a worker that waits to be released.
+    fn start(&self) -> Result<Process> {
+        let config = serde_json::to_string(&self.config).map_err(|e| Error::bug(e.to_string()))?;
+        let mut inherited = self.listeners.descriptors();
+        inherited.push(self.board.fd().as_fd());
+        inherited.push(self.wake.as_fd());
+        let variables = [
+            (LISTENERS_VARIABLE, self.listeners.describe()),
+            (CONFIG_VARIABLE, config),
+            (BOARD_VARIABLE, self.board.fd().as_raw_fd().to_string()),
+            (WAKE_VARIABLE, self.wake.as_raw_fd().to_string()),
+        ];
+        Process::start(WORKER_COMMAND, &inherited, &variables, CONTROL_VARIABLE)
+            .map_err(|e| system("start a worker", e))
     }
-    let (code, message) = line.strip_prefix("failed ")?.split_once(' ')?;
-    Some(Report::Failed { code: code.parse().ok()?, message: message.replace("\\n", "\n") })
-}
 
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with code {code}"),
-        (_, Some(libc::SIGKILL)) => "was killed (SIGKILL; out of memory?)".to_string(),
-        (_, Some(signal)) => format!("was ended by signal {signal}"),
-        _ => "ended".to_string(),
+    fn ask_to_stop(&mut self) {
+        let signal = if self.last_signal == libc::SIGINT { Signal::INT } else { Signal::TERM };
+        if let Some(worker) = &self.worker {
+            worker.signal(signal);
+        }
+    }
+
+    /// Hands a changed configuration to the worker; what cannot change while it runs waits for the next start.
+    fn reconfigure(&mut self, config: Config) {
+        let Ok(text) = serde_json::to_string(&config) else { return };
+        self.config = config;
+        // It was started with the old one.
+        self.standby = None;
+        let _ = self.life.on(Event::StandbyDied, self.begun.elapsed());
+        if let Some(worker) = &self.worker
+            && let Err(e) = packet::send(&worker.control, format!("{}{text}", packet::CONFIG).as_bytes())
+        {
+            tell(&format!("the worker does not take the configuration: {e}"));
+        }
+        tell("the configuration was read again");
     }
 }
 
@@ -198,28 +539,18 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn pass_on(pid: u32, signal: i32) {
-    // SAFETY: signals a child that has not been waited for, or fails with ESRCH.
-    unsafe { libc::kill(pid as i32, signal) };
-}
-
 fn system(what: &str, e: std::io::Error) -> Error {
     Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"))
 }
 
-fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds: [RawFd; 2] = [0; 2];
-    // SAFETY: writes two descriptors, which we own from here.
+/// As many descriptors as the system allows: each client needs one here and one in the worker.
+fn raise_descriptor_limit() {
+    // SAFETY: reads and writes one structure of ours.
     unsafe {
-        if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-            return Err(std::io::Error::last_os_error());
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
-        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
-}
-
-fn keep_over_exec(fd: RawFd) -> std::io::Result<()> {
-    // SAFETY: changes flags of a descriptor of ours.
-    let result = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
-    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,61 +1,99 @@
 //! The process that does the work: the engine, the ports, and the way out.
 //!
-//! In: a configuration, ports, signals. Out: answers, and an exit code. Promise: it says "ready" when the ports answer; on
-//! a signal it stops within its deadlines with everything acknowledged on disk.
+//! In: a configuration, ports, the board, connections of the worker before; signals. Out: answers, and an exit code. Promise:
+//! it touches no data before it is told to begin; it says "ready" when the ports answer; on a signal it stops within its
+//! deadlines with everything acknowledged on disk.
 
 use crate::config::Config;
+use crate::handler;
 use crate::listeners::{LISTENERS_VARIABLE, Listeners};
+use crate::packet::{self, Order, Report};
 use crate::shutdown::{Ladder, Step};
-use crate::signals;
-use crate::supervisor::{CONFIG_VARIABLE, CONTROL_VARIABLE};
+use crate::signals::{self, Signals};
+use crate::supervisor::{BOARD_VARIABLE, WAKE_VARIABLE};
 use hydron_base::{Code, Error, Result};
+use hydron_board::Board;
 use hydron_engine::{Engine, EngineOptions};
-use std::fs::File;
+use hydron_wire::custody::{Adopted, Custody};
 use std::io::Write;
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Names the descriptor of the socket to the supervisor.
+pub const CONTROL_VARIABLE: &str = "HYDRON_CONTROL";
+
+/// Carries the configuration, checked and whole, as JSON.
+pub const CONFIG_VARIABLE: &str = "HYDRON_CONFIG";
+
+/// The hidden subcommand that a worker is.
+pub const WORKER_COMMAND: &str = "worker";
 
 /// Threads that serve sockets.
 const IO_THREADS: usize = 2;
 
+/// The socket threads show that they live so often.
+const BEAT: Duration = Duration::from_millis(500);
+
 /// Runs as the child of a supervisor: everything it needs is in the environment.
 pub fn run_inherited() -> i32 {
-    let mut control = control();
-    let outcome = environment().and_then(|(config, listeners)| run(&config, listeners, || say(&mut control, "ready")));
+    signals::block();
+    let _ = rustix::thread::set_name(c"worker");
+    let outcome = Handed::take().and_then(|handed| {
+        let control = handed.control.try_clone();
+        run(handed).map_err(|e| {
+            let report = Report::Failed { code: e.code.number(), message: e.message.clone() };
+            if let Ok(control) = control {
+                let _ = packet::send(&control, report.text().as_bytes());
+            }
+            e
+        })
+    });
     match outcome {
         Ok(code) => code,
-        Err(e) => {
-            let message = e.message.replace('\n', "\\n");
-            say(&mut control, &format!("failed {} {message}", e.code.number()));
-            // Exit codes have eight bits; a code that is a multiple of 256 must not look like success.
-            match e.code.number() % 256 {
-                0 => 1,
-                code => i32::from(code),
-            }
-        }
+        // Exit codes have eight bits; a code that is a multiple of 256 must not look like success.
+        Err(e) => match e.code.number() % 256 {
+            0 => 1,
+            code => i32::from(code),
+        },
     }
 }
 
-fn environment() -> Result<(Config, Listeners)> {
-    let variable = |name: &str| {
-        std::env::var(name).map_err(|_| Error::bug(format!("a worker is started by a supervisor: {name} is not set")))
-    };
-    let config = serde_json::from_str(&variable(CONFIG_VARIABLE)?).map_err(|e| Error::bug(e.to_string()))?;
-    Ok((config, Listeners::inherit(&variable(LISTENERS_VARIABLE)?)?))
+/// What a supervisor hands to its worker.
+struct Handed {
+    config: Config,
+    listeners: Listeners,
+    board: &'static Board,
+    control: OwnedFd,
+    wake: RawFd,
 }
 
-fn control() -> Option<File> {
-    let fd: RawFd = std::env::var(CONTROL_VARIABLE).ok()?.parse().ok()?;
-    // SAFETY: the supervisor passes this descriptor once, for this process to own.
-    Some(unsafe { File::from_raw_fd(fd) })
-}
-
-fn say(control: &mut Option<File>, line: &str) {
-    if let Some(file) = control {
-        // A supervisor that is gone takes this process with it; there is nobody else to tell.
-        let _ = writeln!(file, "{line}");
+impl Handed {
+    fn take() -> Result<Handed> {
+        let variable = |name: &str| {
+            std::env::var(name)
+                .map_err(|_| Error::bug(format!("a worker is started by a supervisor: {name} is not set")))
+        };
+        let fd = |name: &str| variable(name)?.parse::<RawFd>().map_err(|e| Error::bug(format!("{name}: {e}")));
+        // SAFETY: the supervisor passes each descriptor once, for this process to own.
+        let (board, control) =
+            unsafe { (OwnedFd::from_raw_fd(fd(BOARD_VARIABLE)?), OwnedFd::from_raw_fd(fd(CONTROL_VARIABLE)?)) };
+        Ok(Handed {
+            config: serde_json::from_str(&variable(CONFIG_VARIABLE)?).map_err(|e| Error::bug(e.to_string()))?,
+            listeners: Listeners::inherit(&variable(LISTENERS_VARIABLE)?)?,
+            board: Board::inherit(board).map_err(|e| Error::bug(e.to_string()))?,
+            control,
+            wake: fd(WAKE_VARIABLE)?,
+        })
     }
+}
+
+/// Milliseconds of the clock that all processes of the machine share.
+pub fn monotonic_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// The options of the engine that a configuration asks for.
@@ -91,47 +129,50 @@ fn display_name(config: &Config) -> String {
     }
 }
 
-/// Opens the engine, serves the ports and returns the exit code after a graceful stop. `ready` is called when the ports
-/// answer.
-pub fn run(config: &Config, listeners: Listeners, mut ready: impl FnMut()) -> Result<i32> {
-    signals::block();
-    start_logging(config);
+/// Waits to be told to begin, opens the engine, serves the ports and returns the exit code after a graceful stop.
+fn run(handed: Handed) -> Result<i32> {
+    let Handed { config, mut listeners, board, control, wake } = handed;
+    let failed = |what: &str, e: std::io::Error| Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"));
+    crate::logging::start(&config);
+    handler::install(board, wake).map_err(|e| Error::new(Code::SYSTEM_ERROR, e))?;
+    board.install();
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("io")
         .enable_all()
         .build()
-        .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start io threads: {e}")))?;
-    let engine = Engine::open(engine_options(config))?;
+        .map_err(|e| failed("start io threads", e))?;
+    let signals = Signals::open().map_err(|e| failed("listen to signals", e))?;
+    hydron_engine::engine::warm_up();
+
+    let Some(adopted) = wait_for_start(&control, board) else { return Ok(0) };
+    board.worker().load_base.store(load_base(), Ordering::Relaxed);
+    let custody = Custody::new(board, control.try_clone().map_err(|e| failed("copy a socket", e))?, adopted);
+    let engine = Engine::open(EngineOptions { lock: false, ..engine_options(&config) })?;
     let stop = CancellationToken::new();
     let servers = io.block_on(async {
-        let mut servers = Vec::new();
-        if let Some(listener) = listeners.http {
-            let options = hydron_wire::http::HttpOptions::default();
-            let served = hydron_wire::http::serve(engine.clone(), listener, options, stop.clone())?;
-            servers.push(tokio::spawn(served));
-        }
-        Ok::<_, Error>(servers)
+        tokio::spawn(beat(board));
+        serve(&engine, &mut listeners, &custody, &stop)
     })?;
-    let (sender, inbox) = std::sync::mpsc::channel();
-    signals::forward(sender, |signal| signal)
-        .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start the signal thread: {e}")))?;
-    ready();
+    let _ = packet::send(&control, Report::Ready.text().as_bytes());
+    obey(control)?;
 
     let queries = Duration::from_millis(config.shutdown.queries_ms);
     let total = Duration::from_millis(config.shutdown.total_ms);
-    let mut ladder = Ladder::default();
     let (drained, done) = std::sync::mpsc::channel::<i32>();
+    let stopping = stop.clone();
     std::thread::Builder::new()
         .name("stop".to_string())
         .spawn(move || {
-            for signal in inbox {
-                if signal == libc::SIGHUP {
+            let mut ladder = Ladder::default();
+            loop {
+                let signal = signals.wait();
+                if !matches!(signal, libc::SIGTERM | libc::SIGINT) {
                     continue;
                 }
                 match ladder.signal(queries, total) {
                     Step::Drain { total, .. } => {
-                        stop.cancel();
+                        stopping.cancel();
                         deadline(total);
                     }
                     // SAFETY: ends the process without running anything more of it, which is what was asked for.
@@ -141,7 +182,7 @@ pub fn run(config: &Config, listeners: Listeners, mut ready: impl FnMut()) -> Re
                 let _ = drained.send(0);
             }
         })
-        .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start a thread: {e}")))?;
+        .map_err(|e| failed("start a thread", e))?;
 
     let code = done.recv().unwrap_or(0);
     tracing::info!("stopping");
@@ -157,6 +198,68 @@ pub fn run(config: &Config, listeners: Listeners, mut ready: impl FnMut()) -> Re
     io.shutdown_timeout(Duration::from_millis(200));
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// Serves each open port. Must be called inside a runtime.
+fn serve(
+    engine: &Engine,
+    listeners: &mut Listeners,
+    custody: &Arc<Custody>,
+    stop: &CancellationToken,
+) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let mut servers = Vec::new();
+    if let Some(listener) = listeners.take("http") {
+        let options = hydron_wire::http::HttpOptions { custody: Some(Arc::clone(custody)), ..Default::default() };
+        let served = hydron_wire::http::serve(engine.clone(), listener, options, stop.clone())?;
+        servers.push(tokio::spawn(served));
+    }
+    Ok(servers)
+}
+
+/// Shows the supervisor that the socket threads live.
+async fn beat(board: &'static Board) {
+    loop {
+        board.worker().beat_ms.store(monotonic_ms(), Ordering::Relaxed);
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+/// A standby waits here. `None`: the supervisor is gone, or wants another one.
+fn wait_for_start(control: &OwnedFd, board: &Board) -> Option<Vec<Adopted>> {
+    let mut adopted = Vec::new();
+    loop {
+        match packet::order(control)? {
+            Order::Start => return Some(adopted),
+            Order::Adopt(connections) => adopted.extend(connections.into_iter().filter_map(|(index, socket)| {
+                let protocol = board.connection(index)?.protocol()?;
+                Some(Adopted { socket, index, protocol })
+            })),
+            Order::Config(_) => {}
+        }
+    }
+}
+
+/// Listens to the supervisor for the rest of the process's life.
+fn obey(control: OwnedFd) -> Result<()> {
+    let listen = move || {
+        while let Some(order) = packet::order(&control) {
+            if let Order::Config(text) = order
+                && let Ok(config) = serde_json::from_str::<Config>(&text)
+            {
+                crate::logging::reload(&config);
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("control".to_string()).spawn(listen);
+    spawned.map(drop).map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start a thread: {e}")))
+}
+
+/// Where this program is loaded: the first mapping of its file.
+fn load_base() -> u64 {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let first = maps.lines().find(|l| l.ends_with(&*program.to_string_lossy()));
+    first.and_then(|l| u64::from_str_radix(l.split('-').next()?, 16).ok()).unwrap_or(0)
 }
 
 async fn futures_join(tasks: Vec<tokio::task::JoinHandle<()>>) {
@@ -181,12 +284,4 @@ fn deadline(total: Duration) {
         // SAFETY: as above.
         unsafe { libc::_exit(0) };
     }
-}
-
-fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.logger.level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // A second call in one process (a test) keeps the first subscriber.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
 }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub const DEFAULT_DATABASE: &str = "default";
 
 /// Proton's revision that this server stands for, written to the status file.
-const REVISION: &str = "23";
+pub const REVISION: &str = "23";
 
 /// Stack of a computing thread: binding recurses as deep as the parser allows.
 const CPU_STACK_BYTES: usize = 16 << 20;
@@ -72,6 +72,11 @@ impl Drop for CpuRuntime {
     }
 }
 
+/// Makes what every engine of this process needs and no data is needed for, so that opening one takes less time.
+pub fn warm_up() {
+    hydron_func::registry::Registry::builtin();
+}
+
 impl Engine {
     /// Opens the data directory: locks it, recovers logs, loads the catalog.
     ///
@@ -82,8 +87,9 @@ impl Engine {
             Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", dir.display()))
         })?;
         let started = options.clock.now();
-        let lock = DirLock::take(&dir, &statement::text::utc(started), REVISION)?;
-        if let Some(left) = lock.left_behind() {
+        let take = || DirLock::take(&dir, &statement::text::utc(started), REVISION);
+        let lock = options.lock.then(take).transpose()?;
+        if let Some(left) = lock.as_ref().and_then(DirLock::left_behind) {
             tracing::info!("the previous server on this directory did not stop gracefully: {}", left.trim());
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -107,7 +113,7 @@ impl Engine {
             server_uuid: server_uuid(&dir)?,
             profile: options.profile.clone(),
             closing: AtomicBool::new(false),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
             options,
         });
         inner.load()?;

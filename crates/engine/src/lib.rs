@@ -6,6 +6,7 @@
 //! stream), [`system`] (the server's own state as tables).
 
 pub mod catalog;
+pub mod crash_report;
 pub mod engine;
 pub mod ingest;
 pub mod options;

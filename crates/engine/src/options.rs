@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub synced: bool,
     /// Settings of every session, under its own.
     pub profile: Settings,
+    /// Whether the engine locks the directory; false: whoever started this process has done so.
+    pub lock: bool,
 }
 
 impl EngineOptions {
@@ -48,6 +50,7 @@ impl EngineOptions {
             display_name: "hydron".to_string(),
             synced: true,
             profile: Settings::default(),
+            lock: true,
         }
     }
 }

@@ -34,8 +34,11 @@ enum Command {
     /// Prints the version.
     Version,
     /// What a server starts to do its work; not for use by hand.
-    #[command(name = hydron_daemon::supervisor::WORKER_COMMAND, hide = true)]
+    #[command(name = hydron_daemon::worker::WORKER_COMMAND, hide = true)]
     Worker,
+    /// What a server starts to look at a worker from outside; not for use by hand.
+    #[command(name = hydron_daemon::dump::DUMP_COMMAND, hide = true)]
+    Dump,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Worker => Ok(hydron_daemon::worker::run_inherited()),
+        Command::Dump => Ok(hydron_daemon::dump::run_inherited()),
     };
     match outcome {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hydron_base::{Code, Error, Result};
+use hydron_daemon::supervisor::Owner;
 use hydron_daemon::{Config, supervisor};
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,30 +27,52 @@ pub struct ServerArgs {
     /// 0 is off.
     #[arg(long)]
     postgres_port: Option<u16>,
+    /// Allows the function `trap`, which crashes the worker on purpose (key `crash.allow_trap`).
+    #[arg(long)]
+    allow_trap: bool,
     /// Any key of the configuration: `--set log.sync=false`.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 pub fn run(args: ServerArgs) -> Result<i32> {
-    let yaml = args.config_file.as_ref().map(|path| {
-        std::fs::read_to_string(path)
-            .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot read {}: {e}", path.display())))
-    });
-    let config = Config::load(yaml.transpose()?.as_deref(), std::env::vars(), &flags(&args)?)?;
-    let names = [("http", config.http_port)];
-    let ports: Vec<String> =
-        names.iter().filter(|(_, p)| *p != 0).map(|(n, p)| format!("{n} {}:{p}", config.listen_host)).collect();
-    supervisor::run(&config, |worker| {
+    let config = args.load()?;
+    supervisor::run(&config, &mut Terminal { args, path: config.path.clone() })
+}
+
+impl ServerArgs {
+    /// The configuration as file, environment and flags say now.
+    fn load(&self) -> Result<Config> {
+        let yaml = self.config_file.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot read {}: {e}", path.display())))
+        });
+        Config::load(yaml.transpose()?.as_deref(), std::env::vars(), &flags(self)?)
+    }
+}
+
+/// Tells standard output what becomes of the server.
+struct Terminal {
+    args: ServerArgs,
+    path: PathBuf,
+}
+
+impl Owner for Terminal {
+    fn ready(&mut self, worker: u32, ports: &[(&'static str, String)]) {
+        let ports: Vec<String> = ports.iter().map(|(name, address)| format!("{name} {address}")).collect();
         // Whoever read the first line may be gone when a later worker is ready.
         let _ = writeln!(
             std::io::stdout(),
             "hydron {} is ready: {} (worker {worker}, data in {})",
             env!("CARGO_PKG_VERSION"),
             ports.join(", "),
-            config.path.display()
+            self.path.display()
         );
-    })
+    }
+
+    fn reload(&mut self) -> Result<Config> {
+        self.args.load()
+    }
 }
 
 fn flags(args: &ServerArgs) -> Result<Vec<(String, String)>> {
@@ -62,6 +85,9 @@ fn flags(args: &ServerArgs) -> Result<Vec<(String, String)>> {
     }
     if let Some(dir) = &args.data_dir {
         flags.push(("path".to_string(), dir.display().to_string()));
+    }
+    if args.allow_trap {
+        flags.push(("crash.allow_trap".to_string(), "true".to_string()));
     }
     let ports = [
         ("http_port", args.http_port),

@@ -42,7 +42,8 @@ pub struct Adopted {
 impl Custody {
     /// `supervisor`: a socket of packets to the one who holds the copies. `adopted`: what it has handed over.
     pub fn new(board: &'static Board, supervisor: OwnedFd, adopted: Vec<Adopted>) -> Arc<Custody> {
-        let is_free = |i: &usize| board.connections()[*i].state() == State::Free;
+        let used = board.used_connections();
+        let is_free = |i: &usize| used.get(*i).is_none_or(|c| c.state() == State::Free);
         // The lowest places are used first: those that nobody ever used cost no memory.
         let free = (0..CONNECTIONS_MAX).rev().filter(is_free).map(|i| i as u32).collect();
         Arc::new(Custody {
@@ -74,7 +75,7 @@ impl Custody {
             self.unguarded.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        let generation = self.board.connections()[index].open(protocol);
+        let generation = self.board.use_connection(index).open(protocol);
         let seat = Seat { custody: Arc::clone(self), index };
         match self.hold(socket, index, generation) {
             Ok(()) => Some(Arc::new(seat)),

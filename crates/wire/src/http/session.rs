@@ -6,6 +6,7 @@
 use super::request::SessionRequest;
 use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
+use hydron_board::board::SESSIONS_MAX;
 use hydron_board::session::{SETTINGS_BYTES_MAX, Saved};
 use hydron_engine::Session;
 use parking_lot::Mutex;
@@ -90,7 +91,7 @@ impl Drop for Lease {
 
 /// Puts a session on the board. One whose settings do not fit there is known by name only.
 fn save(board: &Board, place: usize, (user, id): &(String, String), session: &Session, patience: Duration) {
-    let saved = &board.sessions()[place];
+    let saved = board.use_session(place);
     saved.begin_change();
     saved.user.set(user);
     saved.id.set(id);
@@ -113,7 +114,11 @@ impl Sessions {
     /// The sessions that a worker before this one has left on the board.
     pub(super) fn restore(board: Option<&'static Board>) -> Sessions {
         let mut by_id = ById::default();
-        for (place, saved) in board.map(Board::sessions).unwrap_or_default().iter().enumerate().rev() {
+        let used = board.map(Board::used_sessions).unwrap_or_default();
+        if board.is_some() {
+            by_id.places.extend((used.len()..SESSIONS_MAX).rev());
+        }
+        for (place, saved) in used.iter().enumerate().rev() {
             let key = (saved.user.get(), saved.id.get());
             let patience = Duration::from_millis(saved.patience_ms().into());
             let idle = Duration::from_micros(now_us().saturating_sub(saved.used_us()).max(0) as u64);
@@ -164,7 +169,7 @@ impl Sessions {
         let ById { kept: by_id, lost, swept, places } = &mut *by_id;
         let mut give_back = |kept: &Kept| {
             if let (Some(board), Some(place)) = (self.board, kept.place) {
-                board.sessions()[place].set(Saved::No, 0, 0);
+                board.use_session(place).set(Saved::No, 0, 0);
                 places.push(place);
             }
         };

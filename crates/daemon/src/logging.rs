@@ -1,0 +1,83 @@
+//! The server's log: lines to standard error or to a file, which SIGHUP opens anew.
+//!
+//! In: events of every room. Out: lines. Promise: a log that cannot be written loses lines and never stops the server.
+
+use crate::config::Config;
+use parking_lot::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+struct Logging {
+    filter: reload::Handle<EnvFilter, Registry>,
+    file: &'static Mutex<LogFile>,
+}
+
+/// Where lines go.
+#[derive(Default)]
+struct LogFile {
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+static LOGGING: OnceLock<Logging> = OnceLock::new();
+static FILE: Mutex<LogFile> = Mutex::new(LogFile { path: None, file: None });
+
+/// Once in a process; a second call keeps the first.
+pub fn start(config: &Config) {
+    FILE.lock().open(path(config));
+    let (filter, handle) = reload::Layer::new(filter(config));
+    let lines = fmt::layer().with_writer(|| Writer).with_ansi(false).with_target(false);
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = LOGGING.set(Logging { filter: handle, file: &FILE });
+    }
+}
+
+/// Takes the level of a changed configuration, and opens the file anew: it may have been moved away.
+pub fn reload(config: &Config) {
+    let Some(logging) = LOGGING.get() else { return };
+    let _ = logging.filter.reload(filter(config));
+    logging.file.lock().open(path(config));
+    tracing::info!("the configuration was read again");
+}
+
+fn filter(config: &Config) -> EnvFilter {
+    EnvFilter::try_new(&config.logger.level).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+fn path(config: &Config) -> Option<&Path> {
+    (!config.logger.log.is_empty()).then(|| Path::new(&config.logger.log))
+}
+
+impl LogFile {
+    fn open(&mut self, path: Option<&Path>) {
+        self.path = path.map(Path::to_path_buf);
+        self.file = self.path.as_ref().and_then(|path| {
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            if let Err(e) = &opened {
+                let _ =
+                    writeln!(io::stderr(), "cannot open the log {}: {e}; it goes to standard error", path.display());
+            }
+            opened.ok()
+        });
+    }
+}
+
+struct Writer;
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut FILE.lock().file {
+            Some(file) => file.write(bytes),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
