@@ -4,6 +4,7 @@
 //! and ClickHouse match on. Promise: an error never loses its code on the way.
 
 use crate::code::Code;
+use std::any::Any;
 use std::fmt;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,6 +66,13 @@ impl Error {
         Error::new(Code::LOGICAL_ERROR, what.to_string())
     }
 
+    /// Code 49, for a panic that was caught: the query ends, the process goes on.
+    pub fn panicked(payload: &(dyn Any + Send)) -> Error {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        Error::bug(format!("the query panicked: {text}"))
+    }
+
     pub fn bad_arguments(message: impl Into<String>) -> Error {
         Error::new(Code::BAD_ARGUMENTS, message)
     }
@@ -117,6 +125,14 @@ mod tests {
         let p = Position::in_text("a\nöb c", 5);
         assert_eq!((p.line, p.column), (2, 3));
         assert_eq!(Position::in_text("a", 99).offset, 1);
+    }
+
+    #[test]
+    fn a_panic_tells_what_it_said() {
+        let said = |payload: Box<dyn Any + Send>| Error::panicked(&*payload).message;
+        assert_eq!(said(Box::new("a")), "the query panicked: a");
+        assert_eq!(said(Box::new("b".to_string())), "the query panicked: b");
+        assert_eq!(said(Box::new(1)), "the query panicked: no message");
     }
 
     #[test]

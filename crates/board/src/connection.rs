@@ -72,6 +72,10 @@ pub const COMPRESSED: u32 = 16;
 pub const REQUEST_READ: u32 = 32;
 /// The connection ends with this answer.
 pub const LAST: u32 = 64;
+/// What the request asked to change is changed; only the answer is missing.
+pub const COMMITTED: u32 = 128;
+/// The request was to change something, and it is not known what came of it.
+pub const UNSURE: u32 = 256;
 
 /// What a write has changed, for [`Connection::abandon_frame`].
 #[derive(Clone, Copy, Debug)]

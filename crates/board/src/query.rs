@@ -125,6 +125,11 @@ impl Query {
         self.state.store(ORPHANED, Ordering::Release);
     }
 
+    /// Nobody waits for it any more, and some of its work goes on.
+    pub fn detach(&self) {
+        self.connection.store(0, Ordering::Release);
+    }
+
     pub fn connection(&self) -> Option<usize> {
         (self.connection.load(Ordering::Acquire) as usize).checked_sub(1)
     }

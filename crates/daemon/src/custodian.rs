@@ -6,6 +6,7 @@
 use crate::incident::{Incident, signal_name};
 use crate::verdict::{Asked, Verdict, View, Word, verdict};
 use hydron_board::board::CONNECTIONS_MAX;
+use hydron_board::connection::LAST;
 use hydron_board::outbox::OUTBOX_BYTES;
 use hydron_board::{Board, Connection, State};
 use hydron_wire::farewell::{self, Ending, Notice};
@@ -128,9 +129,7 @@ impl Custodian {
         // From here on no thread of the worker writes to it.
         let Ok(state) = connection.take(is_dead) else { return };
         let mut decision = verdict(&View { state, ..self.view(connection, index, incident) }, is_dead);
-        if let Verdict::Tell(_) | Verdict::AskLog = decision
-            && connection.protocol().is_none()
-        {
+        if decision != Verdict::Adopt && connection.protocol().is_none() {
             decision = Verdict::Close;
         }
         match decision {
@@ -145,16 +144,18 @@ impl Custodian {
                 }
                 self.set_fate(index, Fate::AskLog);
             }
-            Verdict::Tell(word) => match self.say(index, connection, word, incident) {
-                Some(fate) => {
-                    told.told += 1;
-                    self.set_fate(index, fate);
+            Verdict::Tell(_) | Verdict::TellCommitted | Verdict::Finish => {
+                match self.say(index, connection, decision, incident) {
+                    Some(fate) => {
+                        told.told += 1;
+                        self.set_fate(index, fate);
+                    }
+                    None => {
+                        told.untold += 1;
+                        self.close(index);
+                    }
                 }
-                None => {
-                    told.untold += 1;
-                    self.close(index);
-                }
-            },
+            }
             Verdict::Close => {
                 told.untold += u32::from(state != State::Idle);
                 self.close(index);
@@ -170,6 +171,7 @@ impl Custodian {
             flags: connection.flags(),
             asked: query.map(|(at, query)| Asked {
                 kind: query.kind(),
+                is_parsed: !matches!(query.phase(), "" | "parse"),
                 is_culprit: incident.culprit == Some(at),
                 records: query.records.load(Ordering::Acquire),
                 resume_from: Some(query.resume_from.load(Ordering::Relaxed)).filter(|sn| *sn >= 0),
@@ -179,24 +181,32 @@ impl Custodian {
     }
 
     /// Finishes the frame that was begun and puts the last word behind it. `None`: there is no place for it.
-    fn say(&mut self, index: usize, connection: &Connection, word: Word, incident: &Incident) -> Option<Fate> {
-        let protocol = connection.protocol()?;
+    fn say(&mut self, index: usize, connection: &Connection, verdict: Verdict, incident: &Incident) -> Option<Fate> {
+        let farewell = farewell::of(connection.protocol()?);
+        let flags = connection.flags();
         let query = connection.query().and_then(|q| self.board.query(q)).filter(|q| q.is_running());
         let query_id = query.map(|q| q.id.get()).unwrap_or_default();
-        let token = query.map(|q| q.token.get()).unwrap_or_default();
-        let mut text = String::with_capacity(512);
-        words(word, incident, !token.is_empty(), &mut text);
-        let notice = Notice {
-            code: word.code(),
-            text: &text,
-            query_id: &query_id,
-            incident: incident.id(),
-            retry: word.is_safe(),
-            token: if word == Word::Unknown { &token } else { "" },
-        };
         let mut bytes = std::mem::take(&mut self.word);
         bytes.clear();
-        let ending = farewell::of(protocol).write(connection.flags(), &notice, &mut bytes);
+        let ending = match verdict {
+            Verdict::Tell(word) => {
+                let token = query.map(|q| q.token.get()).filter(|_| word == Word::Unknown).unwrap_or_default();
+                let mut text = String::with_capacity(512);
+                words(word, incident, !token.is_empty(), &mut text);
+                let notice = Notice {
+                    code: word.code(),
+                    text: &text,
+                    query_id: &query_id,
+                    incident: incident.id(),
+                    retry: word.is_safe(),
+                    token: &token,
+                };
+                farewell.write(flags, &notice, &mut bytes)
+            }
+            Verdict::TellCommitted => farewell.write_committed(flags, &query_id, &mut bytes),
+            _ if flags & LAST != 0 => Ending::Last,
+            _ => Ending::Open,
+        };
         let fate = match ending {
             Ending::Silent => None,
             Ending::Open => Some(Fate::Adopt),

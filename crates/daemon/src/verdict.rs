@@ -4,13 +4,15 @@
 //! is told, and nobody is told that nothing happened when something may have.
 
 use hydron_base::Code;
-use hydron_board::connection::{HEAD_SENT, LAST};
+use hydron_board::connection::{COMMITTED, ENDED, HEAD_SENT, LAST, UNSURE};
 use hydron_board::{Kind, State};
 
 /// The query that a connection waits for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub kind: Kind,
+    /// It is known what it is.
+    pub is_parsed: bool,
     /// The fault happened while a thread worked for it.
     pub is_culprit: bool,
     /// Of an INSERT: records that were handed to the log.
@@ -36,6 +38,10 @@ pub enum Verdict {
     /// Its answer is complete, and so is the connection.
     Close,
     Tell(Word),
+    /// The answer to a change that was made.
+    TellCommitted,
+    /// The whole answer is there; the rest of it goes out and the connection goes on.
+    Finish,
     /// The next worker looks up what became of its INSERT and answers.
     AskLog,
     /// A living thread may be writing: once more, when it is not.
@@ -79,8 +85,11 @@ pub fn verdict(view: &View, is_dead: bool) -> Verdict {
         State::Writing if view.is_rest_lost => Verdict::Close,
         State::Idle if view.flags & LAST != 0 => Verdict::Close,
         State::Idle => Verdict::Adopt,
+        State::Busy | State::Writing if view.flags & ENDED != 0 => Verdict::Finish,
         State::Busy | State::Writing => match view.asked {
-            // A request that was being read, or refused: nothing was done for it.
+            None if view.flags & COMMITTED != 0 => Verdict::TellCommitted,
+            None if view.flags & UNSURE != 0 => Verdict::Tell(Word::Unknown),
+            // A request that was being read, a read that is at its end, or an error: nothing was done for it.
             None => Verdict::Tell(Word::RestartedRetry),
             Some(asked) => of_query(&asked, view.flags),
         },
@@ -92,6 +101,7 @@ fn of_query(asked: &Asked, flags: u32) -> Verdict {
         return Verdict::Tell(Word::Crashed);
     }
     match asked.kind {
+        _ if !asked.is_parsed => Verdict::Tell(Word::RestartedRetry),
         Kind::Read => Verdict::Tell(Word::RestartedRetry),
         Kind::Stream => Verdict::Tell(Word::RestartedResume(asked.resume_from)),
         Kind::Insert if asked.records == 0 => Verdict::Tell(Word::NotCommitted),
@@ -111,7 +121,7 @@ mod tests {
     }
 
     fn asked(kind: Kind) -> Option<Asked> {
-        Some(Asked { kind, is_culprit: false, records: 1, resume_from: Some(7) })
+        Some(Asked { kind, is_parsed: true, is_culprit: false, records: 1, resume_from: Some(7) })
     }
 
     #[test]
@@ -136,6 +146,20 @@ mod tests {
     fn an_insert_of_which_nothing_went_to_the_log_is_not_committed() {
         let asked = asked(Kind::Insert).map(|a| Asked { records: 0, ..a });
         assert_eq!(verdict(&view(State::Busy, asked), false), Verdict::Tell(Word::NotCommitted));
+    }
+
+    #[test]
+    fn nobody_is_told_to_repeat_what_was_done() {
+        let after = |flags| verdict(&View { flags, ..view(State::Busy, None) }, false);
+        assert_eq!(after(COMMITTED), Verdict::TellCommitted);
+        assert_eq!(after(UNSURE), Verdict::Tell(Word::Unknown));
+        assert_eq!(after(COMMITTED | ENDED), Verdict::Finish);
+    }
+
+    #[test]
+    fn a_statement_that_is_not_parsed_has_done_nothing() {
+        let asked = asked(Kind::Other).map(|a| Asked { is_parsed: false, ..a });
+        assert_eq!(verdict(&view(State::Busy, asked), false), Verdict::Tell(Word::RestartedRetry));
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         flush_ms: config.log.flush_threshold_ms,
         display_name: display_name(config),
         synced: config.log.sync,
+        allow_trap: config.crash.allow_trap,
         profile: config.profile_settings().unwrap_or_default(),
         ..EngineOptions::at(&config.path)
     }

@@ -6,6 +6,7 @@
 use crate::catalog::record;
 use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
 use crate::options::EngineOptions;
+use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
 use crate::statement;
@@ -52,6 +53,7 @@ pub struct Inner {
     /// Settings of every session, under its own.
     pub profile: Settings,
     closing: AtomicBool,
+    outcomes: Outcomes,
     lock: Mutex<Option<DirLock>>,
 }
 
@@ -87,8 +89,10 @@ impl Engine {
             Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", dir.display()))
         })?;
         let started = options.clock.now();
-        let take = || DirLock::take(&dir, &statement::text::utc(started), REVISION);
-        let lock = options.lock.then(take).transpose()?;
+        let lock = match options.lock {
+            true => Some(DirLock::take(&dir, &statement::text::utc(started), REVISION)?),
+            false => None,
+        };
         if let Some(left) = lock.as_ref().and_then(DirLock::left_behind) {
             tracing::info!("the previous server on this directory did not stop gracefully: {}", left.trim());
         }
@@ -113,6 +117,7 @@ impl Engine {
             server_uuid: server_uuid(&dir)?,
             profile: options.profile.clone(),
             closing: AtomicBool::new(false),
+            outcomes: Outcomes::default(),
             lock: Mutex::new(lock),
             options,
         });
@@ -155,6 +160,17 @@ impl Engine {
 
     pub fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    /// What became of an INSERT of the worker before, which died before it answered. Reads the log: call it on a thread
+    /// that may block.
+    pub fn insert_outcome(&self, query: &hydron_board::Query) -> InsertOutcome {
+        let stream = Uuid::from_slice(&query.stream.bytes()).unwrap_or_default();
+        let store = self.inner.streams.get(stream);
+        let queries = hydron_board::Board::current().map_or(&[][..], |b| b.used_queries());
+        let others = queries.iter().filter(|q| q.is_orphaned() && q.kind() == hydron_board::Kind::Insert);
+        let earliest = others.map(|q| q.started_us()).min().unwrap_or(i64::MAX);
+        self.inner.outcomes.of(query, store.as_deref(), earliest)
     }
 
     /// Refuses new statements, ends the running ones and waits for them, then syncs and closes the logs.

@@ -3,12 +3,14 @@
 //! In: batches of the columns that an INSERT gives. Out: log records with every stored column. Promise: a batch is stored
 //! whole or not at all, in records no larger than the limit; what is acknowledged is durable.
 
+use crate::outcome::InsertTrack;
 use crate::query::Progress;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use bytes::Bytes;
 use hydron_base::limit::RECORD_BYTES_MAX;
 use hydron_base::{Code, Error, Result};
+use hydron_board::Board;
 use hydron_format::InputBatch;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
@@ -50,6 +52,7 @@ pub struct Ingest {
     records: u64,
     in_flight: VecDeque<Ticket>,
     progress: Arc<Progress>,
+    track: Option<InsertTrack>,
 }
 
 impl Ingest {
@@ -129,7 +132,13 @@ impl Ingest {
             records: 0,
             in_flight: VecDeque::new(),
             progress,
+            track: None,
         })
+    }
+
+    /// Shows on the board what is written, and marks the records, so that a crash can be told from a success.
+    pub fn track(&mut self, query: &'static hydron_board::Query) {
+        self.track = Some(InsertTrack::begin(query, self.stream.info.uuid));
     }
 
     /// Takes rows whose columns are those of `input`. Returns when they are on their way; [`Ingest::finish`] says that
@@ -166,18 +175,32 @@ impl Ingest {
     }
 
     /// Waits until all that was written is durable. Errors: of the first record that is not.
-    pub async fn finish(&mut self) -> Result<()> {
+    pub async fn settle(&mut self) -> Result<()> {
         while let Some(ticket) = self.in_flight.pop_front() {
             self.store.note_append(ticket.await?.append_time_ms);
         }
+        if Board::current().is_some_and(|b| b.worker().is_crashed()) {
+            // A thread has faulted. What memory says is not to be believed any more, so nothing is acknowledged: the log
+            // answers for this INSERT after the restart.
+            std::future::pending::<()>().await;
+        }
         Ok(())
+    }
+
+    /// As [`Ingest::settle`], and nothing follows.
+    pub async fn finish(&mut self) -> Result<()> {
+        if let Some(track) = &self.track {
+            track.all_submitted();
+        }
+        self.settle().await
     }
 
     async fn submit(&mut self, shard: usize, record: Batch) -> Result<()> {
         let key = self.key.as_ref().map(|k| Bytes::from(format!("{k}#{}", self.records)));
         self.records += 1;
         // The rows are encoded here, on a computing thread; the flusher only writes.
-        let ticket = self.store.submit(shard, &record, key)?;
+        let stamp = self.track.as_mut().map(InsertTrack::stamp);
+        let ticket = self.store.submit(shard, &record, key, stamp)?;
         Progress::add(&self.progress.written_rows, record.rows());
         Progress::add(&self.progress.written_bytes, record.bytes());
         self.in_flight.push_back(ticket);

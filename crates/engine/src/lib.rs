@@ -1,22 +1,27 @@
 //! One API for every front end: a session sends text, a query gives batches.
 //!
 //! In reading order: [`options`] (how an engine is opened), [`engine`] (the engine), [`session`] (who asks, with which
-//! settings), [`query`] (a running query and the list of them), [`statement`] (one file for each kind of statement),
+//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
-//! stream), [`system`] (the server's own state as tables).
+//! stream), [`outcome`] (what became of an INSERT whose server died), [`system`] (the server's own state as tables), [`crash_report`]
+//! (what is kept of a crash).
 
 pub mod catalog;
 pub mod crash_report;
 pub mod engine;
 pub mod ingest;
 pub mod options;
+pub mod outcome;
+pub mod place;
 pub mod query;
 pub mod session;
 pub mod statement;
 pub mod stream;
 pub mod system;
 
+pub use crash_report::CrashReport;
 pub use engine::Engine;
 pub use options::EngineOptions;
+pub use outcome::InsertOutcome;
 pub use query::{ByteSource, Input, Item, Progress, QueryOptions, Running};
 pub use session::Session;

@@ -30,8 +30,10 @@ pub struct EngineOptions {
     pub synced: bool,
     /// Settings of every session, under its own.
     pub profile: Settings,
-    /// Whether the engine locks the directory; false: whoever started this process has done so.
+    /// Whether the engine locks the data directory itself; false where the supervisor has done so.
     pub lock: bool,
+    /// Whether `trap('…')` may be called, which makes the server fault.
+    pub allow_trap: bool,
 }
 
 impl EngineOptions {
@@ -51,6 +53,7 @@ impl EngineOptions {
             synced: true,
             profile: Settings::default(),
             lock: true,
+            allow_trap: false,
         }
     }
 }

@@ -4,15 +4,19 @@
 //! Promise: dropping a [`Running`] ends the query and frees what it held; an id runs once at a time; nothing waits
 //! without a deadline when `max_execution_time` is set.
 
+use crate::place::Place;
 use crate::session::Session;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use hydron_base::world::{Clock, WallTime};
 use hydron_base::{Code, Error, Result, Settings};
+use hydron_board::{Kind, Mark, Phase};
 use hydron_types::{Batch, Schema};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +38,7 @@ pub struct QueryOptions {
     /// `http`, `tcp`, `rest`, `local`: for the query log.
     pub interface: &'static str,
     pub client_address: String,
-    /// Its place on the board, where the connection has one: whoever waits there hears of a fault.
+    /// The board's place of the connection that waits for the answer.
     pub connection: Option<usize>,
 }
 
@@ -107,10 +111,30 @@ pub struct QueryInfo {
     pub uses: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     /// Counters of a streaming query's operators.
     pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
+    /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
+    pub place: Option<Place>,
     ended: tokio::sync::watch::Sender<bool>,
 }
 
 impl QueryInfo {
+    /// What threads wear that work for it.
+    pub fn mark(&self) -> Mark {
+        self.place.as_ref().map_or(Mark::NONE, |p| p.mark())
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        if let Some(place) = &self.place {
+            place.query().set_phase(phase);
+        }
+    }
+
+    /// What a client loses when the server dies now.
+    pub fn set_loss(&self, kind: Kind) {
+        if let Some(place) = &self.place {
+            place.query().set_kind(kind);
+        }
+    }
+
     /// Waits until the query has freed what it held.
     pub async fn wait_ended(&self) {
         let mut ended = self.ended.subscribe();
@@ -167,6 +191,8 @@ impl Queries {
             "" => Arc::from(uuid::Uuid::new_v4().to_string()),
             id => Arc::from(id),
         };
+        let started = self.clock.now();
+        let place = Place::take(&query_id, session, text, options, started.0);
         let cut = text.floor_char_boundary(QUERY_TEXT_MAX.min(text.len()));
         let info = Arc::new(QueryInfo {
             query_id: Arc::clone(&query_id),
@@ -175,7 +201,7 @@ impl Queries {
             text: Arc::from(&text[..cut]),
             interface: options.interface,
             client_address: options.client_address.clone(),
-            started: self.clock.now(),
+            started,
             started_at: Instant::now(),
             progress: Arc::default(),
             cancel: CancellationToken::new(),
@@ -184,6 +210,7 @@ impl Queries {
             settings: Mutex::default(),
             uses: Mutex::default(),
             flow: Mutex::default(),
+            place,
             ended: tokio::sync::watch::Sender::new(false),
         });
         let mut running = self.running.lock();
@@ -204,7 +231,7 @@ impl Queries {
         }
         running.insert(query_id, Arc::clone(&info));
         self.total.fetch_add(1, Ordering::Relaxed);
-        Ok(QueryGuard { queries: Arc::clone(self), info, error: None })
+        Ok(QueryGuard { queries: Arc::clone(self), info, error: None, completed: false })
     }
 
     pub fn running(&self) -> Vec<Arc<QueryInfo>> {
@@ -242,6 +269,8 @@ pub struct QueryGuard {
     queries: Arc<Queries>,
     pub info: Arc<QueryInfo>,
     error: Option<Error>,
+    /// It came to its end, and without an error.
+    completed: bool,
 }
 
 impl QueryGuard {
@@ -289,6 +318,9 @@ impl Drop for QueryGuard {
                 finished.pop_front();
             }
             finished.push_back(record);
+        }
+        if let Some(place) = &info.place {
+            place.leave_connection(self.completed);
         }
         info.ended.send_replace(true);
     }
@@ -341,6 +373,7 @@ impl Running {
             rows: 0,
         };
         guard.info.streaming.store(streaming, Ordering::Relaxed);
+        guard.info.set_phase(Phase::Run);
         Running {
             query_id: Arc::clone(&guard.info.query_id),
             schema,
@@ -372,10 +405,14 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
+        let next = AssertUnwindSafe(self.guard.info.mark().on(self.items.next())).catch_unwind();
         let item = tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::new(Code::QUERY_WAS_CANCELLED, "query was cancelled")),
-            item = self.items.next() => item.transpose(),
+            item = next => match item {
+                Ok(item) => item.transpose(),
+                Err(panic) => Err(Error::panicked(&*panic)),
+            },
             () = timeout => Err(self.timed_out()),
         };
         self.take(item)
@@ -390,6 +427,7 @@ impl Running {
         match item {
             Ok(Some(Item::Rows(batch))) => self.count(batch),
             Ok(None) => {
+                self.guard.completed = true;
                 self.finish();
                 Ok(None)
             }
@@ -423,7 +461,12 @@ impl Running {
     /// Frees what makes items, early: the answer is complete or will not be.
     fn finish(&mut self) {
         self.done = true;
-        self.items = futures::stream::empty().boxed();
+        let items = std::mem::replace(&mut self.items, futures::stream::empty().boxed());
+        let _entered = self.guard.info.mark().enter();
+        // A destructor that panics must not take the connection with it; the answer is not wrong because of it.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(items))) {
+            tracing::error!("query {} ended, but: {}", self.query_id, Error::panicked(&*panic).message);
+        }
     }
 
     /// Ends the query from outside, as KILL does.
@@ -434,5 +477,13 @@ impl Running {
     /// Notes an error that the front end met while it sent the answer.
     pub fn note_error(&mut self, error: &Error) {
         self.guard.note_error(error);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.done {
+            self.finish();
+        }
     }
 }

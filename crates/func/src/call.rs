@@ -41,6 +41,8 @@ pub struct BindContext {
     pub user: Arc<str>,
     /// True in a streaming query: `now()` is then evaluated for each batch.
     pub streaming: bool,
+    /// Whether `trap` may be called.
+    pub traps: bool,
 }
 
 impl Default for BindContext {
@@ -51,6 +53,7 @@ impl Default for BindContext {
             database: Arc::from("default"),
             user: Arc::from("default"),
             streaming: false,
+            traps: false,
         }
     }
 }

@@ -30,6 +30,7 @@ pub fn inward(e: DataFusionError) -> Error {
         }
         DataFusionError::IoError(e) => Error::new(Code::CANNOT_READ_ALL_DATA, e.to_string()),
         DataFusionError::ArrowError(e, _) => from_arrow(e),
+        DataFusionError::ExecutionJoin(e) if e.is_panic() => Error::bug(format!("the query panicked: {e}")),
         DataFusionError::ExecutionJoin(e) => Error::bug(format!("a task of the query ended: {e}")),
         other => Error::bug(format!("historical execution: {other}")),
     }
@@ -69,12 +70,9 @@ fn ours(e: &DataFusionError) -> Option<Error> {
     None
 }
 
-/// The error of a panic: one query ends, the process goes on.
+/// The error of a panic in `what`: one query ends, the process goes on.
 pub fn panicked(what: &str, payload: &(dyn Any + Send)) -> Error {
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned());
-    Error::bug(format!("{what} panicked: {text}"))
+    let mut error = Error::panicked(payload);
+    error.message = format!("{} (in {what})", error.message);
+    error
 }

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`source`] (where rows come from), [`run`] (a plan becomes a stream of batches), [`grouping`] (grouping
 //! sets as plans), [`lower`] (plan to DataFusion plan) with [`join`] and [`window`], [`expr`] and [`aggregate`] (our
-//! functions as DataFusion's), [`table`], [`numbers`], [`concat`], [`step`] with [`steps`] and [`assign`] (our own plan nodes), [`error`].
+//! functions as DataFusion's), [`table`], [`numbers`], [`concat`], [`step`] with [`steps`] and [`assign`] (our own plan nodes), [`error`],
+//! [`mark`] (which query a task of DataFusion works for).
 
 mod aggregate;
 mod assign;
@@ -12,6 +13,7 @@ mod expr;
 mod grouping;
 mod join;
 mod lower;
+mod mark;
 mod numbers;
 mod run;
 mod source;

@@ -5,10 +5,11 @@
 //! inputs come in the order they were stored.
 
 use crate::concat;
-use crate::error::{inward, panicked};
+use crate::error::inward;
 use crate::expr::QueryTime;
 use crate::grouping::{expand, totals_of};
 use crate::lower::Lowering;
+use crate::mark;
 use crate::source::{HistorySource, ScanData};
 use crate::step::StepPlanner;
 use async_trait::async_trait;
@@ -24,9 +25,10 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use futures::future::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
-use hydron_base::Result;
 use hydron_base::limit::{BATCH_ROWS_MAX, EDGE_BATCHES_MAX};
 use hydron_base::world::WallTime;
+use hydron_base::{Error, Result};
+use hydron_board::Mark;
 use hydron_func::Volatility;
 use hydron_plan::{Expr, Node, Plan};
 use hydron_types::{Batch, Schema, Zone};
@@ -119,6 +121,7 @@ impl HistoryMetrics {
 /// Errors: NOT_IMPLEMENTED (48) for what history does not run, and what `source` answers. While running: MEMORY_LIMIT_EXCEEDED
 /// (241), what functions answer, LOGICAL_ERROR (49) for a panic.
 pub fn execute(plan: &Plan, source: &dyn HistorySource, options: &ExecOptions, cpu: &Handle) -> Result<HistoryRun> {
+    mark::install();
     let metrics = Arc::new(HistoryMetrics::default());
     let prepared = Prepared::new(plan, source, options, Arc::clone(&metrics))?;
     let totals = match totals_of(plan) {
@@ -196,12 +199,12 @@ impl Prepared {
                 let error = match outcome {
                     Ok(Ok(())) => return,
                     Ok(Err(e)) => e,
-                    Err(panic) => panicked("the query", panic.as_ref()),
+                    Err(panic) => Error::panicked(panic.as_ref()),
                 };
                 // A reader that is gone does not need the error.
                 let _ = rows.send(Err(error)).await;
             };
-            let task = Ending(cpu.spawn(work));
+            let task = Ending(cpu.spawn(Mark::current().on(work)));
             futures::stream::unfold((batches, task), |(mut batches, task)| async move {
                 let batch = batches.recv().await?;
                 Some((batch, (batches, task)))

@@ -5,6 +5,7 @@
 
 use hydron_base::Code;
 use hydron_board::Protocol;
+use hydron_engine::InsertOutcome;
 use std::fmt::Write;
 
 /// What happened, for one client.
@@ -60,6 +61,23 @@ impl Farewell for Nothing {
     fn write_committed(&self, _: u32, _: &str, _: &mut Vec<u8>) -> Ending {
         Ending::Silent
     }
+}
+
+/// What became of an INSERT of the worker before, as its client reads it.
+pub fn outcome(protocol: Protocol, flags: u32, query_id: &str, outcome: &InsertOutcome, out: &mut Vec<u8>) -> Ending {
+    let (text, token) = match outcome {
+        InsertOutcome::Committed => return of(protocol).write_committed(flags, query_id, out),
+        InsertOutcome::NotCommitted => ("the server was restarted, outcome=NOT_COMMITTED, retry=safe", ""),
+        InsertOutcome::Unknown { token } if token.is_empty() => {
+            ("the server was restarted, outcome=UNKNOWN: some rows may be stored, look before you repeat it", "")
+        }
+        InsertOutcome::Unknown { token } => {
+            ("the server was restarted, outcome=UNKNOWN: repeat it with the same idempotency key", token.as_str())
+        }
+    };
+    let retry = *outcome == InsertOutcome::NotCommitted;
+    let notice = Notice { code: Code::SERVER_RESTARTED, text, query_id, incident: "", retry, token };
+    of(protocol).write(flags, &notice, out)
 }
 
 /// `Code: 2900. DB::Exception: … (SERVER_CRASHED)`, as every error looks.

@@ -11,6 +11,7 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use hydron_base::{Code, Error, Result};
+use hydron_board::Phase;
 use hydron_format::{Evaluator, FormatOptions, InputBatch};
 use hydron_plan::StreamKind;
 use hydron_plan::bind::bind_scalar_expr;
@@ -87,7 +88,12 @@ fn column_names(stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
 fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -> Result<Ingest> {
     let progress = Arc::clone(&cx.info.progress);
     let bind_cx = cx.bind_context(false);
-    Ingest::new(Arc::clone(stream), columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress)
+    let stream = Arc::clone(stream);
+    let mut ingest = Ingest::new(stream, columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress)?;
+    if let Some(place) = &cx.info.place {
+        ingest.track(place.query());
+    }
+    Ok(ingest)
 }
 
 /// Formats whose rows name their columns (or may), so that a column left out is no error.
@@ -140,7 +146,7 @@ async fn from_bytes(
                 ingest.write(batch).await?;
             }
             if let Some(e) = error {
-                ingest.finish().await?;
+                ingest.settle().await?;
                 return Err(e);
             }
             if last {
@@ -229,7 +235,7 @@ pub async fn select_into(cx: Context, stream: Arc<Stream>, columns: Vec<String>,
             if let Item::Rows(batch) = item? {
                 ingest.write_positional(&batch).await?;
                 if streaming {
-                    ingest.finish().await?;
+                    ingest.settle().await?;
                 }
             }
         }
@@ -250,16 +256,14 @@ fn select_columns(stream: &Stream) -> Vec<String> {
 
 /// Runs `work` on the computing threads while the answer is awaited; dropping the answer ends it.
 fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
-    let task = AbortOnDrop(cx.engine.cpu.handle().spawn(work));
+    cx.info.set_phase(Phase::Run);
+    let task = AbortOnDrop(cx.engine.cpu.handle().spawn(cx.info.mark().on(work)));
     let done = async move {
         let mut task = task;
         match (&mut task.0).await {
             Ok(Ok(())) => None,
             Ok(Err(e)) => Some(Err(e)),
-            Err(e) if e.is_panic() => {
-                let message = super::text::panic_message(&*e.into_panic());
-                Some(Err(Error::bug(format!("the insert panicked: {message}"))))
-            }
+            Err(e) if e.is_panic() => Some(Err(Error::panicked(&*e.into_panic()))),
             Err(_) => Some(Err(Error::new(Code::QUERY_WAS_CANCELLED, "the insert was cancelled"))),
         }
     };

@@ -4,7 +4,7 @@
 //! queries from its first byte to its last, and every error is in the query log.
 //!
 //! In reading order: [`select`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`], [`rename`],
-//! [`show`], [`explain`], [`set`], [`kill`]; [`answer`] makes small answers and [`text`] small texts.
+//! [`show`], [`explain`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them, [`answer`] makes small answers and [`text`] small texts.
 
 pub mod answer;
 pub mod create;
@@ -13,26 +13,32 @@ pub mod explain;
 pub mod function;
 pub mod insert;
 pub mod kill;
+pub mod refuse;
 pub mod remove;
 pub mod rename;
 pub mod select;
 pub mod set;
 pub mod show;
+pub mod system;
 pub mod text;
 pub mod view;
 
 use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
+use crate::place::Place;
 use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
 use crate::session::Session;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::BoxStream;
 use hydron_base::limit::QUERY_BYTES_MAX;
 use hydron_base::world::WallTime;
 use hydron_base::{Code, Error, Result, Settings};
+use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// One statement on its way: what it may use and what it is called.
@@ -63,7 +69,11 @@ pub async fn execute(
 ) -> Result<Running> {
     let utf8 = utf8_part(&text);
     let mut guard = engine.queries.start(session, utf8, &options)?;
-    match run(engine, session, &text, utf8, input, &options, &mut guard).await {
+    let guard_mark = guard.info.mark();
+    let work = run(engine, session, &text, utf8, input, &options, &mut guard);
+    // A panic on the way to an answer is this query's error, and the session is as it was or as the statement left it.
+    let work = AssertUnwindSafe(guard_mark.on(work)).catch_unwind().await;
+    match work.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
         Ok((answer, settings, format)) => {
             Ok(Running::new(guard, settings, answer.schema, format, answer.streaming, answer.items))
         }
@@ -93,7 +103,10 @@ async fn run(
     options: &QueryOptions,
     guard: &mut QueryGuard,
 ) -> Result<Ran> {
+    guard.info.set_phase(Phase::Parse);
+    refuse::quarantined(utf8)?;
     let parsed = parse(engine, utf8).await?;
+    guard.info.set_phase(Phase::Plan);
     let insert_data = parsed.insert_data;
     let end = insert_data.unwrap_or(parsed.end);
     if end > QUERY_BYTES_MAX {
@@ -125,6 +138,11 @@ async fn run(
     let settings = Arc::new(settings);
     *guard.info.settings.lock() = Arc::clone(&settings);
     *guard.info.kind.lock() = kind_name(&statement.kind);
+    guard.info.set_loss(loss(&statement.kind));
+    if let Some(place) = &guard.info.place {
+        place.set_settings(&settings);
+    }
+    refuse::in_safe_mode(&statement.kind)?;
     check_readonly(&statement.kind, &settings)?;
     if let Some(outfile) = &statement.output.outfile {
         let message =
@@ -166,12 +184,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     engine: &Arc<Inner>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    let (mark, place) = (Mark::current(), Place::of_current());
+    let work = move || {
+        let _entered = mark.enter();
+        // Dropping the future that waits does not stop the work: until its end the place is this query's.
+        let _place = place;
+        work()
+    };
     match engine.cpu.handle().spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) if e.is_panic() => {
-            let payload = e.into_panic();
-            Err(Error::bug(format!("the query panicked: {}", text::panic_message(&*payload))))
-        }
+        Err(e) if e.is_panic() => Err(Error::panicked(&*e.into_panic())),
         Err(_) => Err(Error::new(Code::ABORTED, "the server is stopping")),
     }
 }
@@ -205,7 +227,7 @@ async fn dispatch(
         S::Use(database) => set::use_database(cx, session, &database)?,
         S::Set(list) => set::set(session, &list)?,
         S::Kill(kill) => kill::run(cx, kill).await?,
-        S::System(system) => set::system(cx, system).await?,
+        S::System(system) => system::run(cx, system)?,
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
         S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
         S::CreateMaterializedView(_) => return Err(Error::not_implemented("CREATE MATERIALIZED VIEW")),
@@ -241,6 +263,16 @@ fn kind_name(kind: &StatementKind) -> &'static str {
         S::Kill(_) => "KillQuery",
         S::System(_) => "System",
         _ => "Other",
+    }
+}
+
+/// What the client of a statement loses when the server dies.
+fn loss(kind: &StatementKind) -> Kind {
+    use StatementKind as S;
+    match kind {
+        S::Query(_) | S::Show(_) | S::Exists(_) | S::Describe(_) | S::Explain(_) => Kind::Read,
+        S::Insert(_) => Kind::Insert,
+        _ => Kind::Other,
     }
 }
 
@@ -285,6 +317,7 @@ impl Context {
             database: Arc::clone(&self.database),
             user: Arc::clone(&self.user),
             streaming,
+            traps: self.engine.options.allow_trap,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::stream::source::{LogSource, Piece};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::{Error, Result};
+use hydron_board::{Kind, Phase};
 use hydron_flow::{BuildOptions, HostContext, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader};
 use hydron_plan::bind::{Bound, bind_select_in};
 use hydron_plan::{Plan, Scan, Seek, StreamKind};
@@ -32,6 +33,10 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
         return Err(Error::new(hydron_base::Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
     }
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
+    cx.info.set_phase(Phase::Run);
+    if bound.streaming && width.is_none() {
+        cx.info.set_loss(Kind::Stream);
+    }
     if bound.streaming { run_stream(cx, bound.plan).await } else { history(cx, bound.plan).await }
 }
 

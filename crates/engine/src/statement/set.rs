@@ -1,9 +1,9 @@
-//! SET, USE and SYSTEM; settings clauses of any statement.
+//! SET and USE; settings clauses of any statement.
 
 use super::{Answer, Context, answer};
 use crate::session::Session;
-use hydron_base::{Code, Error, Result, Settings};
-use hydron_sql::ast::{Literal, Query, QueryBody, Setting, SettingValue, System};
+use hydron_base::{Result, Settings};
+use hydron_sql::ast::{Literal, Query, QueryBody, Setting, SettingValue};
 use std::sync::Arc;
 
 /// `SET a = 1, b = 'x'`: changes the session.
@@ -74,32 +74,4 @@ pub fn use_database(cx: Context, session: &mut Session, name: &str) -> Result<An
     }
     session.database = Arc::from(name);
     Ok(answer::nothing())
-}
-
-/// SYSTEM commands that this engine needs; those that only make sense for another storage succeed and do nothing, so that
-/// scripts run unchanged.
-pub async fn system(cx: Context, system: System) -> Result<Answer> {
-    const NOTHING_TO_DO: &[&str] = &[
-        "FLUSH LOGS",
-        "STOP MERGES",
-        "START MERGES",
-        "STOP TTL MERGES",
-        "START TTL MERGES",
-        "DROP MARK CACHE",
-        "DROP UNCOMPRESSED CACHE",
-        "DROP COMPILED EXPRESSION CACHE",
-        "DROP DNS CACHE",
-        "DROP MMAP CACHE",
-        "DROP QUERY CACHE",
-        "RELOAD CONFIG",
-        "STOP MOVES",
-        "START MOVES",
-        "STOP FETCHES",
-        "START FETCHES",
-    ];
-    if NOTHING_TO_DO.contains(&system.command.as_str()) {
-        return Ok(answer::nothing());
-    }
-    let _ = cx;
-    Err(Error::new(Code::NOT_IMPLEMENTED, format!("SYSTEM {} is not implemented", system.command)))
 }

@@ -1,4 +1,4 @@
-//! Small texts: times for people, messages of panics, LIKE patterns.
+//! Small texts: times for people, LIKE patterns.
 
 use hydron_base::world::WallTime;
 
@@ -11,12 +11,6 @@ pub fn utc(time: WallTime) -> String {
 /// A statement as SHOW CREATE prints it: one clause a line, columns indented by two.
 pub fn multi_line(kind: hydron_sql::ast::StatementKind) -> String {
     kind.pretty()
-}
-
-/// What a panic said.
-pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
 }
 
 /// SQL LIKE: `%` any run, `_` any character, `\` quotes. Iterative, so a long pattern cannot exhaust the stack.

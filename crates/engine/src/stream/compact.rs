@@ -4,12 +4,15 @@
 //! stop at any moment leaves either the records in the log or the part in the manifest, never both counted.
 
 use super::store::{FlushLimits, Pending, StreamStore};
+use futures::FutureExt;
 use hydron_base::world::Clock;
 use hydron_base::{Error, Result};
+use hydron_board::Board;
 use hydron_store::log::{EventSpan, Record, Sequence};
 use hydron_store::part::{Commit, MergePolicy, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -50,13 +53,20 @@ pub async fn run(
             open.retain(|_, s| s.strong_count() > 0);
             open.values().filter_map(Weak::upgrade).collect()
         };
+        // What crashed the server too often may be in here; nothing is written meanwhile, so nothing piles up.
+        if Board::current().is_some_and(|b| b.worker().is_safe_mode()) {
+            continue;
+        }
         for store in stores {
             let now_ms = clock.now().millis();
             let pending = *store.pending.lock();
-            if is_due(pending, store.limits, now_ms)
-                && let Err(e) = store.compact_once(now_ms).await
-            {
-                tracing::warn!("history of a stream was not written, it stays in the log: {e}");
+            if !is_due(pending, store.limits, now_ms) {
+                continue;
+            }
+            // A panic is the trouble of one stream; the others and the next try go on.
+            let work = AssertUnwindSafe(store.compact_once(now_ms)).catch_unwind().await;
+            if let Err(e) = work.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
+                tracing::warn!("history of {} was not written, it stays in the log: {e}", store.name());
             }
         }
     }
@@ -185,7 +195,11 @@ impl Stretch {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::bug(format!("compaction ended: {e}")))?
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) if e.is_panic() => Err(Error::panicked(&*e.into_panic())),
+        Err(e) => Err(Error::bug(format!("compaction ended: {e}"))),
+    }
 }
 
 #[cfg(test)]

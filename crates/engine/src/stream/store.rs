@@ -130,17 +130,23 @@ impl StreamStore {
         Ok(())
     }
 
+    /// Names it in the log of the server.
+    pub fn name(&self) -> &str {
+        self.logs.first().map_or("a stream", |l| l.name())
+    }
+
     /// The shard for a whole batch: each in its turn.
     pub fn turn(&self) -> usize {
         (self.next_shard.fetch_add(1, Ordering::Relaxed) % self.logs.len() as u64) as usize
     }
 
     /// Hands one record to the flusher; the ticket tells when it is durable.
-    pub fn submit(&self, shard: usize, batch: &Batch, key: Option<Bytes>) -> Result<Ticket> {
+    pub fn submit(&self, shard: usize, batch: &Batch, key: Option<Bytes>, stamp: Option<Bytes>) -> Result<Ticket> {
         let arrow = batch.to_arrow()?;
         let mut draft = Draft::new(Arc::new(arrow), SCHEMA_VERSION);
         draft.event_span = self.event_span(batch);
         draft.key = key;
+        draft.stamp = stamp;
         let ticket = self.logs[shard].submit(draft, self.ack)?;
         let mut pending = self.pending.lock();
         pending.rows += batch.rows() as u64;

@@ -54,6 +54,11 @@ impl Streams {
         self.open.lock().insert(uuid, Arc::downgrade(store));
     }
 
+    /// The rows of a stream that is open.
+    pub fn get(&self, uuid: Uuid) -> Option<Arc<StreamStore>> {
+        self.open.lock().get(&uuid).and_then(Weak::upgrade)
+    }
+
     /// Removes the files of a dropped stream. Readers that still hold parts of it keep these until they end.
     pub fn remove(&self, stream: &Stream) -> Result<()> {
         let uuid = stream.info.uuid;

@@ -94,6 +94,7 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         database: Arc::clone(&lookup.database),
         user: Arc::clone(&lookup.user),
         streaming: false,
+        traps: lookup.engine.options.allow_trap,
     }
 }
 

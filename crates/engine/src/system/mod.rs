@@ -3,9 +3,10 @@
 //! In: a table's name. Out: its columns (for the binder), its rows as of now (for a scan). Promise: rows are made from
 //! snapshots; reading them never waits for a query or a stream.
 //!
-//! In reading order: [`columns`] (what each table has), [`rows`] (what it holds).
+//! In reading order: [`columns`] (what each table has), [`rows`] (what it holds), [`crashes`] (what is known of crashes).
 
 mod columns;
+mod crashes;
 mod rows;
 
 pub use columns::{table, table_names};

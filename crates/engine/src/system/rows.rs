@@ -25,6 +25,8 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
         "processes" => return processes(engine, &engine.queries.running()),
         "query_log" => query_log(engine),
         "errors" => errors(engine),
+        "crash_log" => super::crashes::crash_log(engine),
+        "quarantine" => super::crashes::quarantine(hydron_board::Board::current()),
         "build_options" => vec![
             vec![Value::string("VERSION_FULL"), Value::string(concat!("hydron ", env!("CARGO_PKG_VERSION")))],
             vec![Value::string("SYSTEM"), Value::string(std::env::consts::OS)],

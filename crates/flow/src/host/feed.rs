@@ -1,6 +1,6 @@
 //! The loop of a query: rows from the sources and timers from the clock go into the pipeline, answers to the client.
 
-use super::guard::{Meter, guarded, panicked};
+use super::guard::{Meter, guarded};
 use super::parallel::{self, Shards};
 use super::progress::QueryProgress;
 use super::query::{Answer, Checkpoint, CheckpointReply, HostContext, cancelled};
@@ -10,6 +10,7 @@ use crate::pipeline::Pipeline;
 use futures::FutureExt;
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result};
+use hydron_board::Mark;
 use hydron_func::EvalContext;
 use hydron_types::Delta;
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ pub async fn run(
     let backfills: Vec<bool> = readers.iter().map(|r| r.backfills()).collect();
     let (inbox_in, inbox) = mpsc::channel(feed.context.edge_batches_max.max(1));
     for (source, reader) in readers.into_iter().enumerate() {
-        tasks.spawn_on(read(source, reader, inbox_in.clone()), &feed.context.io);
+        tasks.spawn_on(Mark::current().on(read(source, reader, inbox_in.clone())), &feed.context.io);
     }
     drop(inbox_in);
     let cancel = feed.cancel.clone();
@@ -88,7 +89,7 @@ pub async fn run(
 async fn read(source: usize, mut reader: Box<dyn SourceReader>, inbox: mpsc::Sender<(usize, Result<SourceItem>)>) {
     loop {
         let item = AssertUnwindSafe(reader.next()).catch_unwind().await;
-        let item = item.unwrap_or_else(|panic| Err(panicked("a reader", panic)));
+        let item = item.unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
         let item = item.map(|item| item.unwrap_or(SourceItem::End));
         let last = matches!(item, Err(_) | Ok(SourceItem::End));
         if inbox.send((source, item)).await.is_err() || last {

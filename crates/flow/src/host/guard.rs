@@ -4,21 +4,13 @@ use super::progress::QueryProgress;
 use crate::operator::Stats;
 use hydron_base::world::WallTime;
 use hydron_base::{Code, Error, Result};
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Runs `work`; a panic inside is LOGICAL_ERROR (49). The operators are not used again after an error, so no broken
 /// invariant is seen by anyone.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked("an operator", panic)))
-}
-
-/// A caught panic as an error that tells its message.
-pub fn panicked(who: &str, panic: Box<dyn Any + Send>) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string());
-    Error::bug(format!("{who} panicked: {text}"))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
 }
 
 /// Rows between two looks at the operators' memory: a look walks over all open windows.

@@ -13,6 +13,7 @@ use crate::shard::{Cause, Merger, Router, Sharded, snapshot_of, write_parts};
 use crate::state::StateWriter;
 use hydron_base::world::{Clock, WallTime};
 use hydron_base::{Error, Result};
+use hydron_board::Mark;
 use hydron_func::EvalContext;
 use hydron_types::Zone;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub fn spawn(
         let (reply_in, reply) = mpsc::channel(edge);
         shard.start(context.clock.now());
         let meter = Meter::new(Arc::clone(&feed.progress), context.memory_bytes_max);
-        tasks.spawn_on(work(shard, jobs, reply_in, meter), &context.cpu);
+        tasks.spawn_on(Mark::current().on(work(shard, jobs, reply_in, meter)), &context.cpu);
         queues.push(queue);
         replies.push(reply);
     }
@@ -102,11 +103,11 @@ pub fn spawn(
     };
     let (ended, end) = oneshot::channel();
     tasks.spawn_on(
-        async move {
+        Mark::current().on(async move {
             let result = behind.run().await;
             // The query may have been dropped meanwhile.
             let _ = ended.send(result);
-        },
+        }),
         &context.cpu,
     );
     Ok((Shards { router: sharded.router, queues, checkpoints }, end))

@@ -5,10 +5,13 @@ use super::progress::QueryProgress;
 use super::source::SourceReader;
 use crate::operator::Rows;
 use crate::pipeline::Pipeline;
+use futures::FutureExt;
 use hydron_base::limit::EDGE_BATCHES_MAX;
 use hydron_base::world::Clock;
 use hydron_base::{Code, Error, Result};
+use hydron_board::Mark;
 use hydron_types::{Batch, Zone};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -86,12 +89,15 @@ impl Query {
         let cpu = context.cpu.clone();
         let feed = Feed { context, progress: Arc::clone(&progress), cancel: cancel.clone(), commands: commands_in };
         let finished = Arc::clone(&outcome);
-        cpu.spawn(async move {
-            let result = feed::run(feed, pipeline, readers, answers_in.clone()).await;
+        let answers_out = answers_in.clone();
+        // The tasks of a query wear the mark of whoever starts it, so that a fault in any of them is told to it.
+        cpu.spawn(Mark::current().on(async move {
+            let run = AssertUnwindSafe(feed::run(feed, pipeline, readers, answers_out));
+            let result = run.catch_unwind().await.unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
             *finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             // Closed only now: whoever sees the end of the answers finds the outcome.
             drop(answers_in);
-        });
+        }));
         Ok(QueryHandle { answers, progress, outcome, cancel, commands })
     }
 }

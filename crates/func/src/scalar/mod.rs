@@ -2,7 +2,7 @@
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
 //! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], and [`convert`] and
+//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
@@ -28,6 +28,7 @@ pub mod rows;
 pub mod server;
 pub mod strings;
 pub mod transform;
+pub mod trap;
 pub mod tuples;
 pub mod url;
 
@@ -53,6 +54,7 @@ pub fn register(registry: &mut Registry) {
     address::register(registry);
     server::register(registry);
     transform::register(registry);
+    trap::register(registry);
     geo::register(registry);
     rounding::register(registry);
     arrays::register(registry);

@@ -259,7 +259,9 @@ impl Parser<'_> {
 }
 
 /// Longer commands before their prefixes.
-const SYSTEM_COMMANDS: [&str; 78] = [
+const SYSTEM_COMMANDS: [&str; 80] = [
+    "LIFT QUARANTINE",
+    "LEAVE SAFE MODE",
     "SHUTDOWN",
     "KILL",
     "SUSPEND FOR",

@@ -4,11 +4,12 @@ use super::options::HttpOptions;
 use super::route::App;
 use super::session::Sessions;
 use crate::custody::{Adopted, Custody, Seat};
+use crate::farewell::{self, Ending};
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
-use hydron_board::Protocol;
 use hydron_board::connection::LAST;
-use hydron_engine::Engine;
+use hydron_board::{Board, Protocol, State};
+use hydron_engine::{Engine, InsertOutcome};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -133,7 +134,19 @@ async fn go_on(app: Arc<App>, custody: Arc<Custody>, adopted: Adopted, stop: Can
             return;
         }
     };
-    let last = seat.connection().has(LAST);
+    let place = seat.connection();
+    let mut last = place.has(LAST);
+    if place.state() == State::Busy {
+        match answer_insert(&app, &seat).await {
+            Ending::Open => {}
+            Ending::Last => last = true,
+            Ending::Silent => {
+                place.close();
+                return;
+            }
+        }
+        place.hand_over(last);
+    }
     if !send_outbox(&socket, &seat, app.options.send_patience).await {
         seat.connection().close();
         return;
@@ -146,6 +159,25 @@ async fn go_on(app: Arc<App>, custody: Arc<Custody>, adopted: Adopted, stop: Can
     let mut sink = [0; 4_096];
     let drained = async { while matches!(socket.read(&mut sink).await, Ok(n) if n > 0) {} };
     let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// The client waits for the answer to an INSERT that the worker before has not lived to give: the log knows it.
+async fn answer_insert(app: &App, seat: &Seat) -> Ending {
+    let connection = seat.connection();
+    let Some((board, index)) = Board::current().zip(connection.query()) else { return Ending::Silent };
+    let Some(query) = board.query(index).filter(|q| q.is_orphaned()) else { return Ending::Silent };
+    let engine = app.engine.clone();
+    let found = tokio::task::spawn_blocking(move || engine.insert_outcome(query)).await;
+    let id = query.id.get();
+    let unknown = || InsertOutcome::Unknown { token: query.token.get() };
+    let outcome = found.unwrap_or_else(|_| unknown());
+    let mut bytes = Vec::new();
+    let ending = farewell::outcome(Protocol::Http, connection.flags(), &id, &outcome, &mut bytes);
+    query.close();
+    match seat.outbox() {
+        Some(outbox) if outbox.append(&bytes) => ending,
+        _ => Ending::Silent,
+    }
 }
 
 /// Sends what the last worker has left. False: the client does not take it.

@@ -1,0 +1,75 @@
+//! An engine in a directory of its own, on the board that all tests of this process share, one test at a time.
+
+use hydron_base::Result;
+use hydron_board::Board;
+use hydron_engine::{Engine, EngineOptions, Input, Item, QueryOptions, Running, Session};
+use hydron_types::column::value_at;
+use hydron_types::{Batch, Value};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+pub struct World {
+    pub board: &'static Board,
+    pub engine: Engine,
+    pub session: Session,
+    dir: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl World {
+    pub fn open() -> World {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if Board::current().is_none() {
+            Board::create().unwrap().install();
+        }
+        let board = Board::current().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(options(&dir)).unwrap();
+        let session = engine.session("me", "");
+        World { board, engine, session, dir, _alone: alone }
+    }
+
+    /// Closes the engine and opens its directory again.
+    pub async fn reopen(&mut self) {
+        self.engine.close(Duration::from_secs(10)).await;
+        self.engine = Engine::open(options(&self.dir)).unwrap();
+    }
+
+    pub fn data_dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub async fn start(&mut self, text: &str) -> Result<Running> {
+        self.start_with(text, QueryOptions { interface: "test", ..QueryOptions::default() }).await
+    }
+
+    pub async fn start_with(&mut self, text: &str, options: QueryOptions) -> Result<Running> {
+        self.engine.execute(&mut self.session, text.to_string(), Input::None, options).await
+    }
+
+    pub async fn run(&mut self, text: &str) -> Result<Vec<Vec<Value>>> {
+        rows(self.start(text).await?).await
+    }
+}
+
+fn options(dir: &TempDir) -> EngineOptions {
+    EngineOptions { cpu_threads: 2, segment_bytes: 1 << 20, allow_trap: true, ..EngineOptions::at(dir.path()) }
+}
+
+pub async fn rows(mut running: Running) -> Result<Vec<Vec<Value>>> {
+    let mut rows = Vec::new();
+    while let Some(item) = running.next().await? {
+        if let Item::Rows(batch) = item {
+            rows.extend((0..batch.rows()).map(|row| row_of(&batch, row)));
+        }
+    }
+    Ok(rows)
+}
+
+fn row_of(batch: &Batch, row: usize) -> Vec<Value> {
+    let fields = batch.columns.iter().zip(&batch.schema.fields);
+    fields.map(|(column, field)| value_at(column, &field.ty, row)).collect()
+}

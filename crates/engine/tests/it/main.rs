@@ -1,0 +1,5 @@
+//! The engine as one process has it, with a board as under a supervisor.
+
+mod board;
+mod kit;
+mod panics;
