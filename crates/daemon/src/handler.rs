@@ -61,7 +61,7 @@ fn crashed(context: &CrashContext) {
     let fault = Fault {
         signal: info.ssi_signo as i32,
         code: info.ssi_code,
-        address: info.ssi_addr,
+        address: address(context),
         pc: pc(context),
         sp: sp(context),
     };
@@ -175,6 +175,23 @@ fn pc(context: &CrashContext) -> u64 {
 #[cfg(target_arch = "x86_64")]
 fn sp(context: &CrashContext) -> u64 {
     context.context.uc_mcontext.gregs[libc::REG_RSP as usize] as u64
+}
+
+/// What a memory access was at; for other faults the instruction.
+#[cfg(target_arch = "x86_64")]
+fn address(context: &CrashContext) -> u64 {
+    match context.siginfo.ssi_signo as i32 {
+        libc::SIGSEGV | libc::SIGBUS => context.context.uc_mcontext.gregs[libc::REG_CR2 as usize] as u64,
+        _ => pc(context),
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn address(context: &CrashContext) -> u64 {
+    match context.siginfo.ssi_signo as i32 {
+        libc::SIGSEGV | libc::SIGBUS => context.context.uc_mcontext.fault_address,
+        _ => pc(context),
+    }
 }
 
 #[cfg(target_arch = "aarch64")]

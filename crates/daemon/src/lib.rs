@@ -3,12 +3,15 @@
 //! In reading order: [`config`] (file, flags, environment), [`listeners`] (ports, bound once and handed on), [`signals`],
 //! [`children`] and [`packet`] (processes and what is said between them), [`supervisor`]; what it decides, pure: [`life`],
 //! [`restart`], [`verdict`], [`intensity`]; what it keeps: [`custodian`] (client sockets), [`incident`] (crash records);
-//! [`service`] (the system's service manager), [`logging`]. Then [`worker`] with [`handler`] (faults) and [`shutdown`] (the ladder of
+//! [`doorman`] (connections while no worker answers);
+//! [`service`] (the system's service manager), [`detach`] (the background), [`logging`]. Then [`worker`] with [`handler`] (faults) and [`shutdown`] (the ladder of
 //! deadlines, pure); at last [`dump`] and [`stack`] (a worker looked at from outside).
 
 pub mod children;
 pub mod config;
 pub mod custodian;
+pub mod detach;
+pub mod doorman;
 pub mod dump;
 pub mod handler;
 pub mod incident;

@@ -48,6 +48,11 @@ impl Listeners {
         self.0.iter().map(|(_, l)| l.as_fd()).collect()
     }
 
+    /// The open ports by name.
+    pub fn open(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
+        self.0.iter().map(|(n, l)| (*n, l.as_fd()))
+    }
+
     /// Name and address of each open port.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
         let address = |l: &TcpListener| l.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string());

@@ -8,6 +8,7 @@
 use crate::children::{End, Process, reap_orphans};
 use crate::config::Config;
 use crate::custodian::Custodian;
+use crate::doorman::{self, Doorman};
 use crate::incident::{Cause, Incident};
 use crate::intensity::{Intensity, Limits};
 use crate::life::{Act, Event, Life, Patience};
@@ -87,6 +88,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         signals,
         wake,
         custodian: Custodian::new(board),
+        doorman: Doorman::default(),
         life: Life::new(patience),
         intensity: Intensity::default(),
         worker: None,
@@ -112,6 +114,7 @@ struct Supervisor {
     signals: Signals,
     wake: OwnedFd,
     custodian: Custodian,
+    doorman: Doorman,
     life: Life,
     intensity: Intensity,
     worker: Option<Process>,
@@ -169,9 +172,19 @@ impl Supervisor {
                 if !self.life.is_dying() {
                     self.custodian.sweep();
                 }
+                if self.life.is_ready() {
+                    self.doorman.see_out();
+                } else if self.down_since().is_some_and(|since| since.elapsed() >= doorman::PATIENCE) {
+                    self.doorman.answer(&self.listeners);
+                }
                 service::alive();
             }
         }
+    }
+
+    /// Since when no worker answers, where one did before.
+    fn down_since(&self) -> Option<Instant> {
+        (self.life.has_worked() && !self.life.is_ready()).then_some(self.released)
     }
 
     /// Waits until something happens or time is up.
@@ -191,7 +204,8 @@ impl Supervisor {
         }
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-        let mut timeout = if self.custodian.count() > 0 { SWEEP } else { LOOK };
+        let is_quiet = self.custodian.count() == 0 && self.life.is_ready();
+        let mut timeout = if is_quiet { LOOK } else { SWEEP };
         if self.life.is_dying() {
             timeout = RETELL;
         }

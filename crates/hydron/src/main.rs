@@ -1,8 +1,9 @@
 //! `hydron`: one binary for the server, its clients and its demonstration.
 //!
-//! In reading order: [`server`], [`demo`], [`client`].
+//! In reading order: [`server`], [`crash`], [`demo`], [`client`].
 
 mod client;
+mod crash;
 mod demo;
 mod server;
 
@@ -31,6 +32,8 @@ enum Command {
     Local(client::LocalArgs),
     /// Starts a whole server in a temporary directory, replays real flights and shows a live query.
     Demo(demo::DemoArgs),
+    /// What is known of a server's crashes.
+    Crash(crash::CrashArgs),
     /// Prints the version.
     Version,
     /// What a server starts to do its work; not for use by hand.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Client(args) => client::client(args),
         Command::Local(args) => client::local(args),
         Command::Demo(args) => demo::run(args),
+        Command::Crash(args) => crash::run(args),
         Command::Version => {
             println!("hydron {}", env!("CARGO_PKG_VERSION"));
             Ok(0)

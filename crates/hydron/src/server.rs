@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hydron_base::{Code, Error, Result};
+use hydron_daemon::detach::{PidFile, Side, Starter, detach};
 use hydron_daemon::supervisor::Owner;
 use hydron_daemon::{Config, supervisor};
 use std::io::Write;
@@ -27,6 +28,12 @@ pub struct ServerArgs {
     /// 0 is off.
     #[arg(long)]
     postgres_port: Option<u16>,
+    /// Goes to the background, and returns when the ports answer.
+    #[arg(long)]
+    daemon: bool,
+    /// Keeps the process's number there while the server runs.
+    #[arg(short = 'P', long)]
+    pid_file: Option<PathBuf>,
     /// Allows the function `trap`, which crashes the worker on purpose (key `crash.allow_trap`).
     #[arg(long)]
     allow_trap: bool,
@@ -37,7 +44,20 @@ pub struct ServerArgs {
 
 pub fn run(args: ServerArgs) -> Result<i32> {
     let config = args.load()?;
-    supervisor::run(&config, &mut Terminal { args, path: config.path.clone() })
+    let starter = match args.daemon {
+        false => None,
+        true => match detach(&args.daemon_log(&config))? {
+            Side::Starter(outcome) => return outcome,
+            Side::Server(starter) => Some(starter),
+        },
+    };
+    let mut owner = Terminal { path: config.path.clone(), pid_file: args.pid_file.clone(), args, starter };
+    let outcome = owner.pid_file.take().map(|p| PidFile::write(&p)).transpose();
+    let outcome = outcome.and_then(|_pid_file| supervisor::run(&config, &mut owner));
+    if let (Err(e), Some(starter)) = (&outcome, &mut owner.starter) {
+        starter.failed(e);
+    }
+    outcome
 }
 
 impl ServerArgs {
@@ -49,25 +69,39 @@ impl ServerArgs {
         });
         Config::load(yaml.transpose()?.as_deref(), std::env::vars(), &flags(self)?)
     }
+
+    /// Where a server without a terminal writes what it would print there.
+    fn daemon_log(&self, config: &Config) -> PathBuf {
+        match config.logger.log.as_str() {
+            "" => config.path.join("server.log"),
+            path => PathBuf::from(path),
+        }
+    }
 }
 
 /// Tells standard output what becomes of the server.
 struct Terminal {
     args: ServerArgs,
     path: PathBuf,
+    pid_file: Option<PathBuf>,
+    /// Whoever has started a server in the background.
+    starter: Option<Starter>,
 }
 
 impl Owner for Terminal {
     fn ready(&mut self, worker: u32, ports: &[(&'static str, String)]) {
         let ports: Vec<String> = ports.iter().map(|(name, address)| format!("{name} {address}")).collect();
-        // Whoever read the first line may be gone when a later worker is ready.
-        let _ = writeln!(
-            std::io::stdout(),
+        let line = format!(
             "hydron {} is ready: {} (worker {worker}, data in {})",
             env!("CARGO_PKG_VERSION"),
             ports.join(", "),
             self.path.display()
         );
+        if let Some(starter) = &mut self.starter {
+            starter.ready(&line);
+        }
+        // Whoever read the first line may be gone when a later worker is ready.
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 
     fn reload(&mut self) -> Result<Config> {
