@@ -44,6 +44,8 @@ pub struct Worker {
     /// Settings that are not at their defaults are in the configuration; these are asked at each fault.
     pub crash_quarantine: AtomicU32,
     pub crash_safe_mode: AtomicU32,
+    /// Not 0: a write or a sync has failed, so what the page cache shows may not be what the disk holds.
+    pub disk_fault: AtomicU32,
 }
 
 /// Places below these were used at least once. The others are never looked at: looking would cost their memory.

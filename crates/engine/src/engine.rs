@@ -13,13 +13,14 @@ use crate::statement;
 use crate::stream::{Stream, Streams};
 use bytes::Bytes;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result, Settings};
+use hydron_base::{Budget, Code, Error, Result, Settings};
+use hydron_board::Board;
 use hydron_plan::ViewInfo;
 use hydron_store::catalog::{CatalogStore, Entry};
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -32,6 +33,12 @@ pub const REVISION: &str = "23";
 
 /// Stack of a computing thread: binding recurses as deep as the parser allows.
 const CPU_STACK_BYTES: usize = 16 << 20;
+
+/// Threads that open logs at a start. More than cores, since they wait for the disk.
+const OPEN_THREADS_MAX: usize = 8;
+
+/// What an INSERT gets to end by itself when the engine closes: a slow one is told to come again.
+const INSERT_PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 pub struct Engine {
@@ -47,8 +54,8 @@ pub struct Inner {
     pub streams: Streams,
     pub cpu: CpuRuntime,
     pub started: WallTime,
-    /// Bytes that all queries together may keep.
-    pub memory_bytes_max: u64,
+    /// What all queries together may hold.
+    pub memory: Arc<Budget>,
     pub server_uuid: Uuid,
     /// Settings of every session, under its own.
     pub profile: Settings,
@@ -113,7 +120,7 @@ impl Engine {
             streams: Streams::open(&options, cpu.handle().clone())?,
             cpu,
             started,
-            memory_bytes_max: memory_limit(&options),
+            memory: Budget::server(memory_limit(&options), Board::current().map(|b| &b.worker().memory_tracked)),
             server_uuid: server_uuid(&dir)?,
             profile: options.profile.clone(),
             closing: AtomicBool::new(false),
@@ -122,6 +129,8 @@ impl Engine {
             options,
         });
         inner.load()?;
+        let dir = inner.options.data_dir.clone();
+        inner.cpu.handle().spawn_blocking(move || crate::crash_report::prune(&dir));
         Ok(Engine { inner })
     }
 
@@ -141,7 +150,7 @@ impl Engine {
         options: QueryOptions,
     ) -> Result<Running> {
         if self.inner.closing.load(Ordering::Acquire) {
-            return Err(Error::new(Code::ABORTED, "the server is stopping").hint("connect again in a moment"));
+            return Err(crate::query::stopping());
         }
         statement::execute(&self.inner, session, text.into(), input, options).await
     }
@@ -167,18 +176,22 @@ impl Engine {
     pub fn insert_outcome(&self, query: &hydron_board::Query) -> InsertOutcome {
         let stream = Uuid::from_slice(&query.stream.bytes()).unwrap_or_default();
         let store = self.inner.streams.get(stream);
-        let queries = hydron_board::Board::current().map_or(&[][..], |b| b.used_queries());
+        let queries = Board::current().map_or(&[][..], |b| b.used_queries());
         let others = queries.iter().filter(|q| q.is_orphaned() && q.kind() == hydron_board::Kind::Insert);
         let earliest = others.map(|q| q.started_us()).min().unwrap_or(i64::MAX);
         self.inner.outcomes.of(query, store.as_deref(), earliest)
     }
 
-    /// Refuses new statements, ends the running ones and waits for them, then syncs and closes the logs.
-    /// Returns how many queries had not ended at the deadline.
+    /// Refuses new statements, ends the running ones with SERVER_STOPPING and waits for them, then syncs and closes the
+    /// logs. An INSERT gets a moment to end by itself. Returns how many queries had not ended at the deadline.
     pub async fn close(&self, patience: Duration) -> usize {
         self.inner.closing.store(true, Ordering::Release);
         let running = self.inner.queries.running();
-        running.iter().for_each(|q| q.cancel.cancel());
+        let (inserts, others): (Vec<_>, Vec<_>) = running.iter().partition(|q| q.is_bounded_insert());
+        others.iter().for_each(|q| q.stop());
+        let ended = futures::future::join_all(inserts.iter().map(|q| q.wait_ended()));
+        let _ = tokio::time::timeout(INSERT_PATIENCE.min(patience), ended).await;
+        inserts.iter().for_each(|q| q.stop());
         let all = futures::future::join_all(running.iter().map(|q| q.wait_ended()));
         let _ = tokio::time::timeout(patience, all).await;
         let left = self.inner.queries.running().len();
@@ -199,12 +212,11 @@ impl Inner {
         let entries = self.catalog_store.list();
         let mut known = Vec::new();
         let mut loaded = Vec::new();
-        for entry in &entries {
-            if entry.kind == record::STREAM {
-                known.push(entry.uuid);
-            }
-            loaded.push(self.load_entry(entry)?);
+        known.extend(entries.iter().filter(|e| e.kind == record::STREAM).map(|e| e.uuid));
+        for entry in self.load_entries(&entries) {
+            loaded.push(entry?);
         }
+        self.streams.recovered();
         self.streams.drop_unknown(&known)?;
         self.catalog.update(|state| {
             for (database, name, object) in loaded {
@@ -227,6 +239,32 @@ impl Inner {
             statement::database::create(self, DEFAULT_DATABASE, "")?;
         }
         Ok(())
+    }
+
+    /// Loads all entries on several threads: most of the time of a start goes by in waiting for files to be synced.
+    fn load_entries(self: &Arc<Inner>, entries: &[Entry]) -> Vec<Result<(Arc<str>, Arc<str>, Loaded)>> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut loaded = Vec::new();
+            while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loaded.push(self.load_entry(entry));
+            }
+            loaded
+        };
+        std::thread::scope(|scope| {
+            // A thread that cannot be started is not missed: this one takes all that is left.
+            let others: Vec<_> = (1..entries.len().min(OPEN_THREADS_MAX))
+                .filter_map(|_| {
+                    let thread = std::thread::Builder::new().name("open".to_owned()).stack_size(CPU_STACK_BYTES);
+                    thread.spawn_scoped(scope, work).ok()
+                })
+                .collect();
+            let mut loaded = work();
+            for other in others {
+                loaded.extend(other.join().unwrap_or_else(|panic| vec![Err(Error::panicked(&*panic))]));
+            }
+            loaded
+        })
     }
 
     fn load_entry(self: &Arc<Inner>, entry: &Entry) -> Result<(Arc<str>, Arc<str>, Loaded)> {
@@ -292,15 +330,18 @@ impl Inner {
     }
 }
 
-/// The configured limit, or 90 % of the machine's memory; 8 GiB where that cannot be read.
+/// The configured limit, or 90 % of the memory that the machine has and the control group leaves; 8 GiB where neither can
+/// be read.
 fn memory_limit(options: &EngineOptions) -> u64 {
     if options.memory_bytes_max > 0 {
         return options.memory_bytes_max;
     }
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kib: Option<u64> = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
-    kib.map_or(8 << 30, |kib| kib * 1024 / 10 * 9)
+    let machine = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).map(|kib: u64| kib * 1024);
+    // "max" where there is no limit.
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse().ok());
+    machine.into_iter().chain(group).min().map_or(8 << 30, |bytes: u64| bytes / 10 * 9)
 }
 
 enum Loaded {

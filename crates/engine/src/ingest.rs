@@ -9,7 +9,8 @@ use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use bytes::Bytes;
 use hydron_base::limit::RECORD_BYTES_MAX;
-use hydron_base::{Code, Error, Result};
+use hydron_base::memory::Reserved;
+use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Board;
 use hydron_format::InputBatch;
 use hydron_func::call::arrow_error;
@@ -50,7 +51,9 @@ pub struct Ingest {
     cx: EvalContext,
     key: Option<String>,
     records: u64,
-    in_flight: VecDeque<Ticket>,
+    /// Records on their way, and what they take meanwhile.
+    in_flight: VecDeque<(Ticket, Reserved)>,
+    memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
 }
@@ -66,6 +69,7 @@ impl Ingest {
         bind_cx: &BindContext,
         cx: EvalContext,
         progress: Arc<Progress>,
+        memory: Arc<Budget>,
     ) -> Result<Ingest> {
         let info = Arc::clone(&stream.info);
         let store = Arc::clone(stream.stored()?);
@@ -131,6 +135,7 @@ impl Ingest {
             key: key.into_iter().find(|k| !k.is_empty()),
             records: 0,
             in_flight: VecDeque::new(),
+            memory,
             progress,
             track: None,
         })
@@ -176,7 +181,7 @@ impl Ingest {
 
     /// Waits until all that was written is durable. Errors: of the first record that is not.
     pub async fn settle(&mut self) -> Result<()> {
-        while let Some(ticket) = self.in_flight.pop_front() {
+        while let Some((ticket, _held)) = self.in_flight.pop_front() {
             self.store.note_append(ticket.await?.append_time_ms);
         }
         if Board::current().is_some_and(|b| b.worker().is_crashed()) {
@@ -199,13 +204,14 @@ impl Ingest {
         let key = self.key.as_ref().map(|k| Bytes::from(format!("{k}#{}", self.records)));
         self.records += 1;
         // The rows are encoded here, on a computing thread; the flusher only writes.
+        let held = self.memory.reserve(record.bytes())?;
         let stamp = self.track.as_mut().map(InsertTrack::stamp);
         let ticket = self.store.submit(shard, &record, key, stamp)?;
         Progress::add(&self.progress.written_rows, record.rows());
         Progress::add(&self.progress.written_bytes, record.bytes());
-        self.in_flight.push_back(ticket);
+        self.in_flight.push_back((ticket, held));
         if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
-            && let Some(oldest) = self.in_flight.pop_front()
+            && let Some((oldest, _held)) = self.in_flight.pop_front()
         {
             self.store.note_append(oldest.await?.append_time_ms);
         }

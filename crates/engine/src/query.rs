@@ -11,14 +11,14 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use hydron_base::world::{Clock, WallTime};
-use hydron_base::{Code, Error, Result, Settings};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_types::{Batch, Schema};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +103,8 @@ pub struct QueryInfo {
     pub started_at: Instant,
     pub progress: Arc<Progress>,
     pub cancel: CancellationToken,
+    /// The server ends it because it stops itself.
+    stopped: AtomicBool,
     /// `Select`, `Insert`, `Create`, …
     pub kind: Mutex<&'static str>,
     pub streaming: std::sync::atomic::AtomicBool,
@@ -111,6 +113,7 @@ pub struct QueryInfo {
     pub uses: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     /// Counters of a streaming query's operators.
     pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
+    memory: OnceLock<Arc<Budget>>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
     ended: tokio::sync::watch::Sender<bool>,
@@ -120,6 +123,39 @@ impl QueryInfo {
     /// What threads wear that work for it.
     pub fn mark(&self) -> Mark {
         self.place.as_ref().map_or(Mark::NONE, |p| p.mark())
+    }
+
+    /// Ends it because the server stops. A query that was killed before has been killed.
+    pub fn stop(&self) {
+        if !self.cancel.is_cancelled() {
+            self.stopped.store(true, Ordering::Release);
+            self.cancel.cancel();
+        }
+    }
+
+    /// The error as the client is to see it: an end that the stop of the server brought says so.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        let ended = matches!(error.code, Code::QUERY_WAS_CANCELLED | Code::ABORTED);
+        if ended && self.stopped.load(Ordering::Acquire) { stopping() } else { error }
+    }
+
+    /// An INSERT that ends by itself if it is let.
+    pub fn is_bounded_insert(&self) -> bool {
+        *self.kind.lock() == "Insert" && !self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// What it may hold, once its settings are known.
+    pub fn memory(&self) -> Arc<Budget> {
+        Arc::clone(self.memory.get_or_init(|| Budget::alone(0)))
+    }
+
+    pub fn memory_used(&self) -> u64 {
+        self.memory.get().map_or(0, |m| m.used())
+    }
+
+    pub(crate) fn set_memory(&self, memory: Arc<Budget>) {
+        // Set once, before anything asks for it.
+        let _ = self.memory.set(memory);
     }
 
     pub fn set_phase(&self, phase: Phase) {
@@ -141,6 +177,11 @@ impl QueryInfo {
         // An error means the sender is gone, which is an end too.
         let _ = ended.wait_for(|e| *e).await;
     }
+}
+
+/// The answer to whoever asks while the server stops.
+pub(crate) fn stopping() -> Error {
+    Error::new(Code::SERVER_STOPPING, "the server is stopping").hint("connect again in a moment")
 }
 
 /// A finished query, for `system.query_log`.
@@ -205,11 +246,13 @@ impl Queries {
             started_at: Instant::now(),
             progress: Arc::default(),
             cancel: CancellationToken::new(),
+            stopped: AtomicBool::new(false),
             kind: Mutex::new(""),
             streaming: false.into(),
             settings: Mutex::default(),
             uses: Mutex::default(),
             flow: Mutex::default(),
+            memory: OnceLock::new(),
             place,
             ended: tokio::sync::watch::Sender::new(false),
         });
@@ -392,7 +435,8 @@ impl Running {
 
     /// The next item; `None` at the end. After an error or the end it stays `None`.
     ///
-    /// Errors: the query's own; QUERY_WAS_CANCELLED (394) after KILL; TIMEOUT_EXCEEDED (159) at the deadline.
+    /// Errors: the query's own; QUERY_WAS_CANCELLED (394) after KILL; SERVER_STOPPING (2903) when the server stops;
+    /// TIMEOUT_EXCEEDED (159) at the deadline.
     pub async fn next(&mut self) -> Result<Option<Item>> {
         if self.done {
             return Ok(None);
@@ -433,6 +477,7 @@ impl Running {
             }
             Ok(other) => Ok(other),
             Err(e) => {
+                let e = self.guard.info.told(e);
                 self.guard.note_error(&e);
                 self.finish();
                 Err(e)
@@ -467,6 +512,11 @@ impl Running {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(items))) {
             tracing::error!("query {} ended, but: {}", self.query_id, Error::panicked(&*panic).message);
         }
+    }
+
+    /// What a thread wears that works on the answer, so that a fault there is told to this query.
+    pub fn mark(&self) -> Mark {
+        self.guard.info.mark()
     }
 
     /// Ends the query from outside, as KILL does.

@@ -1,5 +1,6 @@
 //! Arrow (file) and ArrowStream: batches as Arrow writes them between processes.
 
+use crate::arrow_check::{check_file, check_message, message_bytes};
 use crate::foreign::adopt;
 use crate::output::{OutputFormat, ResultStats};
 use crate::rows::ROW_BYTES_MAX;
@@ -98,8 +99,8 @@ pub struct StreamReader {
     schema: Arc<Schema>,
     options: FormatOptions,
     decoder: StreamDecoder,
-    /// Bytes since the last complete message.
-    pending: usize,
+    /// The message that is not complete yet.
+    kept: Vec<u8>,
 }
 
 impl StreamReader {
@@ -108,31 +109,43 @@ impl StreamReader {
             schema: Arc::clone(schema),
             options: options.clone(),
             decoder: StreamDecoder::new(),
-            pending: 0,
+            kept: Vec::new(),
         })
+    }
+
+    fn decode(&mut self, message: &[u8], batches: &mut Vec<InputBatch>) -> Result<()> {
+        let mut buffer = Buffer::from(message);
+        while !buffer.is_empty() {
+            let Some(batch) = self.decoder.decode(&mut buffer).map_err(cannot_read)? else { break };
+            batches.push(adopt(&batch, &self.schema, &self.options)?);
+        }
+        Ok(())
     }
 }
 
 impl InputFormat for StreamReader {
     fn feed(&mut self, bytes: &[u8], last: bool) -> Result<Vec<InputBatch>> {
-        let mut buffer = Buffer::from(bytes);
-        let mut batches = Vec::new();
-        self.pending += bytes.len();
-        while !buffer.is_empty() {
-            let Some(batch) = self.decoder.decode(&mut buffer).map_err(cannot_read)? else { break };
-            self.pending = buffer.len();
-            batches.push(adopt(&batch, &self.schema, &self.options)?);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.extend_from_slice(bytes);
+        let (mut at, mut batches) = (0, Vec::new());
+        while let Some(length) = message_bytes(&kept[at..])?.filter(|length| at + length <= kept.len()) {
+            check_message(&kept[at..at + length])?;
+            self.decode(&kept[at..at + length], &mut batches)?;
+            at += length;
         }
-        // One message is kept whole by the decoder.
-        if self.pending > FILE_BYTES_MAX {
+        kept.drain(..at);
+        if kept.len() > FILE_BYTES_MAX {
             return Err(Error::new(
                 Code::INCORRECT_DATA,
                 format!("an Arrow message is longer than {FILE_BYTES_MAX} bytes"),
             ));
         }
         if last {
+            // The decoder says what is wrong with a message that is cut off.
+            self.decode(&kept, &mut batches)?;
             self.decoder.finish().map_err(cannot_read)?;
         }
+        self.kept = kept;
         Ok(batches)
     }
 }
@@ -166,7 +179,9 @@ impl<F: FnMut(Vec<u8>) -> Result<Vec<InputBatch>> + Send> InputFormat for WholeF
 pub(crate) fn open_file(schema: &Arc<Schema>, options: &FormatOptions) -> Box<dyn InputFormat> {
     let (schema, options) = (Arc::clone(schema), options.clone());
     Box::new(WholeFile::new(move |bytes: Vec<u8>| {
-        let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(cannot_read)?;
+        let mut file = Cursor::new(bytes);
+        check_file(&mut file)?;
+        let reader = FileReader::try_new(file, None).map_err(cannot_read)?;
         reader.map(|batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)).collect()
     }))
 }

@@ -2,6 +2,7 @@
 //!
 //! Parquet and Arrow files are read from their end, so a stream of bytes would have to be kept whole; a file need not be.
 
+use crate::arrow_check::check_file;
 use crate::arrow_ipc::cannot_read;
 use crate::foreign::adopt;
 use crate::parquet_file;
@@ -31,7 +32,9 @@ pub fn file_batches(
     Ok(Some(match format {
         "Parquet" => parquet_file::batches(open(path)?, schema, options)?,
         "Arrow" => {
-            let reader = FileReader::try_new(BufReader::new(open(path)?), None).map_err(cannot_read)?;
+            let mut file = BufReader::new(open(path)?);
+            check_file(&mut file)?;
+            let reader = FileReader::try_new(file, None).map_err(cannot_read)?;
             Box::new(reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)))
         }
         "ArrowStream" => {

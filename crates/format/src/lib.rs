@@ -13,6 +13,7 @@ pub mod output;
 pub mod registry;
 pub mod rows;
 
+mod arrow_check;
 mod arrow_ipc;
 mod csv;
 mod foreign;

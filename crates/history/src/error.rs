@@ -18,9 +18,10 @@ pub fn inward(e: DataFusionError) -> Error {
     }
     let root = e.find_root();
     match root {
-        DataFusionError::ResourcesExhausted(m) => {
-            Error::new(Code::MEMORY_LIMIT_EXCEEDED, format!("memory limit of the query exceeded: {m}"))
-        }
+        DataFusionError::ResourcesExhausted(m) => Error::new(
+            Code::MEMORY_LIMIT_EXCEEDED,
+            if m.starts_with("memory limit") { m.clone() } else { format!("memory limit of the query exceeded: {m}") },
+        ),
         DataFusionError::NotImplemented(m) => Error::new(Code::NOT_IMPLEMENTED, m.clone()),
         DataFusionError::ObjectStore(e) => {
             Error::new(Code::CANNOT_READ_ALL_DATA, format!("a part cannot be read: {e}"))

@@ -3,7 +3,7 @@
 //! In reading order: [`source`] (where rows come from), [`run`] (a plan becomes a stream of batches), [`grouping`] (grouping
 //! sets as plans), [`lower`] (plan to DataFusion plan) with [`join`] and [`window`], [`expr`] and [`aggregate`] (our
 //! functions as DataFusion's), [`table`], [`numbers`], [`concat`], [`step`] with [`steps`] and [`assign`] (our own plan nodes), [`error`],
-//! [`mark`] (which query a task of DataFusion works for).
+//! [`mark`] (which query a task of DataFusion works for), [`memory`] (what its operators may take).
 
 mod aggregate;
 mod assign;
@@ -14,6 +14,7 @@ mod grouping;
 mod join;
 mod lower;
 mod mark;
+mod memory;
 mod numbers;
 mod run;
 mod source;

@@ -246,6 +246,7 @@ impl Lowering {
 
     fn scan(&mut self, plan: &Plan, scan: &Scan) -> Result<Lowered> {
         let data = self.scans.pop_front().ok_or_else(|| Error::bug("a scan without rows"))?;
+        self.pins.push(Arc::new(data.held));
         let names: Vec<String> = scan.columns.iter().map(|c| stored_name(scan, *c)).collect::<Result<_>>()?;
         let Some(parts) = data.parts.filter(|p| !p.files.is_empty()) else {
             let fields = plan.schema.fields.iter().zip(&names).map(|(f, n)| arrow_field(n, &f.ty)).collect();

@@ -10,13 +10,13 @@ use crate::expr::QueryTime;
 use crate::grouping::{expand, totals_of};
 use crate::lower::Lowering;
 use crate::mark;
+use crate::memory::QueryPool;
 use crate::source::{HistorySource, ScanData};
 use crate::step::StepPlanner;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -26,15 +26,15 @@ use datafusion::prelude::SessionConfig;
 use futures::future::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use hydron_base::limit::{BATCH_ROWS_MAX, EDGE_BATCHES_MAX};
+use hydron_base::memory::Reserved;
 use hydron_base::world::WallTime;
-use hydron_base::{Error, Result};
+use hydron_base::{Budget, Error, Result};
 use hydron_board::Mark;
 use hydron_func::Volatility;
 use hydron_plan::{Expr, Node, Plan};
 use hydron_types::{Batch, Schema, Zone};
 use std::any::Any;
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -50,8 +50,8 @@ pub struct ExecOptions {
     pub threads: usize,
     /// Rows of a batch between operators.
     pub batch_rows: usize,
-    /// `None`: no limit. Past it operators that can spill do, if there is a directory; else the query fails with 241.
-    pub memory_bytes_max: Option<usize>,
+    /// Past its limit operators that can spill do, if there is a directory; else the query fails with 241.
+    pub memory: Arc<Budget>,
     pub spill_dir: Option<PathBuf>,
     pub now: WallTime,
     pub zone: Zone,
@@ -63,7 +63,7 @@ impl ExecOptions {
         ExecOptions {
             threads: 1,
             batch_rows: 8192,
-            memory_bytes_max: None,
+            memory: Budget::alone(0),
             spill_dir: None,
             now,
             zone: Zone::UTC,
@@ -148,6 +148,7 @@ struct Prepared {
     state: SessionState,
     in_order: bool,
     metrics: Arc<HistoryMetrics>,
+    memory: Arc<Budget>,
     /// Held until the end.
     _pins: Vec<Arc<dyn Any + Send + Sync>>,
 }
@@ -179,6 +180,7 @@ impl Prepared {
             state,
             in_order,
             metrics,
+            memory: Arc::clone(&options.memory),
             _pins: lowering.pins,
         })
     }
@@ -206,14 +208,14 @@ impl Prepared {
             };
             let task = Ending(cpu.spawn(Mark::current().on(work)));
             futures::stream::unfold((batches, task), |(mut batches, task)| async move {
-                let batch = batches.recv().await?;
-                Some((batch, (batches, task)))
+                let waiting = batches.recv().await?;
+                Some((waiting.map(|(batch, _held)| batch), (batches, task)))
             })
         };
         futures::stream::once(start).flatten().boxed()
     }
 
-    async fn drive(self, out: &mpsc::Sender<Result<Batch>>) -> Result<()> {
+    async fn drive(self, out: &mpsc::Sender<Result<Waiting>>) -> Result<()> {
         let physical = self.physical().await?;
         let _ = self.metrics.plan.set(Arc::clone(&physical));
         let mut batches = execute_stream(physical, self.state.task_ctx()).map_err(inward)?;
@@ -227,7 +229,8 @@ impl Prepared {
             let whole = Batch::new(Arc::clone(&self.schema), columns, batch.num_rows());
             for from in (0..whole.rows()).step_by(BATCH_ROWS_MAX) {
                 let piece = whole.slice(from, BATCH_ROWS_MAX.min(whole.rows() - from));
-                if out.send(Ok(piece)).await.is_err() {
+                let held = self.memory.reserve(piece.bytes())?;
+                if out.send(Ok((piece, held))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -235,6 +238,9 @@ impl Prepared {
         Ok(())
     }
 }
+
+/// A batch that waits for its reader, and what it takes meanwhile.
+type Waiting = (Batch, Reserved);
 
 /// A task that ends with its owner.
 struct Ending(tokio::task::JoinHandle<()>);
@@ -293,11 +299,7 @@ fn session(options: &ExecOptions, partitions: usize) -> Result<SessionState> {
     settings.execution.parquet.pushdown_filters = false;
     settings.execution.collect_statistics = false;
     let mut runtime = RuntimeEnvBuilder::new();
-    if let Some(bytes) = options.memory_bytes_max {
-        const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
-        runtime =
-            runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED)));
-    }
+    runtime = runtime.with_memory_pool(Arc::new(QueryPool::new(Arc::clone(&options.memory))));
     let disk = match &options.spill_dir {
         Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
         None => DiskManagerMode::Disabled,

@@ -23,6 +23,8 @@ pub struct ScanData {
     pub parts: Option<Parts>,
     /// Columns are those of the scan, in its order.
     pub batches: Vec<Batch>,
+    /// Held until the query ends: what the batches take of its memory.
+    pub held: Vec<hydron_base::memory::Reserved>,
     /// For each column of the scan, what rows of a part that lacks it have; empty: the default of its type.
     pub defaults: Vec<Value>,
 }

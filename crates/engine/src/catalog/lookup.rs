@@ -5,7 +5,7 @@ use super::state::CatalogState;
 use crate::engine::Inner;
 use crate::system;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result, Settings};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_plan::{Catalog, Plan, Source, StreamInfo};
 use hydron_types::{Batch, Value};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct Lookup {
     pub database: Arc<str>,
     pub user: Arc<str>,
     pub settings: Arc<Settings>,
+    /// What the statement may hold.
+    pub memory: Arc<Budget>,
 }
 
 impl Catalog for Lookup {

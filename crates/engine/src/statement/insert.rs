@@ -89,7 +89,8 @@ fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -
     let progress = Arc::clone(&cx.info.progress);
     let bind_cx = cx.bind_context(false);
     let stream = Arc::clone(stream);
-    let mut ingest = Ingest::new(stream, columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress)?;
+    let mut ingest =
+        Ingest::new(stream, columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress, cx.info.memory())?;
     if let Some(place) = &cx.info.place {
         ingest.track(place.query());
     }

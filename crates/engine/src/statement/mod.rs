@@ -33,7 +33,7 @@ use futures::FutureExt;
 use futures::stream::BoxStream;
 use hydron_base::limit::QUERY_BYTES_MAX;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result, Settings};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Statement, StatementKind};
@@ -78,6 +78,7 @@ pub async fn execute(
             Ok(Running::new(guard, settings, answer.schema, format, answer.streaming, answer.items))
         }
         Err(e) => {
+            let e = guard.info.told(e);
             guard.note_error(&e);
             Err(e)
         }
@@ -139,6 +140,7 @@ async fn run(
     *guard.info.settings.lock() = Arc::clone(&settings);
     *guard.info.kind.lock() = kind_name(&statement.kind);
     guard.info.set_loss(loss(&statement.kind));
+    guard.info.set_memory(Budget::query(&engine.memory, settings.uint("max_memory_usage")));
     if let Some(place) = &guard.info.place {
         place.set_settings(&settings);
     }
@@ -194,7 +196,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match engine.cpu.handle().spawn_blocking(work).await {
         Ok(result) => result,
         Err(e) if e.is_panic() => Err(Error::panicked(&*e.into_panic())),
-        Err(_) => Err(Error::new(Code::ABORTED, "the server is stopping")),
+        Err(_) => Err(crate::query::stopping()),
     }
 }
 
@@ -307,6 +309,7 @@ impl Context {
             database: Arc::clone(&self.database),
             user: Arc::clone(&self.user),
             settings: Arc::clone(&self.settings),
+            memory: self.info.memory(),
         }
     }
 

@@ -104,10 +104,9 @@ async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
             SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
         });
     }
-    let memory = cx.settings.uint("max_memory_usage");
     let context = HostContext {
         cancel: cx.info.cancel.clone(),
-        memory_bytes_max: (memory > 0).then_some(memory as usize),
+        memory: cx.info.memory(),
         zone: super::zone(&cx.settings),
         seed: rand::random(),
         ..HostContext::new(Arc::clone(&cx.engine.options.clock), cx.engine.cpu.handle().clone())

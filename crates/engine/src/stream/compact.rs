@@ -21,6 +21,9 @@ use uuid::Uuid;
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How long after a start the first look is. After a crash many streams are due at once, and clients that come back first.
+const START_DELAY: Duration = Duration::from_secs(2);
+
 /// Rows of one part written from the log: a million rows of a hundred bytes fit well in memory.
 const PART_ROWS_MAX: u64 = 2_000_000;
 
@@ -41,7 +44,7 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + START_DELAY, TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -14,7 +14,6 @@ use hydron_store::part::{PartStore, Snapshot};
 use hydron_types::{Batch, Field, Schema};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,13 +117,11 @@ impl StreamStore {
         let mut pending = Pending::default();
         for (shard, log) in self.logs.iter().enumerate() {
             let from = snapshot.manifest().log_from(shard as u32).max(log.first_sequence());
-            log.visit_heads(from, |head| {
-                pending.rows += u64::from(head.rows);
-                // Heads do not say how large the body is: an ordinary row of a hundred bytes is near enough here.
-                pending.bytes += u64::from(head.rows) * 100;
-                pending.since_ms.get_or_insert(head.append_time_ms);
-                ControlFlow::Continue(())
-            })?;
+            let (rows, since_ms) = log.rows_from(from)?;
+            pending.rows += rows;
+            // What the rows take in memory is not known: an ordinary row of a hundred bytes is near enough here.
+            pending.bytes += rows * 100;
+            pending.since_ms = pending.since_ms.into_iter().chain(since_ms).min();
         }
         *self.pending.lock() = pending;
         Ok(())

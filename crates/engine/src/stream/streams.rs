@@ -7,10 +7,12 @@ use super::store::StreamStore;
 use super::stream::Stream;
 use crate::options::EngineOptions;
 use hydron_base::{Code, Error, Result};
-use hydron_store::log::{LogVolume, VolumeConfig};
+use hydron_board::Board;
+use hydron_store::log::{FaultHook, LogVolume, VolumeConfig};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +30,7 @@ pub struct Streams {
 
 impl Streams {
     pub fn open(options: &EngineOptions, cpu: Handle) -> Result<Streams> {
-        let volume = LogVolume::open(&options.data_dir.join("log"), VolumeConfig::default())?;
+        let volume = LogVolume::open(&options.data_dir.join("log"), volume_config())?;
         let parts = options.data_dir.join("history");
         std::fs::create_dir_all(&parts)
             .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create {}: {e}", parts.display())))?;
@@ -52,6 +54,13 @@ impl Streams {
 
     pub(super) fn register(&self, uuid: Uuid, store: &Arc<StreamStore>) {
         self.open.lock().insert(uuid, Arc::downgrade(store));
+    }
+
+    /// All logs are open, read from the device where that was needed: what failed before is behind us.
+    pub fn recovered(&self) {
+        if let Some(board) = Board::current() {
+            board.worker().disk_fault.store(0, Ordering::Release);
+        }
     }
 
     /// The rows of a stream that is open.
@@ -99,6 +108,20 @@ impl Streams {
         }
         self.volume.close();
     }
+}
+
+/// A worker that follows another one on the same board knows whether a sync has failed since the first one read the disk.
+fn volume_config() -> VolumeConfig {
+    let worker = Board::current().map(Board::worker);
+    let follows = worker.is_some_and(|w| w.generation.load(Ordering::Acquire) > 1);
+    let failed = worker.is_some_and(|w| w.disk_fault.load(Ordering::Acquire) != 0);
+    let on_fault: FaultHook = Arc::new(move |fault| {
+        tracing::error!("a log can no longer be written until the server is started again: {fault}");
+        if let Some(worker) = worker {
+            worker.disk_fault.store(1, Ordering::Release);
+        }
+    });
+    VolumeConfig { reads_device: failed || !follows, on_fault: Some(on_fault), ..VolumeConfig::default() }
 }
 
 fn remove_dir(dir: &Path) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
-use hydron_base::{Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, HistorySource, PartFile, Parts, ScanData};
@@ -67,19 +67,12 @@ fn options(lookup: &Lookup) -> ExecOptions {
     ExecOptions {
         threads,
         batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
-        memory_bytes_max: memory_max(lookup),
+        memory: Arc::clone(&lookup.memory),
         spill_dir: Some(lookup.engine.options.data_dir.join("tmp")),
         now: eval.now,
         zone: eval.zone,
         seed: eval.seed,
     }
-}
-
-/// The query's own limit, or the server's.
-fn memory_max(lookup: &Lookup) -> Option<usize> {
-    let own = lookup.settings.uint("max_memory_usage");
-    let server = lookup.engine.memory_bytes_max;
-    Some(if own == 0 { server } else { own.min(server) } as usize)
 }
 
 fn eval_context(lookup: &Lookup) -> EvalContext {
@@ -101,10 +94,13 @@ fn bind_context(lookup: &Lookup) -> BindContext {
 impl HistorySource for Lookup {
     fn scan(&self, scan: &Scan) -> Result<ScanData> {
         let info = &scan.stream;
+        let mut held = Vec::new();
         let batches = match info.kind {
             StreamKind::Stream | StreamKind::Table => {
                 return match self.state.existing(&info.database, &info.name)? {
-                    Object::Stream(stream) if stream.info.uuid == info.uuid => stored(stream.stored()?, scan),
+                    Object::Stream(stream) if stream.info.uuid == info.uuid => {
+                        stored(stream.stored()?, scan, &self.memory)
+                    }
                     _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
                 };
             }
@@ -119,29 +115,43 @@ impl HistorySource for Lookup {
                 let mut batches = Vec::new();
                 let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));
                 let mut rows = 0;
+                let mut full = Ok(());
                 file::read(info, &options, |batch| {
+                    match self.memory.reserve(batch.bytes()) {
+                        Ok(reserved) => held.push(reserved),
+                        Err(e) => {
+                            full = Err(e);
+                            return false;
+                        }
+                    }
                     rows += batch.rows() as u64;
                     batches.push(batch);
                     scan.limit_hint == 0 || rows < scan.limit_hint
                 })?;
+                full?;
                 batches
             }
         };
         let schema = Arc::new(schema_of(scan));
         let now = self.engine.options.clock.now();
         let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
-        Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
+        Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
     }
 }
 
 /// Parts and pending log records of a stored stream.
-fn stored(store: &Arc<StreamStore>, scan: &Scan) -> Result<ScanData> {
+fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result<ScanData> {
     let view = store.view();
     let schema = Arc::new(schema_of(scan));
-    let mut batches = Vec::new();
+    let (mut batches, mut held) = (Vec::new(), Vec::new());
     for (shard, (from, to)) in view.log.iter().enumerate() {
         for record in store.records(shard, *from, *to)? {
-            batches.push(stored_batch(store, &record.batch, scan, &schema, shard)?);
+            let batch = stored_batch(store, &record.batch, scan, &schema, shard)?;
+            // Records near the head of the log are everybody's; those read from its files are this query's own.
+            if Arc::strong_count(&record) == 1 {
+                held.push(memory.reserve(batch.bytes())?);
+            }
+            batches.push(batch);
         }
     }
     let files: Vec<PartFile> = view
@@ -156,7 +166,7 @@ fn stored(store: &Arc<StreamStore>, scan: &Scan) -> Result<ScanData> {
         files,
         pin: Arc::new(view.snapshot.clone()),
     });
-    Ok(ScanData { parts, batches, defaults: Vec::new() })
+    Ok(ScanData { parts, batches, held, defaults: Vec::new() })
 }
 
 /// The scan's columns of one log record.

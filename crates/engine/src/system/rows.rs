@@ -262,7 +262,7 @@ pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
             count(&p.written_rows),
             count(&p.written_bytes),
             count(&p.result_rows),
-            Value::Int(flow.as_ref().map_or(0, |f| f.state_bytes() as i64)),
+            Value::Int(q.memory_used() as i64),
             Value::string(*q.kind.lock()),
             Value::string(&*q.database),
             Value::string(q.interface),

@@ -39,11 +39,20 @@ async fn a_running_query_stands_on_the_board() {
     world.board.connections()[3].close();
 }
 
-/// `access context` reads the place of the query that the computing thread works for.
+/// `access context` is an error on a thread that works for no query.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_thread_wears_the_mark_of_its_query() {
     let mut world = World::open();
+    world.run("create stream s (a int)").await.unwrap();
+    world.run("insert into s (a) values (1), (2), (3)").await.unwrap();
     for text in [
+        "select trap('access context'), a from s limit 3 settings seek_to = 'earliest'",
+        "select a, sum(trap('access context')) from s group by a limit 1 emit periodic 1s \
+            settings seek_to = 'earliest', max_threads = 2",
+        "insert into s (a) values (trap('access context'))",
+        "insert into s (a) select trap('access context') from numbers(10)",
+        "select a.number from numbers(1000000) as a join numbers(1000) as b on a.number = b.number \
+            where trap('access context') = 0 order by a.number",
         "select trap('access context')",
         "select count() from numbers(1000000) where trap('access context') = 0",
         "select number % 10 as k, sum(trap('access context')) from numbers(500000) group by k",

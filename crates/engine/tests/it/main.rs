@@ -2,4 +2,6 @@
 
 mod board;
 mod kit;
+mod memory;
 mod panics;
+mod stop;

@@ -3,13 +3,13 @@
 use super::guard::{Meter, guarded};
 use super::parallel::{self, Shards};
 use super::progress::QueryProgress;
-use super::query::{Answer, Checkpoint, CheckpointReply, HostContext, cancelled};
+use super::query::{Checkpoint, CheckpointReply, HostContext, Waiting, cancelled};
 use super::source::{SourceItem, SourceReader};
 use crate::operator::{Msg, Rows};
 use crate::pipeline::Pipeline;
 use futures::FutureExt;
 use hydron_base::world::WallTime;
-use hydron_base::{Error, Result};
+use hydron_base::{Budget, Error, Result};
 use hydron_board::Mark;
 use hydron_func::EvalContext;
 use hydron_types::Delta;
@@ -44,7 +44,7 @@ pub async fn run(
     feed: Feed,
     mut pipeline: Pipeline,
     readers: Vec<Box<dyn SourceReader>>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<Waiting>,
 ) -> Result<()> {
     let mut tasks = JoinSet::new();
     let backfills: Vec<bool> = readers.iter().map(|r| r.backfills()).collect();
@@ -54,7 +54,8 @@ pub async fn run(
     }
     drop(inbox_in);
     let cancel = feed.cancel.clone();
-    let client = Client { answers, progress: Arc::clone(&feed.progress), sent: 0 };
+    let memory = Arc::clone(&feed.context.memory);
+    let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0 };
     let work = async {
         match pipeline.sharded.take() {
             Some(sharded) if sharded.shards.len() > 1 => {
@@ -106,28 +107,32 @@ enum Sink {
 
 /// The queue of answers.
 pub struct Client {
-    pub answers: mpsc::Sender<Answer>,
+    pub answers: mpsc::Sender<Waiting>,
+    pub memory: Arc<Budget>,
     pub progress: Arc<QueryProgress>,
     pub sent: u64,
 }
 
 impl Client {
     /// Hands answers over, waiting for a slow client. A client that went away or has all it wanted is the end.
-    pub async fn deliver(&mut self, msgs: Vec<Msg>) -> Flow {
+    ///
+    /// Errors: MEMORY_LIMIT_EXCEEDED when what waits is too much.
+    pub async fn deliver(&mut self, msgs: Vec<Msg>) -> Result<Flow> {
         for msg in msgs {
             match msg {
                 Msg::Rows(rows) if !rows.is_empty() => {
                     self.progress.add_out(rows.len());
-                    if self.answers.send(rows).await.is_err() {
-                        return Flow::Done;
+                    let held = self.memory.reserve(rows.delta.rows.bytes())?;
+                    if self.answers.send((rows, held)).await.is_err() {
+                        return Ok(Flow::Done);
                     }
                     self.sent += 1;
                 }
-                Msg::End => return Flow::Done,
+                Msg::End => return Ok(Flow::Done),
                 _ => {}
             }
         }
-        Flow::Continue
+        Ok(Flow::Continue)
     }
 }
 
@@ -143,7 +148,7 @@ struct Driver {
 
 impl Driver {
     fn new(feed: Feed, pipeline: Pipeline, sink: Sink) -> Driver {
-        let meter = Meter::new(Arc::clone(&feed.progress), feed.context.memory_bytes_max);
+        let meter = Meter::new(Arc::clone(&feed.progress), &feed.context.memory);
         let positions = vec![BTreeMap::new(); pipeline.sources.len()];
         Driver { feed, pipeline, sink, meter, positions, batches: 0 }
     }
@@ -236,7 +241,7 @@ impl Driver {
             self.meter.look(self.pipeline.bytes(), self.pipeline.stats())?;
         }
         match &mut self.sink {
-            Sink::Client(client) => Ok(client.deliver(out).await),
+            Sink::Client(client) => client.deliver(out).await,
             Sink::Shards(shards) => shards.deliver(cx, out).await,
         }
     }

@@ -3,7 +3,7 @@
 use super::progress::QueryProgress;
 use crate::operator::Stats;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result};
+use hydron_base::{Budget, Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ const MS_BETWEEN_LOOKS: i64 = 100;
 /// One task's part in the numbers of its query.
 pub struct Meter {
     progress: Arc<QueryProgress>,
-    limit_bytes: Option<usize>,
-    bytes: i64,
+    memory: Arc<Budget>,
+    bytes: u64,
     rows_late: u64,
     /// Rows since the last look.
     rows: usize,
@@ -31,8 +31,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn new(progress: Arc<QueryProgress>, limit_bytes: Option<usize>) -> Meter {
-        Meter { progress, limit_bytes, bytes: 0, rows_late: 0, rows: 0, looked: None }
+    pub fn new(progress: Arc<QueryProgress>, memory: &Arc<Budget>) -> Meter {
+        Meter { progress, memory: Arc::clone(memory), bytes: 0, rows_late: 0, rows: 0, looked: None }
     }
 
     /// Whether it is time to look, after a message of so many rows (0: of none).
@@ -51,21 +51,21 @@ impl Meter {
         self.progress.set_times(stats);
         self.progress.add_late(stats.rows_late.saturating_sub(self.rows_late));
         self.rows_late = stats.rows_late;
-        let sum = self.progress.add_state(bytes as i64 - self.bytes);
-        self.bytes = bytes as i64;
-        match self.limit_bytes {
-            Some(limit) if sum > limit as i64 => {
-                let message =
-                    format!("the state of the query takes {sum} bytes, its limit is {limit} bytes (max_memory_usage)");
-                Err(Error::new(Code::MEMORY_LIMIT_EXCEEDED, message))
-            }
-            _ => Ok(()),
+        let bytes = bytes as u64;
+        if bytes > self.bytes {
+            self.memory.try_grow(bytes - self.bytes)?;
+        } else {
+            self.memory.shrink(self.bytes - bytes);
         }
+        self.progress.add_state(bytes as i64 - self.bytes as i64);
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.progress.add_state(-self.bytes);
+        self.memory.shrink(self.bytes);
+        self.progress.add_state(-(self.bytes as i64));
     }
 }

@@ -84,7 +84,7 @@ pub fn spawn(
         let (queue, jobs) = mpsc::channel(edge);
         let (reply_in, reply) = mpsc::channel(edge);
         shard.start(context.clock.now());
-        let meter = Meter::new(Arc::clone(&feed.progress), context.memory_bytes_max);
+        let meter = Meter::new(Arc::clone(&feed.progress), &context.memory);
         tasks.spawn_on(Mark::current().on(work(shard, jobs, reply_in, meter)), &context.cpu);
         queues.push(queue);
         replies.push(reply);
@@ -99,7 +99,7 @@ pub fn spawn(
         clock: Arc::clone(&context.clock),
         zone: context.zone,
         seed: context.seed,
-        meter: Meter::new(Arc::clone(&feed.progress), context.memory_bytes_max),
+        meter: Meter::new(Arc::clone(&feed.progress), &context.memory),
     };
     let (ended, end) = oneshot::channel();
     tasks.spawn_on(
@@ -197,7 +197,7 @@ impl Behind {
         let cx = EvalContext { now, zone: self.zone, seed: self.seed, batch: 0 };
         let mut out = Vec::new();
         guarded(|| self.tail.on_timer(&cx, &mut out))?;
-        Ok(self.client.deliver(out).await)
+        self.client.deliver(out).await
     }
 
     async fn take(&mut self, step: Vec<Done>) -> Result<Flow> {
@@ -228,7 +228,7 @@ impl Behind {
         if self.meter.is_due(0, cx.now) {
             self.meter.look(self.tail.bytes(), self.tail.stats())?;
         }
-        Ok(self.client.deliver(out).await)
+        self.client.deliver(out).await
     }
 
     fn checkpoint(&mut self, states: &[Vec<u8>]) -> Result<()> {

@@ -82,9 +82,8 @@ impl QueryProgress {
         self.rows_late.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// Adds to the state's bytes and returns the new sum.
-    pub(super) fn add_state(&self, bytes: i64) -> i64 {
-        self.state_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    pub(super) fn add_state(&self, bytes: i64) {
+        self.state_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn set_times(&self, stats: Stats) {

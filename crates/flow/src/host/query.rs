@@ -7,8 +7,9 @@ use crate::operator::Rows;
 use crate::pipeline::Pipeline;
 use futures::FutureExt;
 use hydron_base::limit::EDGE_BATCHES_MAX;
+use hydron_base::memory::Reserved;
 use hydron_base::world::Clock;
-use hydron_base::{Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Mark;
 use hydron_types::{Batch, Zone};
 use std::panic::AssertUnwindSafe;
@@ -25,8 +26,8 @@ pub struct HostContext {
     pub cpu: Handle,
     /// Runs the readers.
     pub io: Handle,
-    /// `max_memory_usage` for the state of the operators; `None`: no limit.
-    pub memory_bytes_max: Option<usize>,
+    /// What the state of the operators and waiting answers may take.
+    pub memory: Arc<Budget>,
     /// Batches that wait on one edge, and answers that wait for the client.
     pub edge_batches_max: usize,
     /// Cancelled: the query ends with QUERY_WAS_CANCELLED (394).
@@ -43,7 +44,7 @@ impl HostContext {
             clock,
             cpu: runtime.clone(),
             io: runtime,
-            memory_bytes_max: None,
+            memory: Budget::alone(0),
             edge_batches_max: EDGE_BATCHES_MAX,
             cancel: CancellationToken::new(),
             zone: Zone::UTC,
@@ -54,6 +55,9 @@ impl HostContext {
 
 /// One batch of answers.
 pub type Answer = Rows;
+
+/// An answer that waits for the client, and what it takes meanwhile.
+pub(super) type Waiting = (Answer, Reserved);
 
 /// A consistent point of a query: where its sources were, what its operators knew, how many answers had left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +108,7 @@ impl Query {
 
 /// A running query. Dropping it ends the query.
 pub struct QueryHandle {
-    answers: mpsc::Receiver<Answer>,
+    answers: mpsc::Receiver<Waiting>,
     progress: Arc<QueryProgress>,
     outcome: Outcome,
     cancel: CancellationToken,
@@ -121,7 +125,7 @@ impl QueryHandle {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
             answer = self.answers.recv() => match answer {
-                Some(answer) => Ok(Some(answer)),
+                Some((answer, _held)) => Ok(Some(answer)),
                 None => self.outcome().map(|()| None),
             },
         }

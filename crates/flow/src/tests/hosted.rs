@@ -8,7 +8,7 @@ use crate::operator::{Msg, Operator, Output};
 use crate::pipeline::{Pipeline, Stage};
 use async_trait::async_trait;
 use hydron_base::world::{Clock, WallTime};
-use hydron_base::{Code, Result};
+use hydron_base::{Budget, Code, Result};
 use hydron_func::EvalContext;
 use hydron_plan::{Plan, Trigger};
 use std::sync::Arc;
@@ -194,7 +194,7 @@ async fn state_above_the_limit_is_error_241() {
     for parallelism in [1, 2] {
         let plan = Group::of(scan()).by(K).count().emit(emit(Trigger::Periodic(1_000_000))).plan();
         let (send, mut handle) =
-            started(&plan, parallelism, HostContext { memory_bytes_max: Some(200_000), ..context() });
+            started(&plan, parallelism, HostContext { memory: Budget::alone(200_000), ..context() });
         let feed = async {
             for n in 0.. {
                 let rows: Vec<Row> = (0..1_000).map(|i| (0, format!("key {n} {i}"), 1)).collect();

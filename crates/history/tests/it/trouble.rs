@@ -2,7 +2,7 @@
 
 use crate::kit::*;
 use futures::StreamExt;
-use hydron_base::{Code, Error};
+use hydron_base::{Budget, Code, Error};
 use hydron_func::call::BoundCall;
 use hydron_func::{Datum, EvalContext, Volatility};
 use hydron_history::ExecOptions;
@@ -47,7 +47,7 @@ fn a_panic_is_the_error_of_its_query() {
 fn memory_has_a_limit() {
     let many = numbers(0, Some(2_000_000));
     let distinct = group(many.clone(), vec![col(&many, "number")], vec![agg("count", vec![])], Grouping::Plain);
-    let options = ExecOptions { memory_bytes_max: Some(4 << 20), ..options() };
+    let options = ExecOptions { memory: Budget::alone(4 << 20), ..options() };
     assert_eq!(code(&distinct, &options).0, 241);
 }
 

@@ -6,7 +6,7 @@
 use super::entry::{Change, Entry};
 use super::replay::{HEADER, Objects, line_of, replay};
 use crate::error::{Result, StoreError};
-use crate::log::{Disk, DiskFile, OsDisk, create_dir, is_full};
+use crate::log::{Disk, DiskFile, OsDisk, create_dir, is_full, zeroed};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ fn open_generation(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<State
     let path = path_of(dir, generation);
     let file = disk.open(&path).map_err(|e| StoreError::disk("open", &path, e))?;
     let len = file.len().map_err(|e| StoreError::disk("read", &path, e))?;
-    let mut bytes = vec![0; len as usize];
+    let mut bytes = zeroed(len).map_err(|e| StoreError::disk("read", &path, e))?;
     let got = file.read_at(&mut bytes, 0).map_err(|e| StoreError::disk("read", &path, e))?;
     bytes.truncate(got);
     let replayed = replay(&bytes)

@@ -4,7 +4,7 @@
 //! write is repeated until whole); nothing is retried after an error, least of all a sync.
 
 use crate::error::{Result, StoreError};
-use rustix::fs::{Advice, FallocateFlags};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -36,6 +36,21 @@ pub trait DiskFile: Send + Sync {
     /// Drops clean pages from the cache, so that the next read shows what the device holds: after a failed sync the
     /// cache may show bytes that never arrived there.
     fn forget_cache(&self) -> io::Result<()>;
+
+    /// The first byte at or after `from` that may be something else than zero: files know which of their room was never
+    /// written. `None`: all that follows is zero.
+    fn next_written(&self, from: u64) -> Option<u64> {
+        Some(from)
+    }
+}
+
+/// A buffer for `len` bytes of a file, whose length may be anything.
+pub fn zeroed(len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
 }
 
 /// True if there is no room: nothing was done, and room may come back.
@@ -143,6 +158,16 @@ impl DiskFile for OsFile {
 
     fn forget_cache(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+
+    fn next_written(&self, from: u64) -> Option<u64> {
+        // All reads and writes name their place, so nobody minds where the file's own position is.
+        match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
+            Ok(at) => Some(at),
+            Err(rustix::io::Errno::NXIO) => None,
+            // A file system that does not know: everything is looked at.
+            Err(_) => Some(from),
+        }
     }
 }
 

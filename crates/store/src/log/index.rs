@@ -38,6 +38,8 @@ pub struct Summary {
 pub struct Index {
     pub summary: Summary,
     pub blocks: Vec<Block>,
+    /// For each block the rows before it; empty when the index comes from a file, which does not have them.
+    rows_before: Vec<u64>,
 }
 
 impl Index {
@@ -52,7 +54,12 @@ impl Index {
             append_min_ms: i64::MAX,
             append_max_ms: i64::MIN,
         };
-        Index { summary, blocks: Vec::new() }
+        Index { summary, blocks: Vec::new(), rows_before: Vec::new() }
+    }
+
+    /// An index that was kept in a file.
+    pub fn kept(summary: Summary, blocks: Vec<Block>) -> Index {
+        Index { summary, blocks, rows_before: Vec::new() }
     }
 
     /// Adds the record at the end.
@@ -67,7 +74,12 @@ impl Index {
                 block.event_span = block.event_span.union(event_span);
                 block.append_max_ms = block.append_max_ms.max(append_time_ms);
             }
-            _ => self.blocks.push(Block { first: s.next, offset: s.end, event_span, append_max_ms: append_time_ms }),
+            _ => {
+                if self.rows_before.len() == self.blocks.len() {
+                    self.rows_before.push(s.rows);
+                }
+                self.blocks.push(Block { first: s.next, offset: s.end, event_span, append_max_ms: append_time_ms });
+            }
         }
         s.next = s.next.next();
         s.end += stride;
@@ -81,6 +93,12 @@ impl Index {
     pub fn block_of(&self, sequence: Sequence) -> Option<Block> {
         let after = self.blocks.partition_point(|b| b.first <= sequence);
         self.blocks.get(after.saturating_sub(1)).copied()
+    }
+
+    /// Rows from the start of the block that holds `sequence` to the end of the segment, if that is known.
+    pub fn rows_from_block_of(&self, sequence: Sequence) -> Option<u64> {
+        let after = self.blocks.partition_point(|b| b.first <= sequence);
+        self.rows_before.get(after.saturating_sub(1)).map(|before| self.summary.rows.saturating_sub(*before))
     }
 
     /// The first block with a record whose event time may reach `time_us`.

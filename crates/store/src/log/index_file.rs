@@ -9,6 +9,9 @@ use super::record::{EventSpan, Sequence};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 
+/// Bytes of one index file: 4,096 blocks of 40 bytes and a thousand keys of 4 KiB are 4.3 MiB; segments may be larger.
+const INDEX_BYTES_MAX: usize = 64 << 20;
+
 const INDEX_MAGIC: [u8; 8] = *b"HYDRIDX1";
 
 pub(super) fn index_path(segment: &Path) -> PathBuf {
@@ -52,7 +55,9 @@ pub(super) type KnownKeys = Vec<(Bytes, Sequence, i64)>;
 /// The index file, or nothing if it is missing or not whole: it only saves a scan.
 pub(super) fn read_index(disk: &dyn Disk, path: &Path, base: Sequence) -> Option<(Index, KnownKeys)> {
     let file = disk.open(path).ok()?;
-    let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
+    // A length that is not that of an index must not cost its memory.
+    let len = usize::try_from(file.len().ok()?).ok().filter(|len| *len <= INDEX_BYTES_MAX)?;
+    let mut bytes = vec![0; len];
     let got = file.read_at(&mut bytes, 0).ok()?;
     let (content, crc) = bytes.get(..got)?.split_last_chunk::<4>()?;
     if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
@@ -96,5 +101,5 @@ fn parse_index(content: &[u8]) -> Option<(Index, KnownKeys)> {
         keys.push((Bytes::copy_from_slice(key), sequence, time));
         *r = after;
     }
-    r.is_empty().then_some((Index { summary, blocks }, keys))
+    r.is_empty().then_some((Index::kept(summary, blocks), keys))
 }

@@ -71,6 +71,41 @@ impl Log {
         Ok(())
     }
 
+    /// Rows of the records from `from` on, and when the first of them was appended. Reads one block where the index knows
+    /// the rest. Errors: `Damaged`, `Disk`.
+    pub fn rows_from(&self, from: Sequence) -> Result<(u64, Option<i64>)> {
+        let segments = self.segments.read().clone();
+        let (mut rows, mut since_ms) = (0, None);
+        for segment in segments {
+            let summary = segment.summary();
+            if summary.next <= from || summary.next == summary.first {
+                continue;
+            }
+            if from <= summary.first {
+                rows += summary.rows;
+                since_ms.get_or_insert(summary.append_min_ms);
+                continue;
+            }
+            let (known, block) = {
+                let index = segment.index.read();
+                (index.rows_from_block_of(from), index.block_of(from))
+            };
+            let Some(block) = block else { continue };
+            let (mut before, mut after) = (0, 0);
+            visit(&segment, block.offset, block.first, &mut |head| {
+                if head.sequence < from {
+                    before += u64::from(head.rows);
+                    return ControlFlow::Continue(());
+                }
+                since_ms.get_or_insert(head.append_time_ms);
+                after += u64::from(head.rows);
+                if known.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            rows += known.map_or(after, |known| known.saturating_sub(before));
+        }
+        Ok((rows, since_ms))
+    }
+
     /// The segment that holds `sequence` and the block to start at. `sequence` must be written.
     pub(super) fn locate(&self, sequence: Sequence) -> Result<(Arc<Segment>, Block)> {
         let segments = self.segments.read();

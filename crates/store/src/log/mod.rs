@@ -32,8 +32,8 @@ mod writer;
 mod tests;
 
 pub use cursor::{Cursor, Isolation};
-pub(crate) use disk::create_dir;
 pub use disk::{Disk, DiskFile, OsDisk, is_full};
+pub(crate) use disk::{create_dir, zeroed};
 pub use keys::KEYS_MAX;
 pub use mem_disk::{Faults, MemDisk};
 pub use record::{

@@ -4,7 +4,7 @@
 //! goes past what was written, and bytes that do not check are an error that names file and offset. Layout:
 //! docs/formats/log.md.
 
-use super::disk::{Disk, DiskFile, is_full};
+use super::disk::{Disk, DiskFile, is_full, zeroed};
 use super::head::Head;
 use super::index::{Index, Summary};
 use super::index_file::{index_bytes, index_path, read_index};
@@ -154,8 +154,16 @@ impl Segment {
     }
 
     /// Reads the last segment and removes what a torn write has left. Afterwards all that is indexed is synced.
-    pub(super) fn recover_last(&self, ident: Ident, keys: &mut KeyWindow, now_ms: i64) -> Result<Cut> {
-        self.file.forget_cache().map_err(|e| StoreError::disk("read", &self.path, e))?;
+    pub(super) fn recover_last(
+        &self,
+        ident: Ident,
+        keys: &mut KeyWindow,
+        now_ms: i64,
+        reads_device: bool,
+    ) -> Result<Cut> {
+        if reads_device {
+            self.file.forget_cache().map_err(|e| StoreError::disk("read", &self.path, e))?;
+        }
         let len = self.len()?;
         if !self.head_is_whole(ident)? {
             self.check_all_zero(len)?;
@@ -163,10 +171,10 @@ impl Segment {
                 .write_at(&[&segment_head(ident, self.base, now_ms)], 0)
                 .map_err(|e| StoreError::disk("write", &self.path, e))?;
         }
-        let mut cut = Cut { bytes: 0, why: None };
+        let mut cut = Cut { bytes: 0, why: None, reserved: len.max(SEGMENT_HEAD_BYTES) };
         if let ScanEnd::Bad(why) = self.scan(len, keys)? {
             let summary = self.summary();
-            let mut tail = vec![0; (len - summary.end) as usize];
+            let mut tail = zeroed(len - summary.end).map_err(|e| StoreError::disk("read", &self.path, e))?;
             let got = self.read_at(&mut tail, summary.end)?;
             tail.truncate(got);
             if judge_tail(&tail, summary.next) == Verdict::Damaged {
@@ -177,29 +185,20 @@ impl Segment {
                 ));
             }
             let written = tail.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
-            cut = Cut { bytes: written as u64, why: Some(why) };
+            // Cutting the file, instead of zeroing it, also takes away records that lie beyond the hole.
+            self.file.truncate(summary.end).map_err(|e| StoreError::disk("truncate", &self.path, e))?;
+            cut = Cut { bytes: written as u64, why: Some(why), reserved: summary.end };
         }
-        // Cutting the file, instead of zeroing it, also takes away records that lie beyond the hole.
-        let end = self.summary().end;
-        self.file.truncate(end).map_err(|e| StoreError::disk("truncate", &self.path, e))?;
+        // Records that were written and not synced are there after a crash of the process alone.
         self.file.sync().map_err(|e| StoreError::disk("sync", &self.path, e))?;
         Ok(cut)
     }
 
     fn check_all_zero(&self, len: u64) -> Result<()> {
-        let mut at = 0;
-        let mut chunk = vec![0; READ_BYTES];
-        while at < len {
-            let got = self.read_at(&mut chunk, at)?;
-            if got == 0 {
-                break;
-            }
-            if chunk[..got].iter().any(|b| *b != 0) {
-                return Err(StoreError::damaged(&self.path, 0, "head of the segment is missing, records are there"));
-            }
-            at += got as u64;
+        match self.first_not_zero(0, len)? {
+            Some(_) => Err(StoreError::damaged(&self.path, 0, "head of the segment is missing, records are there")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Indexes records from the first on, and their keys.
@@ -223,19 +222,27 @@ impl Segment {
     }
 
     /// A zero length ends the records only if nothing follows it.
-    fn scan_end_of_zeros(&self, mut at: u64, len: u64) -> Result<ScanEnd> {
+    fn scan_end_of_zeros(&self, at: u64, len: u64) -> Result<ScanEnd> {
+        match self.first_not_zero(at, len)? {
+            Some(_) => Ok(ScanEnd::Bad("a hole lies between records")),
+            None => Ok(ScanEnd::Clean),
+        }
+    }
+
+    /// Where between `at` and `len` something was written that is not zero, roughly.
+    fn first_not_zero(&self, mut at: u64, len: u64) -> Result<Option<u64>> {
         let mut chunk = vec![0; READ_BYTES];
-        while at < len {
-            let got = self.read_at(&mut chunk, at)?;
+        while let Some(written) = self.file.next_written(at).filter(|w| *w < len) {
+            let got = self.read_at(&mut chunk, written)?;
             if got == 0 {
                 break;
             }
             if chunk[..got].iter().any(|b| *b != 0) {
-                return Ok(ScanEnd::Bad("a hole lies between records"));
+                return Ok(Some(written));
             }
-            at += got as u64;
+            at = written + got as u64;
         }
-        Ok(ScanEnd::Clean)
+        Ok(None)
     }
 
     /// Writes the index file of a segment that will not grow any more, with the keys known at its end.
@@ -256,6 +263,8 @@ impl Segment {
 pub struct Cut {
     pub bytes: u64,
     pub why: Option<&'static str>,
+    /// Where the file ends now: zeros from the last record on, room for the next ones.
+    pub reserved: u64,
 }
 
 enum ScanEnd {

@@ -86,13 +86,17 @@ impl Log {
     ) -> Result<Arc<Log>> {
         let disk = &*common.disk;
         let now_ms = common.clock.now().millis();
-        create_dir(disk, &dir)?;
-        let names = disk.list(&dir).map_err(|e| StoreError::disk("list", &dir, e))?;
-        let mut bases: Vec<Sequence> = names.iter().filter_map(|n| base_of_name(n)).collect();
+        let list = || disk.list(&dir).map_err(|e| StoreError::disk("list", &dir, e));
+        let bases_in = |names: Vec<String>| -> Vec<Sequence> { names.iter().filter_map(|n| base_of_name(n)).collect() };
+        let mut bases = if disk.exists(&dir) { bases_in(list()?) } else { Vec::new() };
+        if bases.is_empty() {
+            // A segment is made only after this, so where there is one the directory is known to survive.
+            create_dir(disk, &dir)?;
+        }
         bases.sort();
         let mut keys = Default::default();
         let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len() + 1);
-        let mut cut = Cut { bytes: 0, why: None };
+        let mut cut = Cut { bytes: 0, why: None, reserved: SEGMENT_HEAD_BYTES };
         for (at, base) in bases.iter().enumerate() {
             let segment = Segment::open(disk, &dir, *base)?;
             if let Some(before) = segments.last()
@@ -104,7 +108,7 @@ impl Log {
             if at + 1 < bases.len() {
                 segment.load_closed(disk, ident, &mut keys)?;
             } else {
-                cut = segment.recover_last(ident, &mut keys, now_ms)?;
+                cut = segment.recover_last(ident, &mut keys, now_ms, common.config.reads_device)?;
             }
             segments.push(Arc::new(segment));
         }
@@ -114,6 +118,10 @@ impl Log {
         }
         let active = segments.last().expect("a log has at least one segment").clone();
         let end = active.summary();
+        if end.next == active.base && !bases.is_empty() {
+            // The segment was made and nothing tells that its name had been synced before the stop.
+            disk.sync_dir(&dir).map_err(|e| StoreError::disk("sync", &dir, e))?;
+        }
         let last_append_ms = segments.iter().map(|s| s.summary().append_max_ms).max().unwrap_or(i64::MIN);
         let recovery = Recovery {
             segments: segments.len(),
@@ -125,7 +133,7 @@ impl Log {
         let writer = Writer {
             active,
             used: end.end,
-            reserved: end.end,
+            reserved: cut.reserved.max(end.end),
             next: end.next,
             synced_before: end.next,
             last_append_ms,

@@ -12,7 +12,7 @@ use super::tail::TailBudget;
 use crate::error::{Result, StoreError};
 use hydron_base::world::{Clock, SystemClock};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -33,6 +33,9 @@ pub struct VolumeConfig {
     /// Free bytes that logs leave to the catalog, parts and checkpoints, so that a full disk can still be emptied.
     pub reserve_bytes: u64,
     pub on_fault: Option<FaultHook>,
+    /// Opening a log reads its last segment from the device. Only where it is known that no sync has failed since the
+    /// machine started, the page cache may be believed instead, which is faster.
+    pub reads_device: bool,
 }
 
 impl Default for VolumeConfig {
@@ -43,6 +46,7 @@ impl Default for VolumeConfig {
             queue_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
             on_fault: None,
+            reads_device: true,
         }
     }
 }
@@ -68,6 +72,8 @@ pub struct LogVolume {
     dir: PathBuf,
     common: Arc<Common>,
     open: Mutex<HashMap<Ident, Weak<Log>>>,
+    /// Logs that some thread is opening: it reads and syncs files, which others need not wait for.
+    opening: Mutex<HashSet<Ident>>,
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -105,6 +111,7 @@ impl LogVolume {
             dir: dir.to_owned(),
             common,
             open: Mutex::default(),
+            opening: Mutex::default(),
             flusher: Mutex::new(Some(flusher)),
         }))
     }
@@ -113,15 +120,20 @@ impl LogVolume {
         self.dir.join(format!("{}.{}", ident.stream, ident.shard))
     }
 
-    /// Opens or creates the log of one shard. Errors: `AlreadyOpen`; `Damaged`; `Disk`.
+    /// Opens or creates the log of one shard; threads may open several at once. Errors: `AlreadyOpen`; `Damaged`; `Disk`.
     pub fn open_log(&self, stream: Uuid, shard: u32, schemas: Arc<dyn Schemas>, config: LogConfig) -> Result<Arc<Log>> {
         let ident = Ident { stream, shard };
-        let mut open = self.open.lock();
-        open.retain(|_, log| log.strong_count() > 0);
-        if open.contains_key(&ident) {
-            return Err(StoreError::AlreadyOpen { object: format!("log {stream}.{shard}") });
+        {
+            let mut open = self.open.lock();
+            open.retain(|_, log| log.strong_count() > 0);
+            if open.contains_key(&ident) || !self.opening.lock().insert(ident) {
+                return Err(StoreError::AlreadyOpen { object: format!("log {stream}.{shard}") });
+            }
         }
-        let log = Log::open(self.common.clone(), self.dir_of(ident), ident, schemas, config)?;
+        let log = Log::open(self.common.clone(), self.dir_of(ident), ident, schemas, config);
+        let mut open = self.open.lock();
+        self.opening.lock().remove(&ident);
+        let log = log?;
         open.insert(ident, Arc::downgrade(&log));
         Ok(log)
     }

@@ -114,9 +114,6 @@ impl PartStore {
             fs::create_dir_all(&sub).map_err(|e| StoreError::disk("create", &sub, e))?;
             remove_staged(&sub).map_err(|e| StoreError::disk("remove", &sub, e))?;
         }
-        for parent in [Some(dir), dir.parent()].into_iter().flatten().filter(|p| !p.as_os_str().is_empty()) {
-            sync_dir(parent)?;
-        }
         let objects = LocalFileSystem::new_with_prefix(dir).map_err(|e| outside("open", &ObjectPath::default(), e))?;
         PartStore::open_on(Arc::new(objects), ObjectPath::default(), Some(dir.to_owned())).await
     }
@@ -137,7 +134,13 @@ impl PartStore {
         };
         match store.load_newest().await? {
             Some(manifest) => store.pins.lock().current = Arc::new(manifest),
-            None => store.create_manifest(&Manifest::empty()).await?,
+            None => {
+                // Before there is a manifest, so that where there is one the directories are known to survive.
+                let dir = store.local.as_deref();
+                let parents = [dir, dir.and_then(Path::parent)].into_iter().flatten();
+                parents.filter(|p| !p.as_os_str().is_empty()).try_for_each(sync_dir)?;
+                store.create_manifest(&Manifest::empty()).await?;
+            }
         }
         // Elsewhere a part without a manifest may belong to another writer that is about to commit.
         if store.local.is_some() {

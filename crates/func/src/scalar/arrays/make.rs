@@ -9,6 +9,7 @@ use crate::scalar::define::{Call, Convert, define, define_seeing_nulls};
 use crate::scalar::number::{Num, with_integer};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
+use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 use hydron_types::column::array_of;
@@ -77,6 +78,7 @@ pub(super) fn register(registry: &mut Registry) {
                 if !(0..=ELEMENTS_MAX).contains(&count) || out.len() as i64 + count > ELEMENTS_MAX {
                     return Err(too_many(count));
                 }
+                make_room(out, count as usize)?;
                 out.resize(out.len() + count as usize, row as u32);
                 Ok(())
             })
@@ -92,6 +94,7 @@ pub(super) fn register(registry: &mut Registry) {
             let lists = Lists::of(&args[1])?;
             let values = args[0].to_array(rows)?;
             rearrange(&element, &values, rows, |row, out| {
+                make_room(out, lists.len(row))?;
                 out.resize(out.len() + lists.len(row), row as u32);
                 Ok(())
             })
@@ -186,6 +189,7 @@ fn range(call: &Call<'_>) -> Result<BoundCall> {
                 let text = format!("range would make {count} elements, the limit is {ELEMENTS_MAX} in a batch");
                 return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
             }
+            make_room(&mut values, count as usize)?;
             values.extend((0..count as i64).map(|i| start.wrapping_add(i.wrapping_mul(step))));
             ends.push(end_offset(values.len())?);
         }

@@ -14,6 +14,7 @@ use super::column::{Lists, end_offset, list};
 use crate::call::{Datum, EvalContext, arrow_error};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, UInt32Array};
+use hydron_base::memory::room_for;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 
@@ -50,6 +51,11 @@ pub(crate) fn rearrange(
     for row in 0..rows {
         choose(row, &mut indices)?;
         ends.push(end_offset(indices.len())?);
+    }
+    if indices.len() > values.len() {
+        // Elements are repeated: what they take is not bounded by what there was.
+        let each = values.get_array_memory_size() / values.len().max(1);
+        room_for(indices.len().saturating_mul(each))?;
     }
     Ok(list(element, ends, gather(values, indices)?))
 }

@@ -8,6 +8,7 @@ use crate::scalar::column::{Ints, Lists, list, retyped};
 use crate::scalar::define::{Call, define, define_seeing_nulls};
 use crate::scalar::strings::slice_range;
 use arrow::array::{Array, ArrayRef};
+use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 use hydron_types::supertype::least_supertype;
@@ -183,6 +184,7 @@ fn resize(call: &Call<'_>) -> Result<BoundCall> {
                     format!("an array of {wanted} elements was asked for"),
                 ));
             }
+            make_room(out, wanted)?;
             let kept = wanted.min(range.len());
             let filling = std::iter::repeat_n(start + each * row as u32, wanted - kept);
             if size >= 0 {

@@ -5,6 +5,7 @@ use crate::call::{BoundCall, Datum};
 use crate::registry::Registry;
 use crate::scalar::column::{Ints, Lists, Texts, bools, texts, try_texts, uint64s};
 use crate::scalar::define::{Call, define};
+use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 
@@ -37,7 +38,9 @@ pub(super) fn register(registry: &mut Registry) {
                     let text = format!("repeat makes at most {REPEATS_MAX} copies, asked for {times}");
                     return Err(Error::new(Code::TOO_LARGE_STRING_SIZE, text));
                 }
-                check_size(times.saturating_mul(text.len() as i64), "repeat")?;
+                let bytes = times.saturating_mul(text.len() as i64);
+                check_size(bytes, "repeat")?;
+                make_room(out, bytes as usize)?;
                 (0..times).for_each(|_| out.extend_from_slice(text));
                 Ok(())
             })
@@ -53,6 +56,7 @@ pub(super) fn register(registry: &mut Registry) {
             try_texts(rows, |row, out| {
                 let times = times.at(row).max(0);
                 check_size(times, "space")?;
+                make_room(out, times as usize)?;
                 out.resize(out.len() + times as usize, b' ');
                 Ok(())
             })
@@ -411,6 +415,7 @@ fn pad(text: &[u8], width: i64, fill: &[u8], left: bool, utf8: bool, out: &mut V
         out.extend_from_slice(&text[..if utf8 { starts[width.min(starts.len() - 1)] } else { width }]);
         return Ok(());
     }
+    make_room(out, width)?;
     if !left {
         out.extend_from_slice(text);
     }

@@ -133,3 +133,24 @@ fn stamps_are_found_without_decoding_rows() {
     world.log.visit_heads(Sequence(15), visit).expect("readable");
     assert_eq!(stamps, [(20, Bytes::from("20")), (30, Bytes::from("30")), (40, Bytes::from("40"))]);
 }
+
+#[test]
+fn rows_are_counted_from_any_record_on() {
+    // Many segments of one block, one segment of several.
+    for (segment_bytes, segments_min) in [(4096, 3), (1 << 20, 1)] {
+        let options = || Options { segment_bytes, ..Options::default() };
+        let world = World::new(options());
+        (0..1_000).for_each(|n| _ = world.append(n));
+        let check = |world: &World| {
+            assert!(world.log.stats().segments >= segments_min);
+            for from in 0..=1_000_u64 {
+                let (rows, since) = world.log.rows_from(Sequence(from)).expect("readable");
+                assert_eq!((rows, since.is_some()), (1_000 - from, from < 1_000), "from {from}");
+            }
+        };
+        check(&world);
+        let disk = world.disk.clone();
+        drop(world);
+        check(&World::on(disk, options()).expect("opens"));
+    }
+}
