@@ -1,0 +1,27 @@
+//! Crashes a server in every known way, again and again, and measures what its clients see.
+//!
+//! In reading order: the faults ([`fault`]); the server under test ([`server`], [`process`]); what an answer means
+//! ([`http`], [`answer`], [`client`]); the bystanders ([`idle`], [`flights`], [`visitors`], [`writers`] with their
+//! [`ledger`]); one cycle ([`cycle`]) and its line ([`record`], [`report`]); all cycles ([`run`]); figures and gates
+//! ([`figures`], [`summary`]).
+//!
+//! It speaks to the server as any client does and looks at it from outside. Nothing of the server is linked in.
+
+pub mod answer;
+pub mod client;
+pub mod cycle;
+pub mod fault;
+pub mod figures;
+pub mod flights;
+pub mod http;
+pub mod idle;
+pub mod ledger;
+pub mod process;
+pub mod random;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod server;
+pub mod summary;
+pub mod visitors;
+pub mod writers;
