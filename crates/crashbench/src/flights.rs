@@ -65,6 +65,8 @@ pub struct Landed {
     /// The end of what came.
     pub tail: String,
     pub body_bytes: u64,
+    /// Bytes came after the end: somebody answered a second time.
+    pub answered_twice: bool,
 }
 
 struct Flight {
@@ -197,12 +199,15 @@ impl Flight {
         }
     }
 
-    fn land(self) -> Landed {
+    fn land(mut self) -> Landed {
+        // The socket does not block: an error means that there is nothing, which is right.
+        let came_after = self.ended.is_some() && self.socket.read(&mut [0; 64]).is_ok_and(|count| count > 0);
         let ending = self.ended.map_or(Ending::Silent, |(_, ending)| ending);
         Landed {
             kind: self.plan.kind,
             query_id: self.plan.query_id,
             ended: self.ended.map(|(at, _)| at),
+            answered_twice: came_after || self.incoming.parser.extra_bytes() > 0,
             outcome: self.incoming.outcome(ending),
             sequences: self.sequences,
             tail: String::from_utf8_lossy(&self.incoming.tail).to_string(),
@@ -243,7 +248,7 @@ mod tests {
         let outcomes: Vec<bool> = landed.iter().map(|l| l.outcome.is_typed()).collect();
         assert_eq!(outcomes, [true, false, false]);
         assert_eq!(landed[2].outcome, Outcome::Hung);
-        assert!(landed.iter().all(|l| l.sequences.rows == 1));
+        assert!(landed.iter().all(|l| l.sequences.rows == 1 && !l.answered_twice));
         drop(server.join().unwrap());
     }
 }

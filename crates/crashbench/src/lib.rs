@@ -2,7 +2,8 @@
 //!
 //! In reading order: the faults ([`fault`]); the server under test ([`server`], [`process`]); what an answer means
 //! ([`http`], [`answer`], [`client`]); the bystanders ([`idle`], [`flights`], [`visitors`], [`writers`] with their
-//! [`ledger`]); one cycle ([`cycle`]) and its line ([`record`], [`report`]); all cycles ([`run`]); figures and gates
+//! [`ledger`]); one cycle ([`cycle`], [`strike`], [`witness`]) and its line ([`record`],
+//! [`report`], [`judge`]); all cycles ([`run`]); figures and gates
 //! ([`figures`], [`summary`]).
 //!
 //! It speaks to the server as any client does and looks at it from outside. Nothing of the server is linked in.
@@ -15,6 +16,7 @@ pub mod figures;
 pub mod flights;
 pub mod http;
 pub mod idle;
+pub mod judge;
 pub mod ledger;
 pub mod process;
 pub mod random;
@@ -22,6 +24,8 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod server;
+pub mod strike;
 pub mod summary;
 pub mod visitors;
+pub mod witness;
 pub mod writers;

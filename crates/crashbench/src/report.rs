@@ -82,6 +82,8 @@ pub struct Report {
     pub connects: Connects,
     pub idle: Kept,
     pub inflight: InFlight,
+    /// From the fault to the last answer of a streaming or reading bystander.
+    pub inflight_wait_max_ms: f64,
     /// What the untyped ones looked like.
     pub inflight_examples: Vec<String>,
     pub streams: Streams,
@@ -90,6 +92,9 @@ pub struct Report {
     pub inserts_unknown: u64,
     pub record: Option<RecordFound>,
     pub orphan_sockets: u64,
+    /// Memory of the supervisor that is its own, and all that is resident of it, shared pages included.
+    pub supervisor_anon_kib: u64,
+    pub supervisor_rss_kib: u64,
     pub load: String,
     pub verdict: &'static str,
     pub missed: Vec<String>,
@@ -139,6 +144,7 @@ impl Report {
         );
         let f = &self.inflight;
         line.put("inflight", json!({"n": f.n, "typed": f.typed, "untyped": f.untyped, "hung": f.hung}));
+        line.put("inflight_wait_max_ms", json!(self.inflight_wait_max_ms));
         line.put("inflight_examples", json!(self.inflight_examples));
         let s = &self.streams;
         line.put(
@@ -158,6 +164,8 @@ impl Report {
         line.put("crash_log_ms", json!(record.crash_log_ms));
         line.put("record_note", json!(record.note));
         line.put("orphan_sockets", json!(self.orphan_sockets));
+        line.put("supervisor_anon_kib", json!(self.supervisor_anon_kib));
+        line.put("supervisor_rss_kib", json!(self.supervisor_rss_kib));
         line.put("load", json!(self.load));
         line.put("verdict", json!(self.verdict));
         line.put("missed", json!(self.missed));

@@ -21,6 +21,7 @@ pub struct Gates {
     pub kill_error_ms_per_gib: f64,
     pub idle_kept_percent: f64,
     pub inflight_typed_percent: f64,
+    pub supervisor_kib: f64,
 }
 
 impl Gates {
@@ -36,6 +37,7 @@ impl Gates {
             kill_error_ms_per_gib: 100.0,
             idle_kept_percent: 99.9,
             inflight_typed_percent: 99.0,
+            supervisor_kib: 8_192.0,
         }
     }
 }
@@ -187,6 +189,14 @@ fn readiness(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
 fn bystanders(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
     let refused: u64 = ["/connect_refused", "/connect_reset", "/connect_hung"].iter().map(|p| sum(cycles, p)).sum();
     let sockets = sum(cycles, "/orphan_sockets") + sum(cycles, "/connect_stayed_open");
+    let own = figures(cycles, "/supervisor_anon_kib");
+    let supervisor = Gate {
+        name: "memory of the supervisor, max",
+        n: own.n() as u64,
+        measured: own.max().map_or("-".to_string(), |kib| format!("{kib} KiB")),
+        limit: format!("<= {} KiB", gates.supervisor_kib),
+        holds: own.max().map(|kib| kib <= gates.supervisor_kib),
+    };
     vec![
         none("new connections refused, reset or hung", refused, sum(cycles, "/connect_tried")),
         share("idle connections kept", sum(cycles, "/idle/kept"), sum(cycles, "/idle/n"), gates.idle_kept_percent),
@@ -197,6 +207,7 @@ fn bystanders(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
             gates.inflight_typed_percent,
         ),
         none("sockets orphaned or not closed", sockets, cycles.len() as u64),
+        supervisor,
     ]
 }
 
@@ -297,7 +308,8 @@ mod tests {
             "t_fault_to_error_ms": error_ms, "t_fault_to_ready_ms": 100.0, "error_code": "SERVER_CRASHED",
             "has_query_id": true, "handler_alive_3s": false, "record": "full", "connect_tried": 50, "connect_refused": 0,
             "idle": {"n": 8, "kept": 8}, "inflight": {"n": 7, "typed": 7}, "streams": {"rows": 9, "lost_rows": 0},
-            "inserts": {"acked": 100, "lost": 0, "dup": 0, "phantom": 0}, "orphan_sockets": 0})
+            "inserts": {"acked": 100, "lost": 0, "dup": 0, "phantom": 0}, "orphan_sockets": 0,
+            "supervisor_anon_kib": 900})
     }
 
     fn missed(lines: &[Value]) -> Vec<&'static str> {
@@ -335,6 +347,7 @@ mod tests {
             ("/record", json!("partial"), &["crash record complete"]),
             ("/handler_alive_3s", json!(true), &["process alive 3 s after the fault"]),
             ("/orphan_sockets", json!(1), &["sockets orphaned or not closed"]),
+            ("/supervisor_anon_kib", json!(9_000), &["memory of the supervisor, max"]),
         ];
         for (pointer, value, gates) in cases {
             let mut bad = line("abort", 1.0);
