@@ -72,8 +72,9 @@ impl ServerError {
         let start = text.rfind("Code: ")?;
         let text = text[start..].trim_end();
         let (number, said) = text["Code: ".len()..].split_once(". DB::Exception: ")?;
-        let token = value_of(said, "token=");
-        let commit = match value_of(said, "outcome=").as_deref() {
+        let header = |name: &str| head.family(name).map(str::to_string);
+        let token = header("idempotent-id").or_else(|| value_of(said, "token"));
+        let commit = match value_of(said, "outcome").as_deref() {
             Some("NOT_COMMITTED") => Some(Commit::NotCommitted),
             Some("UNKNOWN") => Some(Commit::Unknown(token)),
             _ => None,
@@ -83,7 +84,7 @@ impl ServerError {
             code: number.parse().ok(),
             status: head.status,
             text: text.to_string(),
-            incident: value_of(said, "incident ").or_else(|| value_of(said, "incident=")),
+            incident: header("incident-id").or_else(|| value_of(said, "incident")),
             commit,
             retry_safe: said.contains("retry=safe"),
             retry_after: head.get("retry-after").is_some(),
@@ -146,12 +147,14 @@ fn name_of(text: &str) -> Option<String> {
     })
 }
 
-/// The word behind `key`.
+/// The word behind the last `key` that has one: `key=word`, `key: word`, `key word`.
 fn value_of(text: &str, key: &str) -> Option<String> {
-    let at = text.find(key)? + key.len();
-    let rest = text[at..].trim_start_matches(['\'', '"', ':', ' ']);
-    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).unwrap_or(rest.len());
-    (end > 0).then(|| rest[..end].to_string())
+    text.rmatch_indices(key).find_map(|(at, _)| {
+        let rest = &text[at + key.len()..];
+        let word = rest.trim_start_matches(['=', ':', ' ', '\'', '"']);
+        let end = word.find(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).unwrap_or(word.len());
+        (end > 0 && word.len() < rest.len()).then(|| word[..end].to_string())
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +192,9 @@ mod tests {
         };
         assert_eq!(with("outcome=NOT_COMMITTED").commit, Some(Commit::NotCommitted));
         assert_eq!(with("outcome=UNKNOWN, token=7f-2").commit, Some(Commit::Unknown(Some("7f-2".to_string()))));
+        let of_one_word = with("outcome: UNKNOWN, query id: q1, incident: i1, token: t-1");
+        assert_eq!(of_one_word.commit, Some(Commit::Unknown(Some("t-1".to_string()))));
+        assert_eq!(of_one_word.incident.as_deref(), Some("i1"));
         assert_eq!(with("outcome=UNKNOWN").commit, Some(Commit::Unknown(None)));
         assert!(with("retry=safe").retry_safe && with("retry=safe").retry_after);
     }

@@ -38,6 +38,9 @@ const CHECK_BYTES_MAX: usize = 256 << 20;
 /// Sockets without a client must be gone after this; the server itself sweeps every 100 ms.
 const ORPHAN_PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// How long one waits for the names in a stack; they are no gate.
+const SYMBOLS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The server and everybody who uses it.
 pub struct Stage {
     pub server: Server,
@@ -233,7 +236,8 @@ impl Stage {
             |note: &str| RecordFound { state: "missing", note: Some(note.to_string()), ..RecordFound::default() };
         let new = record::incidents(&data).difference(before).max().cloned();
         let Some(incident) = report.incident.clone().or(new) else { return missing("no record was written") };
-        let Ok(text) = std::fs::read_to_string(record::path(&data, &incident)) else {
+        let path = record::path(&data, &incident);
+        let Ok(text) = std::fs::read_to_string(&path) else {
             return missing(&format!("there is no file of incident {incident}"));
         };
         let mut found = record::judge(&text, truth);
@@ -252,6 +256,14 @@ impl Stage {
                 found.state = "partial";
                 found.note.get_or_insert(format!("system.crash_log does not show {incident} as it was: {said}"));
             }
+        }
+        // Names of functions and the dump come later, from a process of their own.
+        if truth.fault.has_handler() {
+            await_until(Instant::now() + SYMBOLS_PATIENCE, || {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                found.right_top3 = record::judge(&text, truth).right_top3;
+                found.right_top3.is_some()
+            });
         }
         found.minidump = Some(record::has_minidump(&data, &incident));
         found

@@ -32,7 +32,29 @@ pub fn has_minidump(data: &Path, incident: &str) -> bool {
     files.filter_map(|f| f.file_name().into_string().ok()).any(|n| n.starts_with(incident) && n.ends_with(".dmp"))
 }
 
-/// Judges the text of a record file. The record is full when it names signal, query and build.
+/// What a record must tell. Without a handler nobody knows where the process was; a signal from outside has no query.
+fn needed(fault: &Fault) -> Vec<&'static str> {
+    let mut keys = vec!["incident_id", "signal", "wall_us", "pid", "version", "build_id"];
+    if fault.has_handler() {
+        keys.extend(["pc", "tid", "trace"]);
+    }
+    if fault.is_by_query() {
+        keys.extend(["query_id", "query"]);
+    }
+    keys
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Bool(_) | Value::Object(_) => false,
+    }
+}
+
+/// Judges the text of a record file. The record is full when it tells what it must, and signal and query are the right ones.
 pub fn judge(text: &str, truth: &Truth) -> RecordFound {
     let Ok(record) = serde_json::from_str::<Value>(text) else {
         return RecordFound {
@@ -46,8 +68,7 @@ pub fn judge(text: &str, truth: &Truth) -> RecordFound {
     let right_query = truth.fault.is_by_query().then(|| record["query_id"] == truth.query_id);
     let right_top3 = top_functions(&record)
         .map(|top| top.iter().take(3).any(|name| truth.fault.functions.iter().any(|f| name.contains(f))));
-    let needed = ["signal", "build_id", "pid"];
-    let absent: Vec<&str> = needed.into_iter().filter(|key| record[*key].is_null()).collect();
+    let absent: Vec<&str> = needed(truth.fault).into_iter().filter(|key| is_empty(&record[*key])).collect();
     let is_full = absent.is_empty() && right_signal && right_query != Some(false);
     let note = match (absent.is_empty(), is_full) {
         (_, true) => None,
@@ -66,7 +87,7 @@ pub fn judge(text: &str, truth: &Truth) -> RecordFound {
 
 /// Names of functions in the record's stack, innermost first; `None` when it was not symbolized.
 fn top_functions(record: &Value) -> Option<Vec<String>> {
-    let frames = ["stack", "trace", "trace_full", "frames"].iter().find_map(|key| record[*key].as_array())?;
+    let frames = ["trace_full", "stack", "frames"].iter().find_map(|key| record[*key].as_array())?;
     let name = |frame: &Value| match frame {
         Value::String(text) => Some(text.clone()),
         Value::Object(map) => map.get("function").and_then(Value::as_str).map(str::to_string),
@@ -110,22 +131,30 @@ mod tests {
         judge(text, &Truth { fault: &fault, query_id })
     }
 
+    const FULL: &str = r#"{"incident_id":"i","signal":11,"wall_us":1,"pid":7,"version":"1","build_id":"b","pc":1,"tid":8,
+        "trace":[1],"query_id":"q-1","query":"select 1","trace_full":["a","hydron_func::read_null"]}"#;
+
     #[test]
     fn a_record_is_held_to_the_known_truth() {
-        let record = judged("segv_null", r#"{"signal":11,"query_id":"q-1","build_id":"b","pid":7}"#);
+        let record = judged("segv_null", FULL);
         assert_eq!((record.state, record.right_signal, record.right_query), ("full", Some(true), Some(true)));
-        let record = judged("segv_null", r#"{"signal":"SIGABRT","query_id":"q-2","build_id":"b","pid":7}"#);
-        assert_eq!((record.state, record.right_signal, record.right_query), ("partial", Some(false), Some(false)));
-        let stacked = |frames: &str| {
-            let text = format!(r#"{{"signal":11,"query_id":"q-1","build_id":"b","pid":7,"stack":{frames}}}"#);
-            judged("segv_null", &text).right_top3
-        };
-        assert_eq!(stacked(r#"["a", {"function": "hydron_func::read_null"}]"#), Some(true));
-        assert_eq!(stacked(r#"["a", "b", "c", "read_null"]"#), Some(false));
-        assert_eq!(stacked("[]"), None);
-        assert_eq!(judged("sigkill", r#"{"signal":"SIGKILL","build_id":"b","pid":7}"#).state, "full");
+        assert_eq!((record.right_top3, record.note), (Some(true), None));
+        let wrong = judged("segv_null", &FULL.replace("q-1", "q-2").replace("11,", "6,"));
+        assert_eq!((wrong.state, wrong.right_signal, wrong.right_query), ("partial", Some(false), Some(false)));
         assert_eq!(judged("segv_null", "{").state, "partial");
-        assert!(judged("segv_null", r#"{"signal":11,"query_id":"q-1","pid":7}"#).note.unwrap().contains("build_id"));
+        let top3 =
+            |frames: &str| judged("segv_null", &FULL.replace(r#"["a","hydron_func::read_null"]"#, frames)).right_top3;
+        assert_eq!(top3(r#"["a", "b", "c", "read_null"]"#), Some(false));
+        assert_eq!(top3("[]"), None);
+    }
+
+    #[test]
+    fn what_a_record_must_tell_depends_on_the_fault() {
+        let without = |name: &str, part: &str| judged(name, &FULL.replace(part, r#""x":0"#)).note.unwrap_or_default();
+        assert!(without("segv_null", r#""build_id":"b""#).contains("build_id"));
+        assert!(without("segv_null", r#""pc":1"#).contains("pc"));
+        let of_a_kill = r#"{"incident_id":"i","signal":9,"signal_name":"SIGKILL","wall_us":1,"pid":7,"version":"1","build_id":"b"}"#;
+        assert_eq!(judged("sigkill", of_a_kill).state, "full");
     }
 
     #[test]
