@@ -23,6 +23,13 @@ pub fn arguments(pid: i32) -> Vec<String> {
     bytes.split(|b| *b == 0).filter(|a| !a.is_empty()).map(|a| String::from_utf8_lossy(a).to_string()).collect()
 }
 
+/// Names of its threads, each once.
+pub fn thread_names(pid: i32) -> HashSet<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_string()).collect()
+}
+
 /// A number of `/proc/PID/status`: `Threads`, or `VmRSS` in KiB.
 pub fn status(pid: i32, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

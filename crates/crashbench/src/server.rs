@@ -158,7 +158,6 @@ pub fn command(binary: &Path, dir: &Path, port: u16, flags: &[String]) -> Comman
         .arg("--data-dir")
         .arg(dir.join("data"))
         .args(["--http-port", &port.to_string(), "--tcp-port", "0", "--rest-port", "0"])
-        .args(["--set", "logger.level=warn"])
         .args(flags)
         .stdin(Stdio::null());
     command

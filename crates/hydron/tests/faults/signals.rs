@@ -4,6 +4,7 @@ use crate::{alone, binary};
 use hydron_crashbench::client::Connection;
 use hydron_crashbench::process::{self, Watched, await_until};
 use hydron_crashbench::server::Server;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,14 +24,49 @@ fn sighup_keeps_process_connections_and_queries() {
 }
 
 #[test]
+fn sighup_reads_the_configuration_again_and_begins_a_new_log_file() {
+    let alone = alone();
+    let dir = alone.dir.path();
+    let (config, log, moved) = (dir.join("config.yaml"), dir.join("server.log"), dir.join("server.log.1"));
+    let write = |level: &str| {
+        let text = format!("logger:\n  level: {level}\n  log: {}\n", log.display());
+        std::fs::write(&config, text).unwrap();
+    };
+    write("error");
+    let server = alone.start(&["--config-file", &config.display().to_string()]);
+    server.must("select 1").unwrap();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "", "nothing is an error");
+    std::fs::rename(&log, &moved).unwrap();
+    write("trace");
+    process::signal(server.pid(), libc::SIGHUP);
+    let is_logged = || {
+        server.must("select 1").unwrap();
+        std::fs::read_to_string(&log).is_ok_and(|text| !text.is_empty())
+    };
+    assert!(await_until(Instant::now() + PATIENCE, is_logged), "{}", alone.said());
+    assert_eq!(std::fs::read_to_string(&moved).unwrap(), "", "the old file is not written to any more");
+}
+
+/// What stands in the files of stacks.
+fn stacks(data: &Path) -> String {
+    let files = std::fs::read_dir(data.join("crash")).into_iter().flatten().flatten();
+    let of_stacks = files.filter(|f| f.file_name().to_string_lossy().starts_with("stacks-"));
+    of_stacks.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect()
+}
+
+#[test]
 fn sigquit_writes_the_stacks_of_all_threads_and_the_server_goes_on() {
     let alone = alone();
     let server = alone.start(&[]);
     let worker = server.find_worker().unwrap();
+    let names = process::thread_names(worker);
+    assert!(names.len() > 1, "{names:?}");
     process::signal(server.pid(), libc::SIGQUIT);
-    // Threads that every worker has, by name.
-    let has_stacks = || ["io", "stop"].iter().all(|name| alone.said().contains(name));
-    assert!(await_until(Instant::now() + PATIENCE, has_stacks), "{}", alone.said());
+    let written = || stacks(&server.data());
+    let has_all = || names.iter().all(|name| written().contains(&format!("'{name}'")));
+    assert!(await_until(Instant::now() + PATIENCE, has_all), "{names:?}\n{}\n{}", written(), alone.said());
+    // Deep enough to name what the runtime waits in.
+    assert!(written().contains("tokio"), "{}", written());
     assert_eq!(server.must("select 1").unwrap(), "1");
     assert_eq!(server.find_worker(), Some(worker));
 }

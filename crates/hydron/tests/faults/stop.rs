@@ -73,7 +73,7 @@ fn check_rows(server: &Server, writers: &Writers) {
 #[test]
 fn a_first_start_on_an_empty_directory_prints_no_warning() {
     let alone = alone();
-    let mut server = alone.start(&["--set", "logger.level=info"]);
+    let mut server = alone.start(&[]);
     server.must("select 1").unwrap();
     server.stop();
     let said = alone.said();
