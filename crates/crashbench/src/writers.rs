@@ -3,7 +3,7 @@
 //! In: a port, the pace. Out: the [`Ledger`] and the inserts of a span of time. Promise: a row is sent again only when the
 //! server has asked for it with a token, as a client that follows the answers would.
 
-use crate::answer::{Commit, Outcome};
+use crate::answer::{Commit, Outcome, ServerError};
 use crate::client::Connection;
 use crate::ledger::{Fate, Ledger};
 use std::io;
@@ -31,7 +31,7 @@ impl InsertEnd {
     /// Answered as usual, or with what became of the row.
     pub fn is_typed(&self) -> bool {
         match &self.outcome {
-            Outcome::Failed(error) => error.is_of_the_server() && (error.commit.is_some() || error.never_ran()),
+            Outcome::Failed(error) => error.is_of_the_server() && (error.commit.is_some() || is_refusal(error)),
             outcome => outcome.is_typed(),
         }
     }
@@ -172,15 +172,21 @@ impl Writer {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Told {
     Fate(Fate),
     SendAgain(String),
 }
 
+/// The row is not stored, and may be sent again as it is.
+fn is_refusal(error: &ServerError) -> bool {
+    error.never_ran() || error.retry_safe
+}
+
 fn fate(outcome: &Outcome) -> Told {
     match outcome {
         Outcome::Answered => Told::Fate(Fate::Acknowledged),
-        Outcome::Failed(error) if error.never_ran() => Told::Fate(Fate::Refused),
+        Outcome::Failed(error) if error.commit.is_none() && is_refusal(error) => Told::Fate(Fate::Refused),
         Outcome::Failed(error) => match &error.commit {
             Some(Commit::NotCommitted) => Told::Fate(Fate::Refused),
             Some(Commit::Unknown(Some(token))) => Told::SendAgain(token.clone()),
@@ -192,4 +198,26 @@ fn fate(outcome: &Outcome) -> Told {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, commit: Option<Commit>, retry_safe: bool) -> Told {
+        fate(&Outcome::Failed(ServerError { name: name.to_string(), commit, retry_safe, ..ServerError::default() }))
+    }
+
+    #[test]
+    fn what_a_writer_is_told_decides_what_its_row_may_be() {
+        assert_eq!(fate(&Outcome::Answered), Told::Fate(Fate::Acknowledged));
+        assert_eq!(fate(&Outcome::Hung), Told::Fate(Fate::Unknown));
+        assert_eq!(told("SERVER_STARTING", None, false), Told::Fate(Fate::Refused));
+        assert_eq!(told("SERVER_RESTARTED", None, true), Told::Fate(Fate::Refused));
+        assert_eq!(told("SERVER_RESTARTED", None, false), Told::Fate(Fate::Unknown));
+        assert_eq!(told("SERVER_RESTARTED", Some(Commit::NotCommitted), false), Told::Fate(Fate::Refused));
+        let unknown = Commit::Unknown(Some("t".to_string()));
+        assert_eq!(told("SERVER_RESTARTED", Some(unknown), true), Told::SendAgain("t".to_string()));
+        assert_eq!(told("ABORTED", None, false), Told::Fate(Fate::Unknown));
+    }
 }
