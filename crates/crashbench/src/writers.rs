@@ -1,7 +1,8 @@
 //! Writers that insert numbered rows through every fault, and keep what they were told about each.
 //!
-//! In: a port, the pace. Out: the [`Ledger`] and the inserts of a span of time. Promise: a row is sent again only when the
-//! server has asked for it with a token, as a client that follows the answers would.
+//! In: a port, the pace. Out: the [`Ledger`] and the inserts of a span of time. Promise: a row is sent again only with the
+//! token that makes it safe. Every second writer gives its inserts tokens from the start, and learns what became of each; the
+//! others have none and may be left not knowing.
 
 use crate::answer::{Commit, Outcome, ServerError};
 use crate::client::Connection;
@@ -142,10 +143,13 @@ impl Writer {
     fn insert(&mut self) {
         let seq = lock(&self.shared.ledger).begin(self.number);
         let sql = format!("insert into {} (writer, seq) values ({}, {seq})", self.stream, self.number);
-        let Some(outcome) = self.send(&sql, &[]) else { return };
-        let fate = match fate(&outcome) {
-            Told::Fate(fate) => fate,
-            Told::SendAgain(token) => self.send_again(&sql, &token),
+        let token = self.number.is_multiple_of(2).then(|| format!("{}-{seq}", self.number));
+        let parameters: Vec<_> = token.iter().map(|token| ("idempotent_id", token.as_str())).collect();
+        let Some(outcome) = self.send(&sql, &parameters) else { return };
+        let fate = match (fate(&outcome), &token) {
+            (Told::SendAgain(token), _) => self.send_again(&sql, &token),
+            (Told::Fate(Fate::Unknown), Some(token)) => self.send_again(&sql, token),
+            (Told::Fate(fate), _) => fate,
         };
         lock(&self.shared.ledger).settle(self.number, seq, fate);
     }
