@@ -30,7 +30,7 @@ pub fn judge(report: &mut Report, fault: &Fault) {
     }
     miss(report.error_ms.is_none(), format!("the victim got no error: {said}"));
     if fault.has_handler() {
-        miss(report.error_ms.is_some_and(|t| t > ERROR_MAX_MS), "the error came late".to_string());
+        miss(report.sent_to_error_ms.is_some_and(|t| t > ERROR_MAX_MS), "the error came late".to_string());
     }
     miss(report.handler_alive_3s, "the dying process was alive after 3 s".to_string());
     let c = &report.connects;
@@ -103,7 +103,7 @@ mod tests {
         report.inflight = InFlight { n: 3, typed: 2, untyped: 1, hung: 0 };
         report.inserts.lost = 1;
         report.connects.refused = 1;
-        report.error_ms = Some(251.0);
+        report.sent_to_error_ms = Some(251.0);
         let (verdict, missed) = judged("abort", report);
         assert_eq!(verdict, "fail");
         for part in ["1 of 3 in flight", "1 lost", "1 of 0 new connections", "came late"] {

@@ -125,7 +125,7 @@ fn crash(cli: &Cli, server: PathBuf, lines: &mut Vec<Value>) -> io::Result<Optio
             "{:>4} {:of$}  error {:>7} ms  dead {:>7} ms  ready {:>7} ms  {:>5} MiB  {}  {}",
             report.cycle,
             report.fault,
-            time(report.error_ms),
+            time(report.sent_to_error_ms),
             time(report.dead_ms),
             time(report.ready_ms),
             report.rss_mib,

@@ -66,9 +66,9 @@ pub struct Report {
     pub standby: bool,
     /// The process died; a fault may be caught and become an error of its query alone.
     pub crashed: bool,
-    /// From the fault as §"how it is measured" has it: the round trip of `SELECT 1` is taken off.
+    /// From the fault: the round trip of a `SELECT 1` of the victim is taken off.
     pub error_ms: Option<f64>,
-    /// From just before the query was sent.
+    /// From just before the query, or the signal, was sent.
     pub sent_to_error_ms: Option<f64>,
     pub error_code: Option<String>,
     pub error_text: Option<String>,

@@ -31,7 +31,7 @@ pub type Moment = (&'static str, &'static str, &'static str);
 const TRAPPED_AT: &[Moment] = &[
     ("mid_select", "table", "select {}"),
     ("mid_read", "table", "select {} from table(anchor)"),
-    ("mid_stream", "streaming", "select {} from anchor settings seek_to = 'earliest'"),
+    ("mid_stream", "streaming", "select x, {} from anchor settings seek_to = 'earliest'"),
     ("mid_insert", "table", "insert into sink (x) select {}"),
 ];
 

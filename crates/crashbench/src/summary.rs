@@ -74,10 +74,12 @@ pub struct Gate {
     pub holds: Option<bool>,
 }
 
+const SENT_TO_ERROR: &str = "/t_sent_to_error_ms";
+
 /// What is printed with its spread.
 const MEASURES: &[(&str, &str)] = &[
     ("fault to error, round trip taken off", "/t_fault_to_error_ms"),
-    ("query sent to error", "/t_sent_to_error_ms"),
+    ("query sent to error", SENT_TO_ERROR),
     ("fault to last bystander's answer", "/inflight_wait_max_ms"),
     ("fault to process gone", "/t_fault_to_dead_ms"),
     ("fault to next query answered", "/t_fault_to_ready_ms"),
@@ -167,8 +169,10 @@ fn errors(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
     let handled = select(cycles, |l| crashed(l) && fault_of(l).is_some_and(|f| f.has_handler()));
     let killed = select(cycles, |l| crashed(l) && fault_of(l).is_some_and(|f| !f.has_handler()));
     let told = count(&own, |l| l["error_code"] == "SERVER_CRASHED" && l["has_query_id"] == true);
-    let error = figures(&handled, "/t_fault_to_error_ms");
-    let got = count(&handled, |l| l["t_fault_to_error_ms"].is_f64());
+    // The whole time counts, the way of the query to the server too: on a busy machine a round trip of its own is longer
+    // than the crash takes.
+    let error = figures(&handled, SENT_TO_ERROR);
+    let got = count(&handled, |l| l["t_sent_to_error_ms"].is_f64());
     let caught = select(cycles, |l| !crashed(l));
     let kept = count(&caught, |l| l["victim_kept"] == true);
     let in_time = count(&killed, |l| is_within_budget(l, gates));
@@ -178,7 +182,7 @@ fn errors(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
         at_most("error max", &error, 100.0, gates.error_max_ms),
         share("error came", got, handled.len() as u64, 100.0),
         share("error has code and query id", told, own.len() as u64, 100.0),
-        at_most("caught panic: error p99", &figures(&caught, "/t_fault_to_error_ms"), 99.0, gates.error_p99_ms),
+        at_most("caught panic: error p99", &figures(&caught, SENT_TO_ERROR), 99.0, gates.error_p99_ms),
         share("caught panic: connection kept", kept, caught.len() as u64, 100.0),
         share("SIGKILL: error within its budget", in_time, killed.len() as u64, 99.0),
     ]
@@ -188,7 +192,7 @@ fn errors(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
 fn is_within_budget(line: &Value, gates: &Gates) -> bool {
     let gib = line["rss_mib"].as_f64().unwrap_or(0.0) / 1_024.0;
     let budget_ms = gates.kill_error_ms + gates.kill_error_ms_per_gib * gib;
-    line["t_fault_to_error_ms"].as_f64().is_some_and(|t| t <= budget_ms)
+    line["t_sent_to_error_ms"].as_f64().is_some_and(|t| t <= budget_ms)
 }
 
 fn readiness(cycles: &[&Value], gates: &Gates) -> Vec<Gate> {
@@ -256,7 +260,7 @@ fn fault_row(fault: &Fault, cycles: &[&Value]) -> FaultRow {
     FaultRow {
         name: fault.name,
         cycles: lines.len(),
-        error: figures(&lines, "/t_fault_to_error_ms"),
+        error: figures(&lines, SENT_TO_ERROR),
         dead: figures(&lines, "/t_fault_to_dead_ms"),
         ready: figures(&lines, "/t_fault_to_ready_ms"),
         failed: count(&lines, |l| l["verdict"] == "fail") as usize,
@@ -336,7 +340,7 @@ mod tests {
 
     fn line(fault: &str, error_ms: f64) -> Value {
         json!({"cycle": 1, "fault": fault, "crashed": true, "verdict": "pass", "rss_mib": 1024,
-            "t_fault_to_error_ms": error_ms, "t_fault_to_ready_ms": 100.0, "error_code": "SERVER_CRASHED",
+            "t_sent_to_error_ms": error_ms, "t_fault_to_ready_ms": 100.0, "error_code": "SERVER_CRASHED",
             "has_query_id": true, "handler_alive_3s": false, "record": "full", "connect_tried": 50, "connect_refused": 0,
             "idle": {"n": 8, "kept": 8}, "inflight": {"n": 7, "typed": 7}, "streams": {"rows": 9, "lost_rows": 0},
             "inserts": {"acked": 100, "lost": 0, "dup": 0, "phantom": 0}, "orphan_sockets": 0,
@@ -362,8 +366,8 @@ mod tests {
     #[test]
     fn each_miss_has_its_gate() {
         let cases: &[(&str, Value, &[&str])] = &[
-            ("/t_fault_to_error_ms", json!(300.0), &["error p50", "error p99", "error max"]),
-            ("/t_fault_to_error_ms", Value::Null, &["error came"]),
+            ("/t_sent_to_error_ms", json!(300.0), &["error p50", "error p99", "error max"]),
+            ("/t_sent_to_error_ms", Value::Null, &["error came"]),
             ("/error_code", json!("untyped: reset"), &["error has code and query id"]),
             ("/has_query_id", json!(false), &["error has code and query id"]),
             ("/t_fault_to_ready_ms", json!(501.0), &["next query answered p50", "next query answered p99"]),
