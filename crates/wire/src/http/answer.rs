@@ -19,6 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 // Chunks made and not yet sent. Past that the query waits for the client.
 const CHUNKS_WAITING_MAX: usize = 2;
 
+// The board keeps what a slow client has not taken of one write, up to 512 KiB, so that a supervisor can end the answer of
+// a worker that has died. hyper gathers pieces until they are 128 KiB, so it writes 384 KiB at most.
+const PIECE_BYTES_MAX: usize = 256 << 10;
+
 // A streaming answer begins when its query runs, so that the client knows it does; an error this early still becomes
 // a status.
 const STREAM_HEAD_PATIENCE: Duration = Duration::from_millis(5);
@@ -100,9 +104,7 @@ impl Pump {
         });
         drop(self);
         // The receiver goes away only with the client.
-        if !last.bytes.is_empty() {
-            let _ = sender.send(Ok(Bytes::from(last.bytes))).await;
-        }
+        let _ = send(&sender, last.bytes).await;
         if last.is_broken {
             let _ = sender.send(Err(BrokenOff)).await;
         }
@@ -200,11 +202,29 @@ impl Pump {
                 Next::Item(item) => encoder.item(&item, chunk)?,
                 Next::Unknown => {}
             }
-            if !chunk.is_empty() && sender.send(Ok(Bytes::from(std::mem::take(chunk)))).await.is_err() {
+            if send(sender, std::mem::take(chunk)).await.is_err() {
                 return Err(Error::new(Code::NETWORK_ERROR, "the client has closed the connection"));
             }
             next = Next::of(self.running.next().await?);
         }
+    }
+}
+
+/// Sends `bytes` in pieces. Errors: nobody reads them any more.
+async fn send(sender: &mpsc::Sender<Result<Bytes, BrokenOff>>, bytes: Vec<u8>) -> Result<(), ()> {
+    let mut left = Bytes::from(bytes);
+    while !left.is_empty() {
+        let piece = left.split_to(piece_length(&left));
+        sender.send(Ok(piece)).await.map_err(|_| ())?;
+    }
+    Ok(())
+}
+
+/// Up to the end of a line where there is one, so that an error behind it begins a line too.
+fn piece_length(bytes: &[u8]) -> usize {
+    match bytes.get(..PIECE_BYTES_MAX) {
+        None => bytes.len(),
+        Some(piece) => piece.iter().rposition(|b| *b == b'\n').map_or(PIECE_BYTES_MAX, |at| at + 1),
     }
 }
 
@@ -325,4 +345,20 @@ pub(super) fn summary(progress: &Progress) -> String {
         get(&progress.result_rows),
         get(&progress.result_bytes),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_with_a_line_and_are_never_too_long() {
+        assert_eq!(piece_length(b"a\nb"), 3);
+        let mut text = vec![b'x'; PIECE_BYTES_MAX + 10];
+        assert_eq!(piece_length(&text), PIECE_BYTES_MAX);
+        text[PIECE_BYTES_MAX] = b'\n';
+        assert_eq!(piece_length(&text), PIECE_BYTES_MAX);
+        text[7] = b'\n';
+        assert_eq!(piece_length(&text), 8);
+    }
 }
