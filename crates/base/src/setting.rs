@@ -346,8 +346,6 @@ const TABLE: &[SettingDef] = &[
     def("replace_running_query", Kind::Bool, "0", "a query with the id of a running one replaces it"),
     def("synchronous_ddl", Kind::Bool, "1", "accepted; DDL is always synchronous"),
     def("enable_light_ingest", Kind::Bool, "1", "accepted"),
-    def("crash_quarantine", Kind::Bool, "1", "refuse a query that crashed the worker twice in a minute"),
-    def("crash_safe_mode", Kind::Bool, "1", "start without views after five crashes in a minute"),
 ];
 
 const ACCEPTED: &[&str] = &[
