@@ -41,9 +41,6 @@ pub struct Worker {
     pub memory_tracked: AtomicU64,
     /// Microseconds since 1970-01-01 UTC.
     pub started_us: AtomicI64,
-    /// Settings that are not at their defaults are in the configuration; these are asked at each fault.
-    pub crash_quarantine: AtomicU32,
-    pub crash_safe_mode: AtomicU32,
     /// Not 0: a write or a sync has failed, so what the page cache shows may not be what the disk holds.
     pub disk_fault: AtomicU32,
 }
