@@ -12,7 +12,7 @@ pub const LISTENERS_VARIABLE: &str = "HYDRON_LISTENERS";
 const BACKLOG: i32 = 4_096;
 
 /// Ports of the protocols that are built; the others are not opened.
-const PORTS: [(&str, fn(&Config) -> u16); 1] = [("http", |c| c.http_port)];
+const PORTS: [(&str, fn(&Config) -> u16); 2] = [("http", |c| c.http_port), ("tcp", |c| c.tcp_port)];
 
 /// Open ports by the name of their protocol.
 #[derive(Debug, Default)]

@@ -214,6 +214,11 @@ fn serve(
         let served = hydron_wire::http::serve(engine.clone(), listener, options, stop.clone())?;
         servers.push(tokio::spawn(served));
     }
+    if let Some(listener) = listeners.take("tcp") {
+        let options = hydron_wire::clickhouse::TcpOptions { custody: Some(Arc::clone(custody)), ..Default::default() };
+        let served = hydron_wire::clickhouse::serve(engine.clone(), listener, options, stop.clone())?;
+        servers.push(tokio::spawn(served));
+    }
     Ok(servers)
 }
 

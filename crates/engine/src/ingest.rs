@@ -179,6 +179,39 @@ impl Ingest {
         self.write(InputBatch { batch, defaults }).await
     }
 
+    /// The columns that a client is asked for: all of `input`, but in an INSERT without a list (`usual`) not those that
+    /// fill themselves.
+    pub fn header(&self, usual: bool) -> Arc<Schema> {
+        let fields = self.input.fields.iter().filter(|f| !usual || !is_automatic(&f.name));
+        Arc::new(Schema::new(fields.cloned().collect()))
+    }
+
+    /// Takes rows whose columns are matched to the input by name, cast where types differ; a column that is not there
+    /// takes its default. Errors: NO_SUCH_COLUMN_IN_STREAM for a column that the INSERT does not fill.
+    pub async fn write_named(&mut self, batch: &Batch) -> Result<()> {
+        let unknown = batch.schema.fields.iter().find(|f| self.input.index_of(&f.name).is_none());
+        if let Some(field) = unknown {
+            let message = format!("the INSERT into {} fills no column '{}'", self.stream.info.name, field.name);
+            return Err(Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, message));
+        }
+        let rows = batch.rows();
+        let mut columns = Vec::with_capacity(self.input.len());
+        let mut defaults = Vec::with_capacity(self.input.len());
+        for to in &self.input.fields {
+            let (array, omitted) = match batch.schema.index_of(&to.name) {
+                Some(at) => fit(batch.column(at), &batch.schema.fields[at].ty, to, self.cx.zone)?,
+                None => {
+                    let array = array_of(&Value::default_of(&to.ty), &to.ty, rows)?;
+                    (array, Some(BooleanArray::from(vec![true; rows])))
+                }
+            };
+            columns.push(array);
+            defaults.push(omitted);
+        }
+        let batch = Batch::new(Arc::clone(&self.input), columns, rows);
+        self.write(InputBatch { batch, defaults }).await
+    }
+
     /// Waits until all that was written is durable. Errors: of the first record that is not.
     pub async fn settle(&mut self) -> Result<()> {
         while let Some((ticket, _held)) = self.in_flight.pop_front() {

@@ -116,6 +116,8 @@ pub struct QueryInfo {
     memory: OnceLock<Arc<Budget>>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
+    /// Columns that an INSERT of batches expects.
+    pub insert_header: Mutex<Option<Arc<Schema>>>,
     ended: tokio::sync::watch::Sender<bool>,
 }
 
@@ -254,6 +256,7 @@ impl Queries {
             flow: Mutex::default(),
             memory: OnceLock::new(),
             place,
+            insert_header: Mutex::default(),
             ended: tokio::sync::watch::Sender::new(false),
         });
         let mut running = self.running.lock();
@@ -517,6 +520,11 @@ impl Running {
     /// What a thread wears that works on the answer, so that a fault there is told to this query.
     pub fn mark(&self) -> Mark {
         self.guard.info.mark()
+    }
+
+    /// Columns that an INSERT of batches expects, without those that fill themselves; `None` for other statements.
+    pub fn insert_header(&self) -> Option<Arc<Schema>> {
+        self.guard.info.insert_header.lock().clone()
     }
 
     /// Ends the query from outside, as KILL does.

@@ -2,12 +2,14 @@
 //!
 //! In reading order: [`options`] (settings that shape a format), [`output`] (the contract of writers), [`input`] (the
 //! contract of readers), [`rows`] (how text becomes rows), [`registry`] (names), then the formats, one family a file;
-//! [`file`](mod@file) and [`file_schema`](mod@file_schema) read columnar files from disk; [`compression`] is the layer below them all.
+//! [`native`] is the form of ClickHouse's protocol too; [`file`](mod@file) and [`file_schema`](mod@file_schema) read columnar
+//! files from disk; [`compression`] is the layer below them all.
 
 pub mod compression;
 pub mod file;
 pub mod file_schema;
 pub mod input;
+pub mod native;
 pub mod options;
 pub mod output;
 pub mod registry;

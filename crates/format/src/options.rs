@@ -1,7 +1,8 @@
 //! The settings that shape a format, read once when a query starts.
 
+use crate::native::NativeOptions;
 use hydron_base::Settings;
-use hydron_types::{TextOptions, Zone};
+use hydron_types::{TextOptions, TypeNames, Zone};
 
 /// Settings of all formats. `text` decides values, the rest decides what stands around them.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct FormatOptions {
     pub json_array_of_rows: bool,
     pub write_statistics: bool,
     pub pretty: PrettyOptions,
+    pub native: NativeOptions,
     /// The header row of a `WithNames` format says which columns follow.
     pub with_names_use_header: bool,
     /// The second header row of a `WithNamesAndTypes` format is compared with the columns.
@@ -52,6 +54,10 @@ impl FormatOptions {
                 color: settings.bool("output_format_pretty_color"),
                 ascii: settings.text("output_format_pretty_grid_charset").eq_ignore_ascii_case("ascii"),
                 row_numbers: settings.bool("output_format_pretty_row_numbers"),
+            },
+            native: NativeOptions {
+                revision: settings.uint("client_protocol_version"),
+                names: TypeNames::parse(settings.text("type_names")),
             },
             with_names_use_header: on_unless_changed(settings, "input_format_with_names_use_header"),
             with_types_use_header: on_unless_changed(settings, "input_format_with_types_use_header"),

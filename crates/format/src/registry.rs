@@ -8,6 +8,7 @@ use crate::json_document::DocumentWriter;
 use crate::json_in::{AsStringReader, CompactReader, ObjectReader};
 use crate::json_rows::{CompactWriter, ObjectWriter};
 use crate::markdown::MarkdownWriter;
+use crate::native::{NativeReader, NativeWriter};
 use crate::output::{Null, OutputFormat};
 use crate::parquet_file::{self, ParquetWriter};
 use crate::pretty::{Layout, PrettyWriter};
@@ -67,6 +68,7 @@ pub const FORMATS: &[FormatInfo] = &[
     both("LineAsString"),
     out_only("Markdown"),
     both("NDJSON"),
+    both("Native"),
     out_only("Null"),
     both("Parquet"),
     out_only("Pretty"),
@@ -121,7 +123,6 @@ const NOT_BUILT: &[&str] = &[
     "JSONCompactColumns",
     "MsgPack",
     "MySQLWire",
-    "Native",
     "ODBCDriver2",
     "ORC",
     "PostgreSQLWire",
@@ -174,6 +175,7 @@ pub fn output(name: &str, schema: Arc<Schema>, options: &FormatOptions) -> Resul
         ("Null", Header::None) => Box::new(Null),
         ("RawBLOB", Header::None) => Box::new(RawWriter::new(schema, options, false)?),
         ("LineAsString", Header::None) => Box::new(RawWriter::new(schema, options, true)?),
+        ("Native", Header::None) => Box::new(NativeWriter::new(options)),
         ("Arrow", Header::None) => Box::new(ArrowWriter::new(schema, false)?),
         ("ArrowStream", Header::None) => Box::new(ArrowWriter::new(schema, true)?),
         ("Parquet", Header::None) => Box::new(ParquetWriter::new(schema)?),
@@ -206,6 +208,7 @@ pub fn input(
         ("Values", Header::None) => ValuesReader::open(schema, options, evaluator),
         ("RawBLOB", Header::None) => BlobReader::open(schema, options)?,
         ("LineAsString", Header::None) => LineReader::open(schema, options)?,
+        ("Native", Header::None) => NativeReader::open(schema, options),
         ("Arrow", Header::None) => arrow_ipc::open_file(schema, options),
         ("ArrowStream", Header::None) => StreamReader::open(schema, options),
         ("Parquet", Header::None) => parquet_file::open_file(schema, options),

@@ -46,20 +46,7 @@ pub trait Farewell: Sync {
 pub fn of(protocol: Protocol) -> &'static dyn Farewell {
     match protocol {
         Protocol::Http | Protocol::Rest => &crate::http::HttpFarewell,
-        Protocol::Native => &Nothing,
-    }
-}
-
-/// A protocol without a last word.
-struct Nothing;
-
-impl Farewell for Nothing {
-    fn write(&self, _: u32, _: &Notice<'_>, _: &mut Vec<u8>) -> Ending {
-        Ending::Silent
-    }
-
-    fn write_committed(&self, _: u32, _: &str, _: &mut Vec<u8>) -> Ending {
-        Ending::Silent
+        Protocol::Native => &crate::clickhouse::NativeFarewell,
     }
 }
 

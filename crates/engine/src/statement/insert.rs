@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use hydron_base::{Code, Error, Result};
 use hydron_board::Phase;
-use hydron_format::{Evaluator, FormatOptions, InputBatch};
+use hydron_format::{Evaluator, FormatOptions};
 use hydron_plan::StreamKind;
 use hydron_plan::bind::bind_scalar_expr;
 use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query};
@@ -187,41 +187,13 @@ async fn from_batches(
     mut batches: stream::BoxStream<'static, Result<hydron_types::Batch>>,
 ) -> Result<Answer> {
     let mut ingest = ingest(&cx, &stream, &columns, true)?;
+    *cx.info.insert_header.lock() = Some(ingest.header(columns.is_empty()));
     Ok(background(&cx, async move {
         while let Some(batch) = batches.next().await {
-            write_named(&mut ingest, &batch?).await?;
+            ingest.write_named(&batch?).await?;
         }
         ingest.finish().await
     }))
-}
-
-/// Rows whose columns are matched by name; a column that is not there takes its default.
-async fn write_named(ingest: &mut Ingest, batch: &hydron_types::Batch) -> Result<()> {
-    use hydron_types::column::array_of;
-    let input = Arc::clone(&ingest.input);
-    if input.fields.iter().zip(&batch.schema.fields).all(|(a, b)| a.name == b.name) && input.len() == batch.schema.len()
-    {
-        return ingest.write_positional(batch).await;
-    }
-    let rows = batch.rows();
-    let mut columns = Vec::with_capacity(input.len());
-    let mut defaults = Vec::with_capacity(input.len());
-    for field in &input.fields {
-        match batch.schema.index_of(&field.name) {
-            Some(at) => {
-                let from = &batch.schema.fields[at].ty;
-                let options = hydron_types::cast::CastOptions::wrap(hydron_types::Zone::UTC);
-                columns.push(hydron_types::cast::cast(batch.column(at), from, &field.ty, &options)?);
-                defaults.push(None);
-            }
-            None => {
-                columns.push(array_of(&hydron_types::Value::default_of(&field.ty), &field.ty, rows)?);
-                defaults.push(Some(arrow::array::BooleanArray::from(vec![true; rows])));
-            }
-        }
-    }
-    let batch = hydron_types::Batch::new(input, columns, rows);
-    ingest.write(InputBatch { batch, defaults }).await
 }
 
 /// INSERT … SELECT, bounded or not: rows are matched by position.

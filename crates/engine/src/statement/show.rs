@@ -7,7 +7,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_select;
 use hydron_plan::{ColumnDefault, ColumnInfo};
 use hydron_sql::ast::{self, Describe, Exists, LikePattern, Show, ShowFilter, ShowObject, TableExprKind};
-use hydron_types::{Batch, LogicalType, Value};
+use hydron_types::{Batch, LogicalType, TypeNames, Value};
 
 pub async fn run(cx: Context, show: Show) -> Result<Answer> {
     match show {
@@ -144,6 +144,8 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
 
 /// `DESCRIBE s`, `DESCRIBE (SELECT …)`, `DESCRIBE table_function(…)`.
 pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
+    let names = TypeNames::parse(cx.settings.text("type_names"));
+    let described = |c: &ColumnInfo| described(c, names);
     let rows = match &describe.target.kind {
         TableExprKind::Name(name) => {
             let (database, name) = cx.full_name(name);
@@ -156,11 +158,11 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                 let state = cx.engine.catalog.snapshot();
                 match state.existing(&database, &name)? {
                     Object::Stream(s) => s.info.columns.iter().map(described).collect(),
-                    Object::View(_) => bound_columns(&cx, &describe).await?,
+                    Object::View(_) => bound_columns(&cx, &describe, names).await?,
                 }
             }
         }
-        _ => bound_columns(&cx, &describe).await?,
+        _ => bound_columns(&cx, &describe, names).await?,
     };
     let columns =
         ["name", "type", "default_type", "default_expression", "comment", "codec_expression", "ttl_expression"]
@@ -168,11 +170,12 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
     Ok(answer::batch(answer::rows_of(&columns, rows)?))
 }
 
-async fn bound_columns(cx: &Context, describe: &Describe) -> Result<Vec<Vec<Value>>> {
+async fn bound_columns(cx: &Context, describe: &Describe, names: TypeNames) -> Result<Vec<Vec<Value>>> {
     let query = all_of(describe.target.clone());
     let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
     let schema = super::blocking(&cx.engine, move || Ok(bind_select(&query, &lookup, &bind_cx)?.schema)).await?;
-    let plain = schema.fields.iter().map(|f| described(&ColumnInfo::new(std::sync::Arc::clone(&f.name), f.ty.clone())));
+    let column = |f: &hydron_types::Field| ColumnInfo::new(std::sync::Arc::clone(&f.name), f.ty.clone());
+    let plain = schema.fields.iter().map(|f| described(&column(f), names));
     Ok(plain.collect())
 }
 
@@ -186,7 +189,7 @@ fn all_of(target: ast::TableExpr) -> ast::Query {
     ast::Query { body: ast::QueryBody::Select(Box::new(select)), pipe: Vec::new(), span: ast::Span::default() }
 }
 
-fn described(c: &ColumnInfo) -> Vec<Value> {
+fn described(c: &ColumnInfo, names: TypeNames) -> Vec<Value> {
     let (kind, expr) = match &c.default {
         ColumnDefault::None => ("", ""),
         ColumnDefault::Default(e) => ("DEFAULT", e.as_str()),
@@ -194,5 +197,5 @@ fn described(c: &ColumnInfo) -> Vec<Value> {
         ColumnDefault::Alias(e) => ("ALIAS", e.as_str()),
         ColumnDefault::Ephemeral(e) => ("EPHEMERAL", e.as_deref().unwrap_or_default()),
     };
-    [&c.name, &*c.ty.to_string(), kind, expr, &c.comment, &c.codec, &c.ttl].map(Value::string).to_vec()
+    [&c.name, &*names.of(&c.ty), kind, expr, &c.comment, &c.codec, &c.ttl].map(Value::string).to_vec()
 }

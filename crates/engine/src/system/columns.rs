@@ -82,6 +82,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("description", String),
                 ("type", String),
                 ("default", String),
+                ("readonly", UInt8),
             ],
         ),
         (

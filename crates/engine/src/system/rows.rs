@@ -237,6 +237,8 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
             Value::string(d.doc),
             Value::string(format!("{:?}", d.kind)),
             Value::string(d.default),
+            // Constraints do not exist yet: every setting may be changed.
+            Value::UInt(0),
         ]
     };
     hydron_base::setting::definitions().iter().map(row).collect()

@@ -34,16 +34,8 @@ pub(super) struct SessionRequest {
 }
 
 /// Parameters that say something else than a setting, or nothing here.
-const PASSED_OVER: &[&str] = &[
-    "quota_key",
-    "stacktrace",
-    "close_session",
-    "role",
-    "no_cache",
-    "client_protocol_version",
-    "time_start",
-    "time_end",
-];
+const PASSED_OVER: &[&str] =
+    &["quota_key", "stacktrace", "close_session", "role", "no_cache", "time_start", "time_end"];
 
 impl QueryRequest {
     /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
@@ -113,6 +105,13 @@ impl QueryRequest {
         }
         if let Some(format) = own(headers, "format") {
             self.settings.set("default_format", format)?;
+        }
+        // ClickHouse's drivers cannot read Proton's names of types.
+        let is_clickhouse = |agent: &str| agent.to_ascii_lowercase().contains("clickhouse");
+        if text(headers, header::USER_AGENT.as_str()).is_some_and(is_clickhouse)
+            && !self.settings.is_changed("type_names")
+        {
+            self.settings.set("type_names", "clickhouse")?;
         }
         if let Some(id) = own(headers, "query-id") {
             self.query_id = id.to_string();
@@ -230,6 +229,16 @@ mod tests {
         let r = parse("/?user=u", &[("x-clickhouse-user", "k"), ("x-clickhouse-key", "s"), ("x-proton-query-id", "q")])
             .unwrap();
         assert_eq!((r.user.as_str(), r.password.as_str(), r.query_id.as_str()), ("k", "s", "q"));
+    }
+
+    #[test]
+    fn drivers_of_clickhouse_read_its_names_of_types() {
+        let names = |uri: &str, agent: &str| {
+            parse(uri, &[("user-agent", agent)]).unwrap().settings.text("type_names").to_string()
+        };
+        assert_eq!(names("/", "clickhouse-connect/0.8 (lv:py/3.11)"), "clickhouse");
+        assert_eq!(names("/", "curl/8"), "proton");
+        assert_eq!(names("/?type_names=proton", "clickhouse-connect/0.8"), "proton");
     }
 
     #[test]

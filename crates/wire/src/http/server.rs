@@ -3,13 +3,12 @@
 use super::options::HttpOptions;
 use super::route::App;
 use super::session::Sessions;
-use crate::custody::{Adopted, Custody, Seat};
-use crate::farewell::{self, Ending};
+use crate::adopt;
+use crate::custody::{Adopted, Custody};
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
-use hydron_board::connection::LAST;
-use hydron_board::{Board, Protocol, State};
-use hydron_engine::{Engine, InsertOutcome};
+use hydron_board::Protocol;
+use hydron_engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +17,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -114,85 +113,11 @@ async fn refuse(mut socket: TcpStream) {
     let _ = tokio::time::timeout(ACCEPT_REST, socket.write_all(REFUSED)).await;
 }
 
-// A client that has been told that the connection ends has this long to stop sending.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Goes on with a connection of a worker that is dead: sends what is left for the client, then serves it, or closes it when
-/// that was the last.
+/// Goes on with a connection of a worker that is dead.
 async fn go_on(app: Arc<App>, custody: Arc<Custody>, adopted: Adopted, stop: CancellationToken) {
-    let seat = custody.seat(adopted.index);
-    let socket = std::net::TcpStream::from(adopted.socket);
-    let prepared = socket.peer_addr().and_then(|from| {
-        socket.set_nonblocking(true)?;
-        Ok((from, TcpStream::from_std(socket)?))
-    });
-    let (from, socket) = match prepared {
-        Ok(prepared) => prepared,
-        Err(e) => {
-            tracing::debug!("a connection was gone when it was handed over: {e}");
-            seat.connection().close();
-            return;
-        }
-    };
-    let place = seat.connection();
-    let mut last = place.has(LAST);
-    if place.state() == State::Busy {
-        match answer_insert(&app, &seat).await {
-            Ending::Open => {}
-            Ending::Last => last = true,
-            Ending::Silent => {
-                place.close();
-                return;
-            }
-        }
-        place.hand_over(last);
+    if let Some((socket, from)) = adopt::settle(&app.engine, &custody, adopted, app.options.send_patience).await {
+        connection(app, socket, from, stop).await;
     }
-    if !send_outbox(&socket, &seat, app.options.send_patience).await {
-        seat.connection().close();
-        return;
-    }
-    if !last {
-        return connection(app, Guarded::new(socket, Some(seat)), from, stop).await;
-    }
-    let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
-    let mut socket = Guarded::new(socket, Some(seat));
-    let mut sink = [0; 4_096];
-    let drained = async { while matches!(socket.read(&mut sink).await, Ok(n) if n > 0) {} };
-    let _ = tokio::time::timeout(LINGER, drained).await;
-}
-
-/// The client waits for the answer to an INSERT that the worker before has not lived to give: the log knows it.
-async fn answer_insert(app: &App, seat: &Seat) -> Ending {
-    let connection = seat.connection();
-    let Some((board, index)) = Board::current().zip(connection.query()) else { return Ending::Silent };
-    let Some(query) = board.query(index).filter(|q| q.is_orphaned()) else { return Ending::Silent };
-    let engine = app.engine.clone();
-    let found = tokio::task::spawn_blocking(move || engine.insert_outcome(query)).await;
-    let id = query.id.get();
-    let unknown = || InsertOutcome::Unknown { token: query.token.get() };
-    let outcome = found.unwrap_or_else(|_| unknown());
-    let mut bytes = Vec::new();
-    let ending = farewell::outcome(Protocol::Http, connection.flags(), &id, &outcome, &mut bytes);
-    query.close();
-    match seat.outbox() {
-        Some(outbox) if outbox.append(&bytes) => ending,
-        _ => Ending::Silent,
-    }
-}
-
-/// Sends what the last worker has left. False: the client does not take it.
-async fn send_outbox(socket: &TcpStream, seat: &Seat, patience: Duration) -> bool {
-    let Some(outbox) = seat.outbox() else { return true };
-    let mut piece = vec![0; 64 << 10];
-    while outbox.pending() > 0 {
-        let Ok(Ok(())) = tokio::time::timeout(patience, socket.writable()).await else { return false };
-        match socket.try_write(outbox.peek(&mut piece)) {
-            Ok(n) => outbox.sent(n),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return false,
-        }
-    }
-    true
 }
 
 async fn connection(app: Arc<App>, socket: Guarded, from: SocketAddr, stop: CancellationToken) {
