@@ -193,6 +193,10 @@ pub struct Reserved {
 }
 
 impl Reserved {
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
     /// The holder has so many bytes now. Errors: MEMORY_LIMIT_EXCEEDED; the count stays as it was.
     pub fn resize(&mut self, bytes: usize) -> Result<()> {
         let bytes = bytes as u64;

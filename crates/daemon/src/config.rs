@@ -4,6 +4,7 @@
 //! key can be set in each of the three places. Reference: docs/reference/configuration.md.
 
 use hydron_base::{Code, Error, Result, Settings};
+use hydron_wire::users::Users;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -31,8 +32,13 @@ pub struct Config {
     pub path: PathBuf,
     /// The directory that `file('…')` reads; empty: `user_files` in the data directory.
     pub user_files_path: String,
-    /// The address to listen on. Only loopback is open until users have passwords.
+    /// The address to listen on. Other machines come in only when every user has a password of its own.
     pub listen_host: String,
+    /// A file of users in the shape of Proton's `users.yaml`; empty: those that every server has.
+    pub users_config: String,
+    /// Listen on any address whatever passwords users have.
+    #[serde(deserialize_with = "flag")]
+    pub allow_insecure_remote: bool,
     /// Ports; 0 is off.
     pub http_port: u16,
     pub tcp_port: u16,
@@ -113,6 +119,8 @@ impl Default for Config {
             path: PathBuf::from("./hydron-data"),
             user_files_path: String::new(),
             listen_host: "127.0.0.1".to_string(),
+            users_config: String::new(),
+            allow_insecure_remote: false,
             http_port: 8123,
             tcp_port: 8463,
             rest_port: 3218,
@@ -187,6 +195,17 @@ impl Config {
         Ok(config)
     }
 
+    /// Who may come in. Errors: CANNOT_OPEN_FILE, CONFIG_ERROR.
+    pub fn users(&self) -> Result<Users> {
+        if self.users_config.is_empty() {
+            return Ok(Users::default());
+        }
+        let text = std::fs::read_to_string(&self.users_config).map_err(|e| {
+            Error::new(Code::CANNOT_OPEN_FILE, format!("users_config: cannot read {}: {e}", self.users_config))
+        })?;
+        Users::parse(&text)
+    }
+
     /// The settings of `profile`. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
     pub fn profile_settings(&self) -> Result<Settings> {
         let mut settings = Settings::default();
@@ -211,6 +230,16 @@ fn rename(tree: &mut Value) {
         {
             section.insert(key.to_string(), value);
         }
+    }
+}
+
+/// `true`, `false`, 1 or 0.
+fn flag<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    match Value::deserialize(value)? {
+        Value::Bool(flag) => Ok(flag),
+        Value::Number(n) if n.as_u64() == Some(1) => Ok(true),
+        Value::Number(n) if n.as_u64() == Some(0) => Ok(false),
+        other => Err(serde::de::Error::custom(format!("{other} is neither 1 nor 0"))),
     }
 }
 
@@ -268,6 +297,24 @@ mod tests {
         let e = Config::load(None, [], &pairs(&[("htpp_port", "1")])).unwrap_err();
         assert_eq!(e.code, Code::CONFIG_ERROR);
         assert!(e.message.contains("htpp_port"), "{e}");
+    }
+
+    #[test]
+    fn users_come_from_their_file() {
+        assert!(Config::default().users().unwrap().check("default", "", [127, 0, 0, 1].into()).is_ok());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.yaml");
+        std::fs::write(&path, "users: {a: {password: b}}").unwrap();
+        let set = |path: &str| pairs(&[("users_config", path), ("allow_insecure_remote", "1")]);
+        let config = Config::load(None, [], &set(path.to_str().unwrap())).unwrap();
+        assert!(config.allow_insecure_remote);
+        let users = config.users().unwrap();
+        assert!(users.check("a", "b", [10, 0, 0, 1].into()).is_ok());
+        assert!(users.check("default", "", [127, 0, 0, 1].into()).is_err());
+        let missing = Config::load(None, [], &set("/no/such/file")).unwrap().users().unwrap_err();
+        assert_eq!(missing.code, Code::CANNOT_OPEN_FILE);
+        let e = Config::load(None, [], &pairs(&[("allow_insecure_remote", "2")])).unwrap_err();
+        assert!(e.message.contains("neither 1 nor 0"), "{e}");
     }
 
     #[test]

@@ -12,15 +12,18 @@ pub const LISTENERS_VARIABLE: &str = "HYDRON_LISTENERS";
 const BACKLOG: i32 = 4_096;
 
 /// Ports of the protocols that are built; the others are not opened.
-const PORTS: [(&str, fn(&Config) -> u16); 2] = [("http", |c| c.http_port), ("tcp", |c| c.tcp_port)];
+const PORTS: [(&str, fn(&Config) -> u16); 3] =
+    [("http", |c| c.http_port), ("tcp", |c| c.tcp_port), ("rest", |c| c.rest_port)];
 
 /// Open ports by the name of their protocol.
 #[derive(Debug, Default)]
 pub struct Listeners(Vec<(&'static str, TcpListener)>);
 
 impl Listeners {
-    /// Binds the ports that are not 0. Errors: NETWORK_ERROR with the port that is taken.
+    /// Binds the ports that are not 0. Errors: NETWORK_ERROR with the port that is taken; CONFIG_ERROR where other machines
+    /// could come in without a password.
     pub fn bind(config: &Config) -> Result<Listeners> {
+        config.users()?.check_bind(&config.listen_host, config.allow_insecure_remote)?;
         let mut open = Vec::new();
         for (what, port) in PORTS {
             let port = port(config);

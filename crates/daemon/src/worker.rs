@@ -14,7 +14,9 @@ use crate::supervisor::{BOARD_VARIABLE, WAKE_VARIABLE};
 use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
 use hydron_engine::{Engine, EngineOptions};
+use hydron_wire::clickhouse::TcpOptions;
 use hydron_wire::custody::{Adopted, Custody};
+use hydron_wire::http::HttpOptions;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -153,7 +155,7 @@ fn run(handed: Handed) -> Result<i32> {
     let stop = CancellationToken::new();
     let servers = io.block_on(async {
         tokio::spawn(beat(board));
-        serve(&engine, &mut listeners, &custody, &stop)
+        serve(&config, &engine, &mut listeners, &custody, &stop)
     })?;
     let _ = packet::send(&control, Report::Ready.text().as_bytes());
     obey(control)?;
@@ -203,20 +205,27 @@ fn run(handed: Handed) -> Result<i32> {
 
 /// Serves each open port. Must be called inside a runtime.
 fn serve(
+    config: &Config,
     engine: &Engine,
     listeners: &mut Listeners,
     custody: &Arc<Custody>,
     stop: &CancellationToken,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let users = Arc::new(config.users()?);
+    let mut http = HttpOptions::default().guarded(Arc::clone(custody));
+    http.users = Arc::clone(&users);
+    let tcp = TcpOptions { users, custody: Some(Arc::clone(custody)), ..TcpOptions::default() };
     let mut servers = Vec::new();
     if let Some(listener) = listeners.take("http") {
-        let options = hydron_wire::http::HttpOptions { custody: Some(Arc::clone(custody)), ..Default::default() };
-        let served = hydron_wire::http::serve(engine.clone(), listener, options, stop.clone())?;
+        let served = hydron_wire::http::serve(engine.clone(), listener, http.clone(), stop.clone())?;
         servers.push(tokio::spawn(served));
     }
     if let Some(listener) = listeners.take("tcp") {
-        let options = hydron_wire::clickhouse::TcpOptions { custody: Some(Arc::clone(custody)), ..Default::default() };
-        let served = hydron_wire::clickhouse::serve(engine.clone(), listener, options, stop.clone())?;
+        let served = hydron_wire::clickhouse::serve(engine.clone(), listener, tcp, stop.clone())?;
+        servers.push(tokio::spawn(served));
+    }
+    if let Some(listener) = listeners.take("rest") {
+        let served = hydron_wire::rest::serve(engine.clone(), listener, http, stop.clone())?;
         servers.push(tokio::spawn(served));
     }
     Ok(servers)

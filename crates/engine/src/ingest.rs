@@ -1,7 +1,8 @@
 //! Rows on their way into a stream: given columns, defaults, casts, shard, log.
 //!
 //! In: batches of the columns that an INSERT gives. Out: log records with every stored column. Promise: a batch is stored
-//! whole or not at all, in records no larger than the limit; what is acknowledged is durable.
+//! whole or not at all, in records no larger than the limit; what is acknowledged is durable; an INSERT that is repeated
+//! with the same `idempotent_id` and the same rows stores nothing twice, also across a crash.
 
 use crate::outcome::InsertTrack;
 use crate::query::Progress;
@@ -13,6 +14,7 @@ use hydron_base::memory::Reserved;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Board;
 use hydron_format::InputBatch;
+use hydron_func::call::Volatility;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::bind_scalar_expr;
@@ -22,6 +24,7 @@ use hydron_types::cast::{CastOptions, cast};
 use hydron_types::column::array_of;
 use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::collections::VecDeque;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// Records that one INSERT may have on their way to the disk before it waits: enough to keep the flusher busy.
@@ -29,6 +32,9 @@ const RECORDS_IN_FLIGHT_MAX: usize = 16;
 
 /// Bytes of one record before compression. Half of what a record may have, since the count of a slice is an estimate.
 const RECORD_BYTES_TARGET: usize = RECORD_BYTES_MAX / 2;
+
+/// Bytes of an `idempotent_id`. With the place of a record it must fit into the key of a log record.
+const TOKEN_BYTES_MAX: usize = 1_024;
 
 /// How one INSERT fills the columns of a stream.
 pub struct Ingest {
@@ -49,13 +55,21 @@ pub struct Ingest {
     sharding: Option<Expr>,
     sort: Vec<usize>,
     cx: EvalContext,
-    key: Option<String>,
-    records: u64,
-    /// Records on their way, and what they take meanwhile.
-    in_flight: VecDeque<(Ticket, Reserved)>,
+    token: Option<String>,
+    /// Rows that came before the batch at hand.
+    rows_before: u64,
+    in_flight: VecDeque<Submitted>,
     memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
+}
+
+/// A record on its way to the disk.
+struct Submitted {
+    ticket: Ticket,
+    rows: usize,
+    /// What it takes meanwhile.
+    held: Reserved,
 }
 
 impl Ingest {
@@ -109,7 +123,7 @@ impl Ingest {
                 )
             }
         };
-        let stored = known.iter().enumerate().filter(|(_, c)| c.is_stored()).map(|(i, _)| i).collect();
+        let stored: Vec<usize> = known.iter().enumerate().filter(|(_, c)| c.is_stored()).map(|(i, _)| i).collect();
         let order = evaluation_order(&info.name, &all, &given, &defaults)?;
         let input = Arc::new(Schema::new(given.iter().map(|i| all.fields[*i].clone()).collect()));
         let sort = match info.kind {
@@ -119,7 +133,14 @@ impl Ingest {
             _ => Vec::new(),
         };
         let settings = &bind_cx.settings;
-        let key = ["idempotent_id", "insert_deduplication_token"].map(|n| settings.text(n).to_string());
+        let token = token(settings)?;
+        // Rows that a repeated INSERT would send to another shard must not choose it: each batch goes where its token says.
+        let sharding = sharding.filter(|expr| {
+            let changing = changing_columns(&defaults);
+            let mut repeats = expr.volatility() == Volatility::Immutable;
+            expr.columns(&mut |column| repeats &= stored.get(column).is_none_or(|at: &usize| !changing[*at]));
+            token.is_none() || repeats
+        });
         Ok(Ingest {
             stream,
             store,
@@ -132,8 +153,8 @@ impl Ingest {
             sharding,
             sort,
             cx,
-            key: key.into_iter().find(|k| !k.is_empty()),
-            records: 0,
+            token,
+            rows_before: 0,
             in_flight: VecDeque::new(),
             memory,
             progress,
@@ -153,9 +174,14 @@ impl Ingest {
             return Ok(());
         }
         let batch = self.complete(rows)?;
-        for (shard, part) in self.by_shard(batch)? {
+        let first_row = self.rows_before;
+        self.rows_before += batch.rows() as u64;
+        for (shard, part) in self.by_shard(batch, first_row)? {
+            let mut at = 0;
             for record in records(&part) {
-                self.submit(shard, record).await?;
+                let rows = record.rows();
+                self.submit(shard, record, self.key(first_row, at, rows)).await?;
+                at += rows;
             }
         }
         Ok(())
@@ -214,8 +240,8 @@ impl Ingest {
 
     /// Waits until all that was written is durable. Errors: of the first record that is not.
     pub async fn settle(&mut self) -> Result<()> {
-        while let Some((ticket, _held)) = self.in_flight.pop_front() {
-            self.store.note_append(ticket.await?.append_time_ms);
+        while let Some(oldest) = self.in_flight.pop_front() {
+            self.arrived(oldest).await?;
         }
         if Board::current().is_some_and(|b| b.worker().is_crashed()) {
             // A thread has faulted. What memory says is not to be believed any more, so nothing is acknowledged: the log
@@ -233,20 +259,32 @@ impl Ingest {
         self.settle().await
     }
 
-    async fn submit(&mut self, shard: usize, record: Batch) -> Result<()> {
-        let key = self.key.as_ref().map(|k| Bytes::from(format!("{k}#{}", self.records)));
-        self.records += 1;
+    /// Waits for a record. One that was stored before, by the same INSERT, is not written again.
+    async fn arrived(&mut self, record: Submitted) -> Result<()> {
+        let appended = record.ticket.await?;
+        self.store.note_append(appended.append_time_ms);
+        if !appended.duplicate {
+            Progress::add(&self.progress.written_rows, record.rows);
+            Progress::add(&self.progress.written_bytes, record.held.bytes());
+        }
+        Ok(())
+    }
+
+    /// The idempotency key of a record: the token, and which rows of the INSERT it holds. Each shard knows its own keys.
+    fn key(&self, first_row: u64, at: usize, rows: usize) -> Option<Bytes> {
+        self.token.as_ref().map(|token| Bytes::from(format!("{token}#{first_row}.{at}+{rows}")))
+    }
+
+    async fn submit(&mut self, shard: usize, record: Batch, key: Option<Bytes>) -> Result<()> {
         // The rows are encoded here, on a computing thread; the flusher only writes.
         let held = self.memory.reserve(record.bytes())?;
         let stamp = self.track.as_mut().map(InsertTrack::stamp);
         let ticket = self.store.submit(shard, &record, key, stamp)?;
-        Progress::add(&self.progress.written_rows, record.rows());
-        Progress::add(&self.progress.written_bytes, record.bytes());
-        self.in_flight.push_back((ticket, held));
+        self.in_flight.push_back(Submitted { ticket, rows: record.rows(), held });
         if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
-            && let Some((oldest, _held)) = self.in_flight.pop_front()
+            && let Some(oldest) = self.in_flight.pop_front()
         {
-            self.store.note_append(oldest.await?.append_time_ms);
+            self.arrived(oldest).await?;
         }
         Ok(())
     }
@@ -307,10 +345,14 @@ impl Ingest {
         take(&batch, &order)
     }
 
-    fn by_shard(&self, batch: Batch) -> Result<Vec<(usize, Batch)>> {
+    fn by_shard(&self, batch: Batch, first_row: u64) -> Result<Vec<(usize, Batch)>> {
         let shards = self.stream.info.shards as u64;
         let Some(expr) = &self.sharding else {
-            let shard = if shards == 1 { 0 } else { self.store.turn() };
+            let shard = match &self.token {
+                _ if shards == 1 => 0,
+                None => self.store.turn(),
+                Some(token) => (hash(token, first_row) % shards) as usize,
+            };
             return Ok(vec![(shard, batch)]);
         };
         let value = expr.eval(&self.cx, &batch)?.to_array(batch.rows())?;
@@ -332,6 +374,46 @@ impl Ingest {
 fn take(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
     let columns = batch.columns.iter().map(|c| arrow::compute::take(c, rows, None)).collect::<Result<Vec<_>, _>>();
     Ok(Batch::new(Arc::clone(&batch.schema), columns.map_err(arrow_error)?, rows.len()))
+}
+
+/// The token that makes an INSERT repeatable. Errors: BAD_ARGUMENTS past [`TOKEN_BYTES_MAX`].
+fn token(settings: &hydron_base::Settings) -> Result<Option<String>> {
+    let names = ["idempotent_id", "insert_deduplication_token"];
+    let Some((name, token)) = names.map(|n| (n, settings.text(n))).into_iter().find(|(_, t)| !t.is_empty()) else {
+        return Ok(None);
+    };
+    if token.len() > TOKEN_BYTES_MAX {
+        let message = format!("{name} has {} bytes, the limit is {TOKEN_BYTES_MAX}", token.len());
+        return Err(Error::bad_arguments(message));
+    }
+    Ok(Some(token.to_string()))
+}
+
+/// Columns whose default another INSERT of the same rows would give another value.
+fn changing_columns(defaults: &[Option<Expr>]) -> Vec<bool> {
+    let mut changing: Vec<bool> =
+        defaults.iter().map(|d| d.as_ref().is_some_and(|e| e.volatility() != Volatility::Immutable)).collect();
+    // Each round reaches the defaults that read one found before; there are no more rounds than columns.
+    for _ in 0..defaults.len() {
+        let before = changing.clone();
+        for (at, default) in defaults.iter().enumerate() {
+            if let Some(expr) = default {
+                expr.columns(&mut |column| changing[at] |= before[column]);
+            }
+        }
+        if changing == before {
+            break;
+        }
+    }
+    changing
+}
+
+/// The same in every process, so that a batch finds its shard again after a restart.
+fn hash(token: &str, first_row: u64) -> u64 {
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write(token.as_bytes());
+    hasher.write(&first_row.to_le_bytes());
+    hasher.finish()
 }
 
 /// Columns that a stream has by itself: an INSERT without a list does not expect them.

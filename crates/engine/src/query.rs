@@ -13,6 +13,7 @@ use futures::stream::{BoxStream, StreamExt};
 use hydron_base::world::{Clock, WallTime};
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
+use hydron_sql::secret::{Secrets, mask_start};
 use hydron_types::{Batch, Schema};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +28,9 @@ const QUERY_LOG_MAX: usize = 10_000;
 
 /// Bytes of a query text kept in `system.query_log` and `system.processes`.
 pub(crate) const QUERY_TEXT_MAX: usize = 16 << 10;
+
+/// Bytes of a query text whose secrets are taken out of errors.
+const SECRETS_TEXT_MAX: usize = 64 << 10;
 
 /// What a front end says about one query beside its text.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +51,9 @@ pub struct QueryOptions {
 pub trait ByteSource: Send {
     /// The next piece, `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>>;
+
+    /// Every row read from it is on its way to the disk, and no error of the rows themselves can come any more.
+    fn submitted(&mut self) {}
 }
 
 /// What comes with a statement: data of an INSERT.
@@ -96,7 +103,9 @@ pub struct QueryInfo {
     pub query_id: Arc<str>,
     pub user: Arc<str>,
     pub database: Arc<str>,
+    /// Without its secrets, and cut after some kilobytes.
     pub text: Arc<str>,
+    pub secrets: Secrets,
     pub interface: &'static str,
     pub client_address: String,
     pub started: WallTime,
@@ -137,6 +146,7 @@ impl QueryInfo {
 
     /// The error as the client is to see it: an end that the stop of the server brought says so.
     pub(crate) fn told(&self, error: Error) -> Error {
+        let error = self.without_secrets(error);
         let ended = matches!(error.code, Code::QUERY_WAS_CANCELLED | Code::ABORTED);
         if ended && self.stopped.load(Ordering::Acquire) { stopping() } else { error }
     }
@@ -178,6 +188,15 @@ impl QueryInfo {
         let mut ended = self.ended.subscribe();
         // An error means the sender is gone, which is an end too.
         let _ = ended.wait_for(|e| *e).await;
+    }
+
+    /// An error that may quote the statement, fit to be shown and kept.
+    pub fn without_secrets(&self, mut error: Error) -> Error {
+        if !self.secrets.is_empty() {
+            error.message = self.secrets.hide(&error.message).into_owned();
+            error.hint = error.hint.map(|hint| self.secrets.hide(&hint).into_owned());
+        }
+        error
     }
 }
 
@@ -237,11 +256,14 @@ impl Queries {
         let started = self.clock.now();
         let place = Place::take(&query_id, session, text, options, started.0);
         let cut = text.floor_char_boundary(QUERY_TEXT_MAX.min(text.len()));
+        let seen = text.floor_char_boundary(SECRETS_TEXT_MAX.min(text.len()));
+        let (kept, secrets) = mask_start(&text[..seen], cut);
         let info = Arc::new(QueryInfo {
             query_id: Arc::clone(&query_id),
             user: Arc::clone(&session.user),
             database: Arc::clone(&session.database),
-            text: Arc::from(&text[..cut]),
+            text: Arc::from(kept),
+            secrets,
             interface: options.interface,
             client_address: options.client_address.clone(),
             started,

@@ -7,12 +7,14 @@ use std::sync::Arc;
 pub struct Session {
     pub user: Arc<str>,
     pub database: Arc<str>,
+    /// Settings of the user's profile, under those of the session. A `readonly` here cannot be lifted.
+    pub profile: Arc<Settings>,
     /// Changed by SET; a query adds its own SETTINGS for its time.
     pub settings: Settings,
 }
 
 impl Session {
     pub fn new(user: impl Into<Arc<str>>, database: impl Into<Arc<str>>) -> Session {
-        Session { user: user.into(), database: database.into(), settings: Settings::default() }
+        Session { user: user.into(), database: database.into(), profile: Arc::default(), settings: Settings::default() }
     }
 }

@@ -351,8 +351,8 @@ fn check_settings(create: &CreateStream) -> Result<()> {
         return bad("replicas", &replicas, "1");
     }
     match setting(create, "storage_type").as_deref() {
-        None | Some("hybrid") => {}
-        Some(kind @ ("streaming" | "memory" | "inmemory")) => {
+        None | Some("hybrid" | "streaming") => {}
+        Some(kind @ ("memory" | "inmemory")) => {
             return Err(Error::not_implemented(format!("storage_type '{kind}'")));
         }
         Some(other) => return bad("storage_type", other, "hybrid, streaming or memory"),

@@ -151,6 +151,9 @@ async fn from_bytes(
                 return Err(e);
             }
             if last {
+                if let Some(source) = &mut source {
+                    source.submitted();
+                }
                 return ingest.finish().await;
             }
         }

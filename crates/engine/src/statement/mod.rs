@@ -4,8 +4,10 @@
 //! queries from its first byte to its last, and every error is in the query log.
 //!
 //! In reading order: [`select`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`], [`rename`],
-//! [`show`], [`explain`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them, [`answer`] makes small answers and [`text`] small texts.
+//! [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them, [`answer`] makes
+//! small answers and [`text`] small texts.
 
+pub mod analyze;
 pub mod answer;
 pub mod create;
 pub mod database;
@@ -127,14 +129,32 @@ async fn run(
     let statement = parsed.statement;
 
     let mut settings = engine.profile.clone();
+    settings.overlay(&session.profile);
+    let profile_readonly = settings.uint("readonly");
+    check_profile(profile_readonly, &session.settings)?;
     settings.overlay(&session.settings);
+    check_profile(profile_readonly, &options.settings)?;
     settings.overlay(&options.settings);
+    if profile_readonly == 1 {
+        settings.set("readonly", "1")?;
+    }
+    let fixed = (profile_readonly == 1).then(|| settings.clone());
+    // What a front end has found, for a GET, the statement cannot lift either.
+    let readonly = settings.uint("readonly");
     set::apply(&mut settings, &statement.output.settings)?;
     if let StatementKind::Insert(insert) = &statement.kind {
         set::apply(&mut settings, &insert.settings)?;
     }
     if let StatementKind::Query(query) = &statement.kind {
         set::apply(&mut settings, set::of_query(query))?;
+    }
+    if readonly > 0 && settings.uint("readonly") != readonly {
+        return Err(readonly_error("readonly"));
+    }
+    if let Some(fixed) = fixed
+        && let Some((name, _)) = settings.changed().find(|(n, v)| fixed.text(n) != *v && !OF_FRONT_ENDS.contains(n))
+    {
+        return Err(readonly_error(name));
     }
     let settings = Arc::new(settings);
     *guard.info.settings.lock() = Arc::clone(&settings);
@@ -276,6 +296,25 @@ fn loss(kind: &StatementKind) -> Kind {
         S::Insert(_) => Kind::Insert,
         _ => Kind::Other,
     }
+}
+
+/// Settings that a front end makes of its own: a session with `readonly = 1` has them too.
+const OF_FRONT_ENDS: &[&str] = &["readonly", "query_mode", "default_format", "session_timezone"];
+
+/// Errors: READONLY when `changed` lifts the `readonly` of a user's profile, or changes a setting where that is 1.
+fn check_profile(profile_readonly: u64, changed: &Settings) -> Result<()> {
+    if profile_readonly > 0 && changed.is_changed("readonly") && changed.uint("readonly") == 0 {
+        return Err(readonly_error("readonly"));
+    }
+    let may_change = |name: &str| OF_FRONT_ENDS.contains(&name) || name.starts_with("param_");
+    match changed.changed().find(|(name, _)| !may_change(name)) {
+        Some((name, _)) if profile_readonly == 1 => Err(readonly_error(name)),
+        _ => Ok(()),
+    }
+}
+
+fn readonly_error(setting: &str) -> Error {
+    Error::new(Code::READONLY, format!("setting {setting} cannot be changed in readonly mode"))
 }
 
 /// Errors: READONLY when the statement writes and `readonly` is 1, or changes settings and it is 1.

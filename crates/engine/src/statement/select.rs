@@ -44,9 +44,10 @@ pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
     let lookup = cx.lookup();
     let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
     let text = Arc::clone(&cx.info.text);
-    // Errors name line and column of the text; where only its beginning was kept they do without.
+    // Errors name line and column of the text; where only its beginning was kept, or not its secrets, they do without.
+    let is_original = cx.info.secrets.is_empty();
     super::blocking(&cx.engine, move || {
-        let whole = (text.len() < crate::query::QUERY_TEXT_MAX).then_some(&*text);
+        let whole = (text.len() < crate::query::QUERY_TEXT_MAX && is_original).then_some(&*text);
         bind_select_in(&query, whole, &lookup, &bind_cx)
     })
     .await

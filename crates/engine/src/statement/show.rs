@@ -7,6 +7,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_select;
 use hydron_plan::{ColumnDefault, ColumnInfo};
 use hydron_sql::ast::{self, Describe, Exists, LikePattern, Show, ShowFilter, ShowObject, TableExprKind};
+use hydron_sql::secret::mask;
 use hydron_types::{Batch, LogicalType, TypeNames, Value};
 
 pub async fn run(cx: Context, show: Show) -> Result<Answer> {
@@ -47,14 +48,14 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             if object == ShowObject::View && found.as_stream().is_some() {
                 return Err(Error::new(Code::BAD_ARGUMENTS, format!("{database}.{name} is a stream, not a view")));
             }
-            answer::strings("statement", [found.create_text().to_string()])
+            answer::strings("statement", [mask(found.create_text()).into_owned()])
         }
         Show::CreateFunction(name) => {
             let state = cx.engine.catalog.snapshot();
             let function = state.functions.get(name.as_str()).ok_or_else(|| {
                 Error::new(Code::UNKNOWN_FUNCTION, format!("function {name} was not made by CREATE FUNCTION"))
             })?;
-            answer::strings("statement", [function.create_text.clone()])
+            answer::strings("statement", [mask(&function.create_text).into_owned()])
         }
         Show::CreateFormatSchema { name, .. } => {
             Err(Error::new(Code::UNKNOWN_FORMAT_SCHEMA, format!("format schema {name} does not exist")))

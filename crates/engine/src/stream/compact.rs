@@ -85,6 +85,12 @@ impl StreamStore {
     /// Moves one stretch of the log to a part. False: there was nothing to move.
     pub(super) async fn compact_once(self: &Arc<Self>, now_ms: i64) -> Result<bool> {
         let _alone = self.compacting.lock().await;
+        if !self.makes_parts {
+            *self.pending.lock() = Pending::default();
+            let store = Arc::clone(self);
+            blocking(move || store.retain()).await?;
+            return Ok(false);
+        }
         let from = self.view().log;
         let store = Arc::clone(self);
         let Some(stretch) = blocking(move || store.read_stretch(&from)).await? else {

@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
 //! [`compact`] (log records become parts), [`source`] (a streaming read), [`table`] (a historical read), [`random`] and
-//! [`random_source`] (rows made up at a rate), [`file`] (rows of files).
+//! [`random_source`] (rows made up at a rate), [`file`] (rows of files), [`storage`] (what all this takes on disk).
 
 pub mod compact;
 pub mod file;
 pub mod random;
 pub mod random_source;
 pub mod source;
+pub mod storage;
 pub mod store;
 #[expect(clippy::module_inception, reason = "the room holds several streams' concerns; this file is the stream")]
 pub mod stream;

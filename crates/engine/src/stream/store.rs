@@ -32,6 +32,8 @@ pub struct StreamStore {
     pub time_column: Option<usize>,
     /// Columns that parts are sorted by.
     pub sort_columns: Vec<String>,
+    /// False with `storage_type = 'streaming'`: rows stay in the log for as long as retention keeps them.
+    pub(super) makes_parts: bool,
     ack: Ack,
     next_shard: AtomicU64,
     pub(super) pending: Mutex<Pending>,
@@ -100,6 +102,7 @@ impl StreamStore {
             logs,
             parts,
             schema,
+            makes_parts: !info.settings.iter().any(|(k, v)| &**k == "storage_type" && v == "streaming"),
             ack: if options.synced { Ack::Synced } else { Ack::Written },
             next_shard: AtomicU64::new(0),
             pending: Mutex::default(),
@@ -200,13 +203,18 @@ impl StreamStore {
     pub(super) fn retain(&self) -> Result<()> {
         let snapshot = self.parts.snapshot();
         for (shard, log) in self.logs.iter().enumerate() {
-            log.retain(self.retention, snapshot.manifest().log_from(shard as u32))?;
+            let in_parts = snapshot.manifest().log_from(shard as u32);
+            let floor = if self.makes_parts { in_parts } else { log.next_sequence() };
+            log.retain(self.retention, floor)?;
         }
         Ok(())
     }
 
     /// Rows that are in the log and not in parts.
     pub fn pending_rows(&self) -> u64 {
+        if !self.makes_parts {
+            return self.logs.iter().map(|l| l.stats().rows).sum();
+        }
         self.pending.lock().rows
     }
 

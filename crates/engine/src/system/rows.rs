@@ -8,6 +8,7 @@ use crate::stream::StreamStore;
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result, Settings};
 use hydron_plan::ColumnDefault;
+use hydron_sql::secret::mask;
 use hydron_types::column::ColumnBuilder;
 use hydron_types::{Batch, Field, Schema, Value};
 use std::sync::Arc;
@@ -101,7 +102,7 @@ fn stream_row(object: &Object) -> Vec<Value> {
                 Value::string(&*info.engine),
                 Value::string(info.mode.name()),
                 Value::UInt(u64::from(info.shards)),
-                Value::string(&s.create_text),
+                Value::string(&*mask(&s.create_text)),
                 Value::string(&info.partition_by),
                 Value::string(&info.order_by),
                 Value::string(info.primary_key.join(", ")),
@@ -119,7 +120,7 @@ fn stream_row(object: &Object) -> Vec<Value> {
                 Value::string("View"),
                 Value::string(""),
                 Value::UInt(0),
-                Value::string(&v.create_text),
+                Value::string(&*mask(&v.create_text)),
                 Value::string(""),
                 Value::string(""),
                 Value::string(""),
@@ -221,7 +222,7 @@ fn functions(engine: &Inner) -> Vec<Vec<Value>> {
             flag(false),
             flag(false),
             Value::string(""),
-            Value::string(&f.create_text),
+            Value::string(&*mask(&f.create_text)),
             Value::string("SQLUserDefined"),
         ]
     });

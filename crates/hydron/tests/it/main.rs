@@ -2,6 +2,8 @@
 
 mod crash;
 mod errors;
+mod remote;
+mod retry;
 mod server;
 mod slt;
 mod stop;

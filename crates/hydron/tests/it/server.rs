@@ -22,7 +22,16 @@ impl Server {
     }
 
     pub fn start_on(dir: &Path, port: u16) -> Server {
-        let mut process = command(dir, port).stdout(Stdio::piped()).spawn().expect("the server starts");
+        Server::start_with(dir, port, &[])
+    }
+
+    /// With keys of the configuration.
+    pub fn start_with(dir: &Path, port: u16, settings: &[(&str, &str)]) -> Server {
+        let mut command = command(dir, port);
+        for (key, value) in settings {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -74,7 +83,7 @@ pub fn command(dir: &Path, port: u16) -> Command {
         .arg("server")
         .arg("--data-dir")
         .arg(dir)
-        .args(["--http-port", &port.to_string(), "--tcp-port", "0", "--rest-port", "0"])
+        .args(["--http-port", &port.to_string(), "--tcp-port", "0", "--set", "rest_port=0"])
         .args(["--set", "logger.level=warn", "--set", "log.segment_bytes=4194304"]);
     command
 }

@@ -341,6 +341,7 @@ fn canonical(mut f: Function) -> Expr {
         }
         ("not" | "negate", 1) => f.style = Style::Prefix,
         ("is_null" | "is_not_null", 1) => f.style = Style::Postfix,
+        ("array_element", 2) => f.style = Style::Subscript,
         (name, 2) => {
             if let Some(op) = chain_op(name)
                 && let Ok([mut left, right]) = <[Expr; 2]>::try_from(std::mem::take(&mut f.args))

@@ -408,7 +408,8 @@ fn needs_parens(e: &Expr, last: bool) -> bool {
         ExprKind::Columns(c) => !c.transformers.is_empty(),
         ExprKind::Function(f) => match f.style {
             Style::Infix => f.args.len() > 1 && infix(&f.name).is_some(),
-            Style::Postfix => true,
+            // `(a[1]) = 2`, as ClickHouse prints it.
+            Style::Postfix | Style::Subscript | Style::Dot => true,
             Style::Prefix if f.name == "not" => {
                 let bare = f.args.first().is_some_and(|a| a.alias.is_none() && a.as_literal().is_some());
                 !(bare && last)

@@ -139,7 +139,8 @@ impl Printer {
             match item {
                 FromItem::ArrayJoin(join) => {
                     self.line();
-                    self.block(if join.left { "LEFT ARRAY JOIN" } else { "ARRAY JOIN" }, |p| p.exprs(&join.items));
+                    self.put(if join.left { "LEFT ARRAY JOIN " } else { "ARRAY JOIN " });
+                    self.exprs(&join.items);
                 }
                 FromItem::Join(join) => self.join(join),
             }

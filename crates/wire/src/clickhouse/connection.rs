@@ -79,7 +79,8 @@ impl Connection {
 
     /// Goes on where a worker that is dead has stopped. `None`: what it knew of the client is not known any more.
     pub(super) fn resume(app: Arc<App>, socket: ClientSocket, from: SocketAddr) -> Option<Connection> {
-        let saved = SavedLogin::read(&socket.place()?.session.bytes())?;
+        let mut saved = SavedLogin::read(&socket.place()?.session.bytes())?;
+        saved.session.profile = app.options.users.again(&saved.session.user)?.settings;
         let mut connection = Connection::new(app, socket, from);
         connection.decoder = ClientDecoder::resumed(saved.revision, saved.waits_for_addendum);
         connection.session = saved.session;
@@ -138,8 +139,8 @@ impl Connection {
             return Err(Error::not_implemented(text));
         }
         let user = if hello.user.is_empty() { "default" } else { &hello.user };
-        self.app.options.users.check(user, &hello.password, self.from.ip())?;
-        self.session = self.app.engine.session(user, &hello.database);
+        let admitted = self.app.options.users.admit(user, &hello.password, self.from.ip()).await?;
+        self.session = admitted.session(&self.app.engine, &hello.database);
         self.app.engine.inner().catalog.snapshot().database(&self.session.database)?;
         if hello.type_names() == TypeNames::ClickHouse {
             self.session.settings.set("type_names", "clickhouse")?;

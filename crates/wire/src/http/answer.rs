@@ -28,7 +28,7 @@ const PIECE_BYTES_MAX: usize = 256 << 10;
 const STREAM_HEAD_PATIENCE: Duration = Duration::from_millis(5);
 
 /// What the headers need to know, when the answer begins.
-pub(super) struct Head {
+pub(crate) struct Head {
     pub query_id: Arc<str>,
     pub format: String,
     pub content_type: &'static str,
@@ -42,7 +42,7 @@ pub(super) struct Head {
 
 /// The result cannot be completed; the body must not look as if it were.
 #[derive(Debug)]
-pub(super) struct BrokenOff;
+pub(crate) struct BrokenOff;
 
 impl std::fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,7 +52,7 @@ impl std::fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-pub(super) struct Pump {
+pub(crate) struct Pump {
     running: Running,
     // Kept until the answer is complete: the next query of the session comes after it.
     _session: Lease,
@@ -61,7 +61,7 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(
+    pub(crate) fn new(
         running: Running,
         session: Lease,
         accepts: Option<Compression>,
@@ -71,7 +71,7 @@ impl Pump {
     }
 
     /// Runs the query to its end. `head` hears when the answer begins, or why it does not.
-    pub(super) async fn run(mut self, mut head: oneshot::Sender<Result<Head>>) {
+    pub(crate) async fn run(mut self, mut head: oneshot::Sender<Result<Head>>) {
         let begun = tokio::select! {
             // The client has gone before the answer began.
             () = head.closed() => return,
@@ -333,7 +333,7 @@ fn zone(name: &str) -> Zone {
 }
 
 /// Counters as `X-ClickHouse-Summary` has them.
-pub(super) fn summary(progress: &Progress) -> String {
+pub(crate) fn summary(progress: &Progress) -> String {
     let get = Progress::get;
     format!(
         r#"{{"read_rows":"{}","read_bytes":"{}","written_rows":"{}","written_bytes":"{}","total_rows_to_read":"{}","result_rows":"{}","result_bytes":"{}"}}"#,

@@ -4,19 +4,19 @@
 //! request says), [`session`] (sessions by id), [`source`] (the request's body), [`answer`] (a result on its way out),
 //! [`status`] (codes to statuses), [`farewell`] (the last word of a server that dies).
 
-mod answer;
+pub(crate) mod answer;
 mod farewell;
 mod options;
-mod request;
-mod route;
+pub(crate) mod request;
+pub(crate) mod route;
 mod server;
-mod session;
-mod source;
-mod status;
+pub(crate) mod session;
+pub(crate) mod source;
+pub(crate) mod status;
 
 pub use farewell::HttpFarewell;
-pub use options::HttpOptions;
+pub use options::{HttpOptions, Surface};
 pub use server::serve;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

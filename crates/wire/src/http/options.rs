@@ -1,17 +1,42 @@
 //! Limits and deadlines of the HTTP interface.
 
+use super::session::Sessions;
 use crate::custody::Custody;
+use crate::rest::Rest;
 use crate::users::Users;
+use hydron_board::Protocol;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Which paths a port has beside those of the HTTP interface.
+#[derive(Clone, Default)]
+pub enum Surface {
+    #[default]
+    Sql,
+    /// Those of the REST interface too.
+    Rest(Arc<Rest>),
+}
+
+impl Surface {
+    /// How its connections are known to the supervisor.
+    pub(super) fn protocol(&self) -> Protocol {
+        match self {
+            Surface::Sql => Protocol::Http,
+            Surface::Rest(_) => Protocol::Rest,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct HttpOptions {
+    pub surface: Surface,
     /// `query_mode` of requests that do not say: `table` on 8123, `streaming` on 3218.
     pub query_mode: &'static str,
     pub users: Arc<Users>,
     /// Who else holds the sockets; `None` where there is no supervisor.
     pub custody: Option<Arc<Custody>>,
+    /// Sessions by id; those of all ports of one process.
+    pub(crate) sessions: Arc<Sessions>,
     /// Connections open at once; more are answered with 503 and closed.
     pub connections_max: usize,
     /// Bytes of the request line and the headers together.
@@ -33,12 +58,23 @@ pub struct HttpOptions {
     pub session_timeout_max: Duration,
 }
 
+impl HttpOptions {
+    /// With sockets that a supervisor holds too, and the sessions that the worker before has left.
+    pub fn guarded(mut self, custody: Arc<Custody>) -> HttpOptions {
+        self.sessions = Arc::new(Sessions::restore(Some(custody.board())));
+        self.custody = Some(custody);
+        self
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> HttpOptions {
         HttpOptions {
+            surface: Surface::Sql,
             query_mode: "table",
             users: Arc::new(Users::default()),
             custody: None,
+            sessions: Arc::new(Sessions::restore(None)),
             // A connection costs two buffers of some 16 KiB; the descriptors of the process are the harder limit.
             connections_max: 4_096,
             // The longest URI is 64 KiB; the headers of proxies and drivers come to a few KiB.

@@ -9,7 +9,7 @@ use hydron_format::Compression;
 use std::time::Duration;
 
 /// A request for a query, its body apart.
-pub(super) struct QueryRequest {
+pub(crate) struct QueryRequest {
     pub user: String,
     pub password: String,
     /// Empty: that of the session.
@@ -26,7 +26,7 @@ pub(super) struct QueryRequest {
     pub accepts: Option<Compression>,
 }
 
-pub(super) struct SessionRequest {
+pub(crate) struct SessionRequest {
     pub id: String,
     pub timeout: Option<u64>,
     /// The session must exist.
@@ -40,7 +40,12 @@ const PASSED_OVER: &[&str] =
 impl QueryRequest {
     /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
     /// credentials that cannot be read; NOT_IMPLEMENTED for ClickHouse's own compressed blocks and multipart bodies.
-    pub(super) fn parse(parts: &Parts) -> Result<QueryRequest> {
+    pub(crate) fn parse(parts: &Parts) -> Result<QueryRequest> {
+        QueryRequest::parse_but(parts, |_, _| false)
+    }
+
+    /// As [`QueryRequest::parse`], without the URL parameters that `takes` wants for itself.
+    pub(crate) fn parse_but(parts: &Parts, mut takes: impl FnMut(&str, &str) -> bool) -> Result<QueryRequest> {
         let headers = &parts.headers;
         let mut request = QueryRequest {
             user: String::new(),
@@ -58,6 +63,9 @@ impl QueryRequest {
         let mut session_check = false;
         let mut session_id = String::new();
         for (name, value) in pairs(parts.uri.query().unwrap_or_default()) {
+            if takes(&name, &value) {
+                continue;
+            }
             match name.as_str() {
                 "query" => request.query.push_str(&value),
                 "user" => request.user = value,
@@ -124,13 +132,13 @@ impl QueryRequest {
 }
 
 /// Header families of the three dialects, the newest name first.
-pub(super) const FAMILIES: &[&str] = &["x-timeplus-", "x-proton-", "x-clickhouse-"];
+pub(crate) const FAMILIES: &[&str] = &["x-timeplus-", "x-proton-", "x-clickhouse-"];
 
 fn own<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     FAMILIES.iter().find_map(|family| text(headers, &format!("{family}{name}")))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty())
 }
 
@@ -162,7 +170,7 @@ fn basic(value: &str) -> Result<(String, String)> {
 }
 
 /// How long a session may be idle.
-pub(super) fn session_patience(request: &SessionRequest, settings: &Settings, max: Duration) -> Result<Duration> {
+pub(crate) fn session_patience(request: &SessionRequest, settings: &Settings, max: Duration) -> Result<Duration> {
     let seconds = request.timeout.unwrap_or_else(|| settings.uint("session_timeout"));
     let patience = Duration::from_secs(seconds);
     if patience > max {
@@ -180,8 +188,14 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Undoes percent encoding; `+` is a space. What is not UTF-8 becomes replacement characters.
+/// Undoes the encoding of a part of a URL's query: percent signs, and `+` for a space. What is not UTF-8 becomes
+/// replacement characters.
 fn decode(text: &str) -> String {
+    undo_percent(&text.replace('+', " "))
+}
+
+/// Undoes percent encoding.
+pub(crate) fn undo_percent(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -192,7 +206,6 @@ fn decode(text: &str) -> String {
                 out.push(byte);
                 at += 2;
             }
-            (b'+', _) => out.push(b' '),
             (byte, _) => out.push(byte),
         }
         at += 1;

@@ -1,12 +1,13 @@
 //! Paths: pings, counters, and queries on `/`.
 
 use super::answer::{BrokenOff, Head, Pump};
-use super::options::HttpOptions;
+use super::options::{HttpOptions, Surface};
 use super::request::{FAMILIES, QueryRequest, session_patience};
 use super::session::{Lease, Sessions};
 use super::source::{BodySource, listen};
 use super::status;
 use crate::custody::Seat;
+use crate::users::Admitted;
 use ::http::request::Parts;
 use ::http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::{CHUNKED, COMPRESSED, ENDED, LAST, REQUEST_READ, RESPONDING};
-use hydron_engine::{Engine, Input, QueryOptions};
+use hydron_engine::{Engine, Input, QueryOptions, Running};
+use hydron_format::Compression;
 use hyper::Request;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
@@ -26,10 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
-pub(super) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
 
 /// What all connections of one port share.
-pub(super) struct App {
+pub(crate) struct App {
     pub engine: Engine,
     pub options: HttpOptions,
     pub sessions: Arc<Sessions>,
@@ -38,7 +40,7 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         self: Arc<App>,
         request: Request<Incoming>,
         from: SocketAddr,
@@ -65,6 +67,11 @@ impl App {
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         if parts.method == Method::OPTIONS {
             return options();
+        }
+        if let Surface::Rest(rest) = &self.options.surface
+            && rest.owns(parts.uri.path())
+        {
+            return rest.answer(self, &parts, body, from, seat).await;
         }
         if !reads && parts.method != Method::POST && parts.method != Method::PUT {
             let text = format!("{} is not supported here", parts.method);
@@ -97,8 +104,8 @@ impl App {
     /// Starts the query and returns when its answer begins.
     async fn query(&self, parts: &Parts, body: Incoming, from: SocketAddr, seat: Option<Arc<Seat>>) -> Result<Head> {
         let mut request = QueryRequest::parse(parts)?;
-        self.options.users.check(&request.user, &request.password, from.ip())?;
-        let mut session = self.session(&request)?;
+        let user = self.options.users.admit(&request.user, &request.password, from.ip()).await?;
+        let mut session = self.session(&request, &user)?;
         if !request.database.is_empty() {
             session.database = Arc::from(request.database.as_str());
         }
@@ -128,19 +135,27 @@ impl App {
             None => Input::None,
         };
         let running = self.engine.execute(&mut session, spoken.text, input, options).await?;
-        let pump = Pump::new(running, session, request.accepts, self.options.buffered_bytes_max);
+        self.begin(running, session, request.accepts).await
+    }
+
+    /// Sends the result of a query on its way; returns when the answer begins.
+    pub(crate) async fn begin(&self, running: Running, session: Lease, accepts: Option<Compression>) -> Result<Head> {
+        let pump = Pump::new(running, session, accepts, self.options.buffered_bytes_max);
         let (sender, head) = oneshot::channel();
         self.engine.inner().cpu.handle().spawn(pump.run(sender));
         head.await.unwrap_or_else(|_| Err(Error::bug("the task that writes the answer ended without one")))
     }
 
-    fn session(&self, request: &QueryRequest) -> Result<Lease> {
+    fn session(&self, request: &QueryRequest, user: &Admitted) -> Result<Lease> {
+        let make = || user.session(&self.engine, &request.database);
         let Some(wanted) = &request.session else {
-            return Ok(Lease::Own(self.engine.session(&request.user, &request.database)));
+            return Ok(Lease::Own(make()));
         };
         let patience = session_patience(wanted, &request.settings, self.options.session_timeout_max)?;
-        let make = || self.engine.session(&request.user, &request.database);
-        self.sessions.lease(&request.user, wanted, patience, self.options.sessions_max, make)
+        let mut lease = self.sessions.lease(&request.user, wanted, patience, self.options.sessions_max, make)?;
+        // A session of an earlier worker knows its settings and not the user's.
+        lease.profile = Arc::clone(&user.settings);
+        Ok(lease)
     }
 
     fn failed(&self, error: &Error, query_id: Option<&str>, status: StatusCode) -> Response<Body> {
@@ -248,7 +263,7 @@ fn query_id(parts: &Parts) -> Option<String> {
     QueryRequest::parse(parts).ok().map(|r| r.query_id).filter(|id| !id.is_empty())
 }
 
-fn answered(head: Head, display_name: &str) -> Response<Body> {
+pub(crate) fn answered(head: Head, display_name: &str) -> Response<Body> {
     let chunks = stream::unfold(head.chunks, |mut chunks| async move {
         let chunk = chunks.recv().await?;
         Some((chunk.map(Frame::data), chunks))
@@ -271,7 +286,7 @@ fn answered(head: Head, display_name: &str) -> Response<Body> {
 }
 
 /// Sets a header of ours in the families that clients look for.
-fn put(response: &mut Response<Body>, name: &str, value: &str) {
+pub(crate) fn put(response: &mut Response<Body>, name: &str, value: &str) {
     let Ok(value) = HeaderValue::from_str(value) else { return };
     for family in FAMILIES {
         if let Ok(name) = header::HeaderName::try_from(format!("{family}{name}")) {
@@ -295,7 +310,7 @@ fn options() -> Response<Body> {
     response
 }
 
-fn full(text: &str) -> Body {
+pub(crate) fn full(text: &str) -> Body {
     Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
 }
 
@@ -305,7 +320,7 @@ fn plain(text: &str) -> Response<Body> {
     response
 }
 
-fn json(text: &str) -> Response<Body> {
+pub(crate) fn json(text: &str) -> Response<Body> {
     let mut response = plain(text);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
     response

@@ -2,12 +2,10 @@
 
 use super::options::HttpOptions;
 use super::route::App;
-use super::session::Sessions;
 use crate::adopt;
 use crate::custody::{Adopted, Custody};
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
-use hydron_board::Protocol;
 use hydron_engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,14 +45,10 @@ pub fn serve(
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = TcpListener::from_std(listener).map_err(unusable)?;
     let custody = options.custody.clone();
-    let adopted = custody.as_ref().map(|c| c.take_adopted(Protocol::Http)).unwrap_or_default();
-    let app = Arc::new(App {
-        engine,
-        options,
-        sessions: Arc::new(Sessions::restore(custody.as_ref().map(|c| c.board()))),
-        requests: AtomicU64::new(0),
-        failures: AtomicU64::new(0),
-    });
+    let sessions = Arc::clone(&options.sessions);
+    let protocol = options.surface.protocol();
+    let adopted = custody.as_ref().map(|c| c.take_adopted(protocol)).unwrap_or_default();
+    let app = Arc::new(App { engine, options, sessions, requests: AtomicU64::new(0), failures: AtomicU64::new(0) });
     Ok(accept(app, listener, custody, adopted, stop))
 }
 
@@ -91,7 +85,7 @@ async fn accept(
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let seat = custody.as_ref().and_then(|c| c.admit(socket.as_fd(), Protocol::Http));
+                let seat = custody.as_ref().and_then(|c| c.admit(socket.as_fd(), app.options.surface.protocol()));
                 let connection = connection(Arc::clone(&app), Guarded::new(socket, seat), from, stop.clone());
                 open.spawn(async move {
                     connection.await;

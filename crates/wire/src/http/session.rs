@@ -19,7 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 // Expired sessions are looked for at most so often; each is checked when it is asked for in any case.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     by_id: Mutex<ById>,
     board: Option<&'static Board>,
 }
@@ -51,7 +51,7 @@ impl Kept {
 }
 
 /// The session of one request: its own, or one that is kept and locked for it.
-pub(super) enum Lease {
+pub(crate) enum Lease {
     Own(Session),
     Kept { guard: OwnedMutexGuard<Session>, key: (String, String), sessions: Arc<Sessions> },
 }
@@ -153,7 +153,7 @@ impl Sessions {
     ///
     /// Errors: SESSION_IS_LOCKED while another request uses it, SESSION_NOT_FOUND when it must exist and does not,
     /// SERVER_RESTARTED once when it was lost with its worker.
-    pub(super) fn lease(
+    pub(crate) fn lease(
         self: &Arc<Sessions>,
         user: &str,
         request: &SessionRequest,

@@ -26,8 +26,14 @@ const STEP_BYTES: usize = 16 << 10;
 // body of tiny pieces is not parsed over and over.
 const EAGER_ATTEMPTS: usize = 16;
 
-pub(super) struct BodySource {
-    body: Incoming,
+// A client that still sends when its answer is there (a row was wrong) would see a reset connection and no answer. What
+// it sends is read on for so long.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) struct BodySource {
+    /// `None` when it has ended.
+    body: Option<Incoming>,
     decompressor: Option<Decompressor>,
     /// Compressed bytes not yet looked at.
     raw: Bytes,
@@ -38,7 +44,7 @@ pub(super) struct BodySource {
 }
 
 impl BodySource {
-    pub(super) fn new(
+    pub(crate) fn new(
         body: Incoming,
         encoding: Option<Compression>,
         options: &HttpOptions,
@@ -46,7 +52,7 @@ impl BodySource {
     ) -> Result<BodySource> {
         let decompressor = encoding.map(|c| Decompressor::new(c, options.decompressed_bytes_max)).transpose()?;
         Ok(BodySource {
-            body,
+            body: Some(body),
             decompressor,
             raw: Bytes::new(),
             ready: VecDeque::new(),
@@ -59,23 +65,49 @@ impl BodySource {
     /// The next bytes as they came. Errors: SOCKET_TIMEOUT after a long pause, NETWORK_ERROR for a broken body.
     async fn receive(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let frame = tokio::time::timeout(self.patience, self.body.frame())
+            let Some(body) = &mut self.body else { return Ok(None) };
+            let frame = tokio::time::timeout(self.patience, body.frame())
                 .await
                 .map_err(|_| Error::new(Code::SOCKET_TIMEOUT, format!("the body paused for {:?}", self.patience)))?;
             match frame {
                 None => {
+                    self.body = None;
                     if let Some(seat) = &self.seat {
                         seat.connection().set(REQUEST_READ);
                     }
                     return Ok(None);
                 }
-                Some(Err(e)) => return Err(Error::new(Code::NETWORK_ERROR, format!("the body broke off: {e}"))),
+                Some(Err(e)) => {
+                    self.body = None;
+                    return Err(Error::new(Code::NETWORK_ERROR, format!("the body broke off: {e}")));
+                }
                 // Trailers are no data.
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => return Ok(Some(bytes)),
                     _ => {}
                 },
             }
+        }
+    }
+}
+
+impl Drop for BodySource {
+    fn drop(&mut self) {
+        use http_body::Body;
+        let Some(body) = self.body.take().filter(|b| !b.is_end_stream()) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // Whatever comes of it, nobody waits for it.
+            runtime.spawn(async move { tokio::time::timeout(DRAIN_PATIENCE, drain(body)).await });
+        }
+    }
+}
+
+async fn drain(mut body: Incoming) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > DRAIN_BYTES_MAX {
+            return;
         }
     }
 }
@@ -116,7 +148,7 @@ impl ByteSource for BodySource {
 }
 
 /// A query and the data that comes after it.
-pub(super) struct Spoken {
+pub(crate) struct Spoken {
     /// The whole query; the data of an INSERT may have begun in it.
     pub text: Bytes,
     /// Data that is still to come.
@@ -127,7 +159,7 @@ pub(super) struct Spoken {
 /// an INSERT that stands in the URL.
 ///
 /// Errors: SYNTAX_ERROR for a text beyond the limit, and those of the body.
-pub(super) async fn listen(url_query: String, mut body: BodySource) -> Result<Spoken> {
+pub(crate) async fn listen(url_query: String, mut body: BodySource) -> Result<Spoken> {
     if takes_data(&url_query, true) {
         return Ok(Spoken { text: Bytes::from(url_query), rest: Some(body) });
     }

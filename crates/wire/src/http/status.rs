@@ -3,7 +3,7 @@
 use ::http::StatusCode;
 use hydron_base::Code;
 
-pub(super) fn of(code: Code) -> StatusCode {
+pub(crate) fn of(code: Code) -> StatusCode {
     match code {
         Code::REQUIRED_PASSWORD => StatusCode::UNAUTHORIZED,
         Code::AUTHENTICATION_FAILED

@@ -9,22 +9,22 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 // Nothing here takes long; a test that waits for this long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Server {
-    address: SocketAddr,
-    engine: Engine,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) engine: Engine,
     runtime: Runtime,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
-    fn start() -> Server {
+    pub(crate) fn start() -> Server {
         Server::with(HttpOptions::default())
     }
 
-    fn with(options: HttpOptions) -> Server {
+    pub(crate) fn with(options: HttpOptions) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(EngineOptions { cpu_threads: 2, ..EngineOptions::at(dir.path()) }).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -38,7 +38,7 @@ impl Server {
         Server { address, engine, runtime, stop, _dir: dir }
     }
 
-    fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -46,15 +46,15 @@ impl Server {
     }
 
     /// POST of `body` to `target` on a connection of its own.
-    fn post(&self, target: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, target: &str, body: &[u8]) -> Answer {
         self.request("POST", target, &[], body)
     }
 
-    fn get(&self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         self.request("GET", target, &[], b"")
     }
 
-    fn request(&self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
+    pub(crate) fn request(&self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut client = self.connect();
         client.send(method, target, headers, Some(body.len()));
         client.write(body);
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Waits until no query runs.
-    fn wait_idle(&self) {
+    pub(crate) fn wait_idle(&self) {
         let running = self.engine.queries().running();
         let all = async {
             for query in running {
@@ -80,33 +80,33 @@ impl Drop for Server {
     }
 }
 
-struct Client {
-    reader: BufReader<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) reader: BufReader<TcpStream>,
 }
 
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 impl Client {
-    fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).unwrap();
     }
 
     /// Writes the head of a request; `None`: the body comes in chunks.
-    fn send(&mut self, method: &str, target: &str, headers: &[&str], length: Option<usize>) {
+    pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[&str], length: Option<usize>) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n");
         headers.iter().for_each(|h| head.push_str(&format!("{h}\r\n")));
         match length {
@@ -116,20 +116,20 @@ impl Client {
         self.write(head.as_bytes());
     }
 
-    fn send_chunk(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_chunk(&mut self, bytes: &[u8]) {
         let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(b"\r\n");
         self.write(&chunk);
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         line.trim_end().to_string()
     }
 
-    fn head(&mut self) -> (u16, Vec<(String, String)>) {
+    pub(crate) fn head(&mut self) -> (u16, Vec<(String, String)>) {
         let status = self.line();
         let status =
             status.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no status: {status:?}"));
@@ -144,7 +144,7 @@ impl Client {
     }
 
     /// One chunk of the body; empty at the end.
-    fn chunk(&mut self) -> Vec<u8> {
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
         let length = usize::from_str_radix(&self.line(), 16).unwrap();
         let mut bytes = vec![0; length];
         self.reader.read_exact(&mut bytes).unwrap();
@@ -152,7 +152,7 @@ impl Client {
         bytes
     }
 
-    fn answer(&mut self, head_only: bool) -> Answer {
+    pub(crate) fn answer(&mut self, head_only: bool) -> Answer {
         let (status, headers) = self.head();
         let mut answer = Answer { status, headers, body: Vec::new() };
         if head_only {
@@ -305,6 +305,18 @@ fn data_of_an_insert_is_read_as_it_comes() {
         seen.extend(tail.chunk());
     }
     assert_eq!(seen, b"1\n2\n3\n4\n5\n6\n");
+}
+
+#[test]
+fn a_client_that_still_sends_gets_its_error() {
+    let server = Server::start();
+    server.post("/", b"CREATE STREAM t (x uint64)");
+    let rows = format!("wrong\n{}", "1\n".repeat(4 << 20));
+    for _ in 0..5 {
+        let answer = server.post("/?query=INSERT+INTO+t+FORMAT+CSV", rows.as_bytes());
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains("row 1") && answer.text().contains("'wrong'"), "{}", answer.text());
+    }
 }
 
 #[test]
