@@ -18,7 +18,7 @@ use hydron_func::call::Volatility;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::bind_scalar_expr;
-use hydron_plan::{Catalog, ColumnDefault, Expr};
+use hydron_plan::{Catalog, ColumnDefault, Expr, StreamInfo};
 use hydron_store::log::Ticket;
 use hydron_types::cast::{CastOptions, cast};
 use hydron_types::column::array_of;
@@ -88,7 +88,7 @@ impl Ingest {
         let info = Arc::clone(&stream.info);
         let store = Arc::clone(stream.stored()?);
         let known: Vec<_> = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_))).collect();
-        let all = Arc::new(Schema::new(known.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect()));
+        let all = Arc::new(insertable(&info));
         let given = if columns.is_empty() {
             let usual = |(_, c): &(usize, &&hydron_plan::ColumnInfo)| {
                 !matches!(c.default, ColumnDefault::Materialized(_) | ColumnDefault::Ephemeral(_))
@@ -421,17 +421,28 @@ fn is_automatic(name: &str) -> bool {
     name == "_tp_time"
 }
 
+/// The columns that an INSERT may list: ALIAS columns have no values.
+pub fn insertable(info: &StreamInfo) -> Schema {
+    let known = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_)));
+    Schema::new(known.map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect())
+}
+
+/// The position of a listed column. Errors: NO_SUCH_COLUMN_IN_STREAM with the nearest name.
+pub fn position_of(stream: &str, all: &Schema, name: &str) -> Result<usize> {
+    all.index_of(name).ok_or_else(|| {
+        let error = Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, format!("stream {stream} has no column '{name}'"));
+        match crate::catalog::state::nearest(name, all.fields.iter().map(|f| &*f.name)) {
+            Some(near) => error.hint(format!("column '{near}'")),
+            None => error,
+        }
+    })
+}
+
 /// Positions of the listed columns. Errors: NO_SUCH_COLUMN_IN_STREAM, DUPLICATE_COLUMN, ILLEGAL_COLUMN.
 fn listed(stream: &str, columns: &[String], all: &Schema, known: &[&hydron_plan::ColumnInfo]) -> Result<Vec<usize>> {
     let mut given: Vec<usize> = Vec::with_capacity(columns.len());
     for name in columns {
-        let at = all.index_of(name).ok_or_else(|| {
-            let error = Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, format!("stream {stream} has no column '{name}'"));
-            match crate::catalog::state::nearest(name, all.fields.iter().map(|f| &*f.name)) {
-                Some(near) => error.hint(format!("column '{near}'")),
-                None => error,
-            }
-        })?;
+        let at = position_of(stream, all, name)?;
         if given.contains(&at) {
             return Err(Error::new(Code::DUPLICATE_COLUMN, format!("column '{name}' is listed twice")));
         }

@@ -86,6 +86,8 @@ pub struct Progress {
     pub written_bytes: AtomicU64,
     pub result_rows: AtomicU64,
     pub result_bytes: AtomicU64,
+    /// Rows that a bounded query would have without its LIMIT, as far as it has read; `None`: it has none.
+    pub rows_before_limit: Mutex<Option<u64>>,
 }
 
 impl Progress {
@@ -220,7 +222,12 @@ pub struct QueryRecord {
     pub read_rows: u64,
     pub read_bytes: u64,
     pub written_rows: u64,
+    pub written_bytes: u64,
     pub result_rows: u64,
+    pub result_bytes: u64,
+    pub uses: Vec<(Arc<str>, Arc<str>)>,
+    pub settings: Arc<Settings>,
+    pub streaming: bool,
     pub error: Option<Error>,
 }
 
@@ -378,7 +385,12 @@ impl Drop for QueryGuard {
                 read_rows: Progress::get(&info.progress.read_rows),
                 read_bytes: Progress::get(&info.progress.read_bytes),
                 written_rows: Progress::get(&info.progress.written_rows),
+                written_bytes: Progress::get(&info.progress.written_bytes),
                 result_rows: Progress::get(&info.progress.result_rows),
+                result_bytes: Progress::get(&info.progress.result_bytes),
+                uses: info.uses.lock().clone(),
+                settings: Arc::clone(&info.settings.lock()),
+                streaming: info.streaming.load(Ordering::Relaxed),
                 error: self.error.take(),
             };
             let mut finished = self.queries.finished.lock();
@@ -414,11 +426,13 @@ pub struct Running {
     done: bool,
 }
 
-/// `max_result_rows`, `limit` and `offset`, counted at the door.
+/// `max_result_rows` and `max_result_bytes`, counted at the door.
 struct ResultLimit {
     rows_max: u64,
+    bytes_max: u64,
     throw: bool,
     rows: u64,
+    bytes: u64,
 }
 
 impl Running {
@@ -437,8 +451,10 @@ impl Running {
         });
         let limit = ResultLimit {
             rows_max: settings.uint("max_result_rows"),
+            bytes_max: settings.uint("max_result_bytes"),
             throw: settings.text("result_overflow_mode") == "throw",
             rows: 0,
+            bytes: 0,
         };
         guard.info.streaming.store(streaming, Ordering::Relaxed);
         guard.info.set_phase(Phase::Run);
@@ -512,19 +528,24 @@ impl Running {
 
     fn count(&mut self, batch: Batch) -> Result<Option<Item>> {
         let limit = &mut self.limit;
+        let bytes = batch.bytes();
         limit.rows += batch.rows() as u64;
-        if limit.rows_max > 0 && limit.rows > limit.rows_max {
+        limit.bytes += bytes as u64;
+        let over_rows = limit.rows_max > 0 && limit.rows > limit.rows_max;
+        if over_rows || (limit.bytes_max > 0 && limit.bytes > limit.bytes_max) {
             if limit.throw {
-                let e = Error::new(
-                    Code::TOO_MANY_ROWS_OR_BYTES,
-                    format!("the result has more than max_result_rows = {} rows", limit.rows_max),
-                );
-                return self.take(Err(e));
+                let most = match over_rows {
+                    true => format!("max_result_rows = {} rows", limit.rows_max),
+                    false => format!("max_result_bytes = {} bytes", limit.bytes_max),
+                };
+                let text = format!("the result has more than {most}");
+                return self.take(Err(Error::new(Code::TOO_MANY_ROWS_OR_BYTES, text)));
             }
             self.finish();
             // `break` keeps the batch that crossed the limit whole, as ClickHouse does.
         }
         Progress::add(&self.progress.result_rows, batch.rows());
+        Progress::add(&self.progress.result_bytes, bytes);
         Ok(Some(Item::Rows(batch)))
     }
 

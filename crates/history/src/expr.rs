@@ -38,7 +38,7 @@ impl QueryTime {
         QueryTime { now, zone, seed, batches: AtomicU64::new(0) }
     }
 
-    fn context(&self) -> EvalContext {
+    pub fn context(&self) -> EvalContext {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         EvalContext { now: self.now, zone: self.zone, seed: self.seed, batch }
     }

@@ -3,9 +3,10 @@
 //! Promise: a key that a set leaves out has the default of its type.
 
 use hydron_base::Result;
+use hydron_func::{ArgInfo, BindContext, Registry, Volatility};
 use hydron_plan::node::{Aggregate, Grouping};
-use hydron_plan::{Expr, Node, Plan};
-use hydron_types::Value;
+use hydron_plan::{Expr, ExprKind, Node, Plan};
+use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
 
 /// The same plan without ROLLUP, CUBE and GROUPING SETS.
@@ -41,19 +42,33 @@ fn of_set(aggregate: &Aggregate, plan: &Plan, set: &[usize]) -> Result<Plan> {
     let schema = Arc::new(hydron_types::Schema::new(fields.map(|i| plan.schema.fields[i].clone()).collect()));
     let plain = Aggregate { keys, grouping: Grouping::Plain, ..aggregate.clone() };
     let plain = Plan { node: Node::Aggregate(plain), schema, streaming: plan.streaming, change: plan.change };
-    let column = |(i, field): (usize, &hydron_types::Field)| {
+    let column = |(i, field): (usize, &hydron_types::Field)| -> Result<Expr> {
         let ty = field.ty.clone();
         if i >= aggregate.keys.len() {
-            return Expr::column(i - aggregate.keys.len() + set.len(), ty);
+            return Ok(Expr::column(i - aggregate.keys.len() + set.len(), ty));
         }
-        match set.iter().position(|k| *k == i) {
+        Ok(match set.iter().position(|k| *k == i) {
             Some(at) => Expr::column(at, ty),
-            None => Expr::literal(Value::default_of(&ty), ty),
-        }
+            None => left_out(ty)?,
+        })
     };
-    let exprs = plan.schema.fields.iter().enumerate().map(column).collect();
+    let exprs = plan.schema.fields.iter().enumerate().map(column).collect::<Result<_>>()?;
     let node = Node::Project { input: Box::new(plain), exprs };
     Ok(Plan { node, schema: Arc::clone(&plan.schema), streaming: plan.streaming, change: plan.change })
+}
+
+/// The default of a key that a set leaves out. Not a plain constant: a condition on it would be known to be false and go
+/// below the aggregation over all rows, which answers one row even where none comes in.
+fn left_out(ty: LogicalType) -> Result<Expr> {
+    let default = Expr::literal(Value::default_of(&ty), ty.clone());
+    let bound = Registry::builtin().bind_scalar("materialize", &BindContext::default(), &[ArgInfo::column(ty)])?;
+    let kind = ExprKind::Call {
+        name: Arc::from("materialize"),
+        kernel: bound.kernel,
+        args: vec![default],
+        volatility: Volatility::Volatile,
+    };
+    Ok(Expr { kind, ty: bound.ty })
 }
 
 /// The plan of the one row WITH TOTALS that a query delivers apart; `None`: it has no totals.
@@ -68,6 +83,7 @@ pub fn totals_of(plan: &Plan) -> Option<Plan> {
         }
         Node::Filter { input, .. }
         | Node::Sort { input, .. }
+        | Node::Fill { input, .. }
         | Node::Limit { input, .. }
         | Node::LimitBy { input, .. }
         | Node::Distinct { input, .. } => totals_of(input),
@@ -86,6 +102,7 @@ fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<
         Node::Join(j) => Node::Join(hydron_plan::node::Join { left: boxed(j.left)?, right: boxed(j.right)?, ..j }),
         Node::ArrayJoin { input, columns, left } => Node::ArrayJoin { input: boxed(input)?, columns, left },
         Node::Sort { input, keys, limit } => Node::Sort { input: boxed(input)?, keys, limit },
+        Node::Fill { input, columns } => Node::Fill { input: boxed(input)?, columns },
         Node::Limit { input, offset, limit, ties } => Node::Limit { input: boxed(input)?, offset, limit, ties },
         Node::LimitBy { input, keys, offset, limit } => Node::LimitBy { input: boxed(input)?, keys, offset, limit },
         Node::Distinct { input, on } => Node::Distinct { input: boxed(input)?, on },

@@ -22,6 +22,7 @@ pub fn lower_join(cx: &mut Lowering, plan: &Plan, join: &Join) -> Result<Lowered
     let sides = Sides { left, right, left_keys, right_keys };
     match join.strictness {
         JoinStrictness::All => all(cx, plan, join, sides, join.kind),
+        JoinStrictness::Any if join.filter.is_some() => any_that_fits(cx, plan, join, sides),
         JoinStrictness::Any => {
             let sides = match join.kind {
                 JoinKind::Left => sides.first_of_right(cx)?,
@@ -144,6 +145,24 @@ fn output(cx: &mut Lowering, plan: &Plan, joined: Lowered) -> Result<Lowered> {
         exprs.push(if nullable(from)? { filled(&joined.columns, i, &field.ty)? } else { DfExpr::Column(from.clone()) });
     }
     cx.project_lowered(joined.plan, exprs)
+}
+
+/// Each row of the kept side with the first row of the other side that satisfies the whole condition.
+fn any_that_fits(cx: &mut Lowering, plan: &Plan, join: &Join, sides: Sides) -> Result<Lowered> {
+    let Sides { left, right, left_keys, right_keys } = sides;
+    let of_right = join.kind == JoinKind::Right;
+    let more = |keep: bool| if keep { vec![row_position()] } else { Vec::new() };
+    let (left, mut left_keys) = carry(cx, left, left_keys, more(!of_right))?;
+    let (right, mut right_keys) = carry(cx, right, right_keys, more(of_right))?;
+    let row = if of_right { right_keys.pop() } else { left_keys.pop() };
+    let row = row.ok_or_else(|| Error::bug("an ANY join lost the position of its rows"))?;
+    let columns: Vec<Column> = [left.columns.clone(), right.columns.clone()].concat();
+    let filter = join.filter.as_ref().map(|f| cx.condition(f, &columns)).transpose()?;
+    let joined = pairs(Sides { left, right, left_keys, right_keys }, join.kind, filter)?;
+    let sorts = vec![DfExpr::Column(row.clone()).sort(true, false)];
+    let sorted = LogicalPlanBuilder::from(joined).sort(sorts).and_then(LogicalPlanBuilder::build).map_err(inward)?;
+    let first = cx.limit_by_lowered(Lowered { plan: sorted, columns }, vec![DfExpr::Column(row)], 0, 1)?;
+    output(cx, plan, first)
 }
 
 /// Rows of one side that have no match; the columns of the other side have defaults or NULLs.

@@ -2,16 +2,20 @@
 //!
 //! In reading order: [`source`] (where rows come from), [`run`] (a plan becomes a stream of batches), [`grouping`] (grouping
 //! sets as plans), [`lower`] (plan to DataFusion plan) with [`join`] and [`window`], [`expr`] and [`aggregate`] (our
-//! functions as DataFusion's), [`table`], [`numbers`], [`concat`], [`step`] with [`steps`] and [`assign`] (our own plan nodes), [`error`],
-//! [`mark`] (which query a task of DataFusion works for), [`memory`] (what its operators may take).
+//! functions as DataFusion's), [`table`], [`feed`], [`numbers`], [`concat`], [`limits`], [`step`] with [`steps`], [`fill`] and
+//! [`assign`] (our own plan nodes), [`error`], [`mark`] (which query a task of DataFusion works for), [`memory`] (what its
+//! operators may take).
 
 mod aggregate;
 mod assign;
 mod concat;
 mod error;
 mod expr;
+mod feed;
+mod fill;
 mod grouping;
 mod join;
+mod limits;
 mod lower;
 mod mark;
 mod memory;
@@ -23,6 +27,8 @@ mod steps;
 mod table;
 mod window;
 
+pub use feed::{FeedBatches, RowFeed};
 pub use grouping::totals_of;
+pub use limits::{GroupLimit, Overflow, ReadLimit};
 pub use run::{ExecOptions, HistoryMetrics, HistoryRun, execute, explain};
 pub use source::{HistorySource, PartFile, Parts, ScanData};

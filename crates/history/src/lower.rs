@@ -7,6 +7,8 @@ use crate::aggregate::aggregate_udf;
 use crate::assign::AssignWindow;
 use crate::error::inward;
 use crate::expr::{self, QueryTime, column, is_nan, literal, lower, or_default, row_position};
+use crate::fill::Fill;
+use crate::limits::{GroupLimit, LimitGroups};
 use crate::numbers::Numbers;
 use crate::source::ScanData;
 use crate::step;
@@ -21,6 +23,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder};
 use hydron_base::{Error, Result};
+use hydron_func::Volatility;
 use hydron_plan::node::Aggregate;
 use hydron_plan::{AggCall, Expr, Node, Plan, Scan, ScanColumn, SortKey};
 use hydron_types::physical::{arrow_field, arrow_type};
@@ -43,6 +46,10 @@ pub struct Lowering {
     pub scans: VecDeque<ScanData>,
     /// Everything runs in one partition and rows keep their order.
     pub in_order: bool,
+    /// How many groups each aggregation may have.
+    pub group_limit: Option<GroupLimit>,
+    /// The query may not read any number of rows.
+    pub limits_reads: bool,
     pub stores: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
     pub pins: Vec<Arc<dyn Any + Send + Sync>>,
     next: usize,
@@ -50,7 +57,16 @@ pub struct Lowering {
 
 impl Lowering {
     pub fn new(time: Arc<QueryTime>, scans: VecDeque<ScanData>, in_order: bool) -> Lowering {
-        Lowering { time, scans, in_order, stores: Vec::new(), pins: Vec::new(), next: 0 }
+        Lowering {
+            time,
+            scans,
+            in_order,
+            group_limit: None,
+            limits_reads: false,
+            stores: Vec::new(),
+            pins: Vec::new(),
+            next: 0,
+        }
     }
 
     /// A column name that no other node uses.
@@ -71,6 +87,9 @@ impl Lowering {
             Node::Scan(scan) => self.scan(plan, scan),
             Node::Filter { input, predicate } => {
                 let input = self.plan(input)?;
+                if let Some(holds) = self.constant_condition(predicate)? {
+                    return self.all_or_nothing(input, holds);
+                }
                 let predicate = self.condition(predicate, &input.columns)?;
                 let plan = LogicalPlanBuilder::from(input.plan).filter(predicate).and_then(LogicalPlanBuilder::build);
                 Ok(Lowered { plan: plan.map_err(inward)?, columns: input.columns })
@@ -93,6 +112,13 @@ impl Lowering {
             Node::Sort { input, keys, limit } => {
                 let input = self.plan(input)?;
                 self.sort(input, keys, *limit)
+            }
+            Node::Fill { input, columns } => {
+                let lowered = self.plan(input)?;
+                let lowered = self.renamed(lowered)?;
+                let schema: SchemaRef = Arc::new(lowered.plan.schema().as_arrow().clone());
+                let step = Fill::new(columns, Arc::clone(&input.schema), self.time.zone, schema)?;
+                Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns: lowered.columns })
             }
             Node::Limit { input, offset, limit, ties } => {
                 let input = self.plan(input)?;
@@ -172,6 +198,26 @@ impl Lowering {
         }
     }
 
+    /// What a predicate that reads no column says of every row.
+    fn constant_condition(&self, predicate: &Expr) -> Result<Option<bool>> {
+        let mut reads = false;
+        predicate.columns(&mut |_| reads = true);
+        if reads || predicate.volatility() >= Volatility::Volatile || *predicate.ty.bare() != LogicalType::Bool {
+            return Ok(None);
+        }
+        let mask = predicate.eval_filter_columns(&self.time.context(), &[], 1)?;
+        Ok(Some(mask.value(0)))
+    }
+
+    /// DataFusion would take a false condition below an aggregation over all rows, which then still answers one row.
+    fn all_or_nothing(&mut self, input: Lowered, all: bool) -> Result<Lowered> {
+        if all {
+            return Ok(input);
+        }
+        let none = LogicalPlanBuilder::from(input.plan).limit(0, Some(0)).and_then(LogicalPlanBuilder::build);
+        Ok(Lowered { plan: none.map_err(inward)?, columns: input.columns })
+    }
+
     /// A predicate as DataFusion filters with: true keeps the row.
     pub fn condition(&self, predicate: &Expr, columns: &[Column]) -> Result<DfExpr> {
         match predicate.ty.bare() {
@@ -234,13 +280,23 @@ impl Lowering {
         }
         let names: Vec<String> = (0..plan.schema.len()).map(|i| format!("v{i}")).collect();
         let fields = plan.schema.fields.iter().zip(&names).map(|(f, n)| arrow_field(n, &f.ty)).collect();
-        self.in_memory(fields, batches, &names)
+        self.in_memory(fields, batches, &names, false)
     }
 
-    fn in_memory(&mut self, fields: Vec<ArrowField>, batches: &[Batch], names: &[String]) -> Result<Lowered> {
+    fn in_memory(
+        &mut self,
+        fields: Vec<ArrowField>,
+        batches: &[Batch],
+        names: &[String],
+        sorted: bool,
+    ) -> Result<Lowered> {
         let (schema, batches) = with_some_column(fields, batches)?;
         let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
-        let lowered = self.table(Arc::new(ScanTable { schema, parts: None, batches }), &columns)?;
+        self.rows_of(ScanTable { schema, parts: None, feed: None, batches, sorted }, &columns)
+    }
+
+    fn rows_of(&mut self, table: ScanTable, columns: &[Column]) -> Result<Lowered> {
+        let lowered = self.table(Arc::new(table), columns)?;
         if columns.is_empty() { Ok(lowered) } else { self.renamed(lowered) }
     }
 
@@ -248,9 +304,18 @@ impl Lowering {
         let data = self.scans.pop_front().ok_or_else(|| Error::bug("a scan without rows"))?;
         self.pins.push(Arc::new(data.held));
         let names: Vec<String> = scan.columns.iter().map(|c| stored_name(scan, *c)).collect::<Result<_>>()?;
+        let sorted = self.limits_reads && filters_by_key(scan, plan, &data.sorted_by);
         let Some(parts) = data.parts.filter(|p| !p.files.is_empty()) else {
             let fields = plan.schema.fields.iter().zip(&names).map(|(f, n)| arrow_field(n, &f.ty)).collect();
-            return self.in_memory(fields, &data.batches, &names);
+            if data.feed.is_none() {
+                return self.in_memory(fields, &data.batches, &names, sorted);
+            }
+            let (schema, _) = with_some_column(fields, &[])?;
+            let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
+            return self.rows_of(
+                ScanTable { schema, parts: None, feed: data.feed, batches: Vec::new(), sorted: false },
+                &columns,
+            );
         };
         let lacking: Vec<bool> = (0..names.len()).map(|i| parts.files.iter().any(|f| f.lacks.contains(&i))).collect();
         let field = |(i, f): (usize, &hydron_types::Field)| {
@@ -263,7 +328,7 @@ impl Lowering {
         self.stores.push((url.clone(), parts.objects));
         self.pins.push(parts.pin);
         let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
-        let table = ScanTable { schema, parts: Some((url, parts.files)), batches };
+        let table = ScanTable { schema, parts: Some((url, parts.files)), feed: None, batches, sorted };
         let lowered = self.table(Arc::new(table), &columns)?;
         let mut exprs = Vec::with_capacity(names.len());
         for (i, field) in plan.schema.fields.iter().enumerate() {
@@ -293,7 +358,12 @@ impl Lowering {
             let filter = call.filter.as_ref().map(|f| add(f, true, self)).transpose()?;
             calls.push((call, args, filter));
         }
-        let input = self.project_lowered(input.plan, exprs)?;
+        let mut input = self.project_lowered(input.plan, exprs)?;
+        if let Some(limit) = self.group_limit.filter(|_| !keys.is_empty()) {
+            let schema: SchemaRef = Arc::new(input.plan.schema().as_arrow().clone());
+            let step = LimitGroups { keys: keys.clone(), limit, schema };
+            input = Lowered { plan: step::plan(Arc::new(step), input.plan)?, columns: input.columns };
+        }
         let of = |i: usize| DfExpr::Column(input.columns[i].clone());
         let mut outputs: Vec<Column> = keys.iter().map(|k| input.columns[*k].clone()).collect();
         let mut aggregates = Vec::with_capacity(calls.len());
@@ -402,6 +472,16 @@ pub fn call_of(call: &AggCall, mut args: Vec<DfExpr>, filter: Option<DfExpr>) ->
         args.push(DfExpr::Literal(ScalarValue::Boolean(Some(true)), None));
     }
     DfExpr::AggregateFunction(AggregateFunction::new_udf(udf, args, false, filter.map(Box::new), Vec::new(), None))
+}
+
+/// Whether the filter of a scan reads a column that its rows are sorted by.
+fn filters_by_key(scan: &Scan, plan: &Plan, sorted_by: &[String]) -> bool {
+    let mut found = false;
+    if let Some(pruning) = &scan.pruning {
+        let is_key = |c: usize| plan.schema.fields.get(c).is_some_and(|f| sorted_by.iter().any(|s| **s == *f.name));
+        pruning.columns(&mut |c| found |= is_key(c));
+    }
+    found
 }
 
 /// The name under which a part has a column.

@@ -8,6 +8,7 @@ use crate::concat;
 use crate::error::inward;
 use crate::expr::QueryTime;
 use crate::grouping::{expand, totals_of};
+use crate::limits::{GroupLimit, ReadLimit, limit_reads};
 use crate::lower::Lowering;
 use crate::mark;
 use crate::memory::QueryPool;
@@ -53,6 +54,9 @@ pub struct ExecOptions {
     /// Past its limit operators that can spill do, if there is a directory; else the query fails with 241.
     pub memory: Arc<Budget>,
     pub spill_dir: Option<PathBuf>,
+    pub read_limit: ReadLimit,
+    /// `None`: no limit.
+    pub group_limit: Option<GroupLimit>,
     pub now: WallTime,
     pub zone: Zone,
     pub seed: u64,
@@ -65,6 +69,8 @@ impl ExecOptions {
             batch_rows: 8192,
             memory: Budget::alone(0),
             spill_dir: None,
+            read_limit: ReadLimit::default(),
+            group_limit: None,
             now,
             zone: Zone::UTC,
             seed: 0,
@@ -85,6 +91,8 @@ pub struct HistoryRun {
 #[derive(Default)]
 pub struct HistoryMetrics {
     plan: OnceLock<Arc<dyn ExecutionPlan>>,
+    /// There is a LIMIT somewhere in the plan.
+    has_limit: bool,
 }
 
 impl HistoryMetrics {
@@ -99,6 +107,30 @@ impl HistoryMetrics {
             let scanned = m.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize());
             scanned.max(m.sum_by_name("output_bytes").map_or(0, |v| v.as_usize()))
         })
+    }
+
+    /// Rows that came to the LIMIT nearest to the answer so far; a limit that has enough does not wait for the others.
+    /// `None`: the plan has no LIMIT.
+    pub fn rows_before_limit(&self) -> Option<u64> {
+        fn nearest_limit(plan: &dyn ExecutionPlan) -> usize {
+            match plan.fetch() {
+                Some(_) => entering(plan),
+                None => plan.children().into_iter().map(|c| nearest_limit(c.as_ref())).sum(),
+            }
+        }
+        // A limit is pushed down where it can: what entered the lowest of them is what there was.
+        fn entering(plan: &dyn ExecutionPlan) -> usize {
+            let children = plan.children();
+            if children.is_empty() || plan.name() == "FilterExec" {
+                return plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0);
+            }
+            let rows = |child: &Arc<dyn ExecutionPlan>| match child.metrics().and_then(|m| m.output_rows()) {
+                Some(rows) if child.fetch().is_none() => rows,
+                _ => entering(child.as_ref()),
+            };
+            children.into_iter().map(rows).sum()
+        }
+        self.has_limit.then(|| self.plan.get().map_or(0, |plan| nearest_limit(plan.as_ref()) as u64))
     }
 
     fn sources(&self, of: &dyn Fn(&datafusion::physical_plan::metrics::MetricsSet) -> usize) -> u64 {
@@ -122,7 +154,7 @@ impl HistoryMetrics {
 /// (241), what functions answer, LOGICAL_ERROR (49) for a panic.
 pub fn execute(plan: &Plan, source: &dyn HistorySource, options: &ExecOptions, cpu: &Handle) -> Result<HistoryRun> {
     mark::install();
-    let metrics = Arc::new(HistoryMetrics::default());
+    let metrics = Arc::new(HistoryMetrics { has_limit: has_limit(plan), ..HistoryMetrics::default() });
     let prepared = Prepared::new(plan, source, options, Arc::clone(&metrics))?;
     let totals = match totals_of(plan) {
         Some(totals) => {
@@ -147,6 +179,7 @@ struct Prepared {
     logical: LogicalPlan,
     state: SessionState,
     in_order: bool,
+    read_limit: Option<ReadLimit>,
     metrics: Arc<HistoryMetrics>,
     memory: Arc<Budget>,
     /// Held until the end.
@@ -168,6 +201,9 @@ impl Prepared {
             options.threads <= 1 || !size.parallel_pays || size.rows <= IN_ORDER_ROWS_MAX || size.needs_order;
         let time = Arc::new(QueryTime::new(options.now, options.zone, options.seed));
         let mut lowering = Lowering::new(time, scans, in_order);
+        let read_limit = Some(options.read_limit).filter(|l| l.rows_max > 0 || l.bytes_max > 0);
+        lowering.group_limit = options.group_limit;
+        lowering.limits_reads = read_limit.is_some();
         let lowered = lowering.plan(&plan)?;
         let lowered = lowering.renamed(lowered)?;
         let state = session(options, if in_order { 1 } else { options.threads })?;
@@ -179,6 +215,7 @@ impl Prepared {
             logical: lowered.plan,
             state,
             in_order,
+            read_limit,
             metrics,
             memory: Arc::clone(&options.memory),
             _pins: lowering.pins,
@@ -189,6 +226,10 @@ impl Prepared {
         let optimized = self.state.optimize(&self.logical).map_err(inward)?;
         let physical =
             self.state.query_planner().create_physical_plan(&optimized, &self.state).await.map_err(inward)?;
+        let physical = match self.read_limit {
+            Some(limit) => limit_reads(physical, limit).map_err(inward)?,
+            None => physical,
+        };
         if self.in_order { concat::in_order(physical).map_err(inward) } else { Ok(physical) }
     }
 
@@ -283,6 +324,10 @@ fn measure(plan: &Plan, source: &dyn HistorySource, scans: &mut VecDeque<ScanDat
         _ => {}
     }
     plan.inputs().into_iter().try_for_each(|input| measure(input, source, scans, size))
+}
+
+fn has_limit(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Limit { .. }) || plan.inputs().into_iter().any(has_limit)
 }
 
 fn is_stateful(expr: &Expr) -> bool {

@@ -3,6 +3,7 @@
 //! In: a [`Scan`] of the plan. Out: stored parts and rows in memory that together are the scan's rows, oldest first.
 //! Promise: what a [`ScanData`] names stays readable as long as it lives.
 
+use crate::feed::RowFeed;
 use hydron_base::Result;
 use hydron_plan::Scan;
 use hydron_types::{Batch, Value};
@@ -17,16 +18,20 @@ pub trait HistorySource: Send + Sync {
     fn scan(&self, scan: &Scan) -> Result<ScanData>;
 }
 
-/// The rows of a scan: those of the parts, then those in memory.
+/// The rows of a scan: those of the parts, then those in memory; a feed stands alone.
 #[derive(Default)]
 pub struct ScanData {
     pub parts: Option<Parts>,
+    /// Read while the query runs.
+    pub feed: Option<Arc<dyn RowFeed>>,
     /// Columns are those of the scan, in its order.
     pub batches: Vec<Batch>,
     /// Held until the query ends: what the batches take of its memory.
     pub held: Vec<hydron_base::memory::Reserved>,
     /// For each column of the scan, what rows of a part that lacks it have; empty: the default of its type.
     pub defaults: Vec<Value>,
+    /// Columns that the rows of each part and batch are sorted by.
+    pub sorted_by: Vec<String>,
 }
 
 /// Parquet files of one store.
@@ -51,6 +56,7 @@ impl ScanData {
     /// Rows before any filter.
     pub fn rows(&self) -> u64 {
         let stored: u64 = self.parts.iter().flat_map(|p| &p.files).map(|f| f.rows).sum();
-        stored + self.batches.iter().map(|b| b.rows() as u64).sum::<u64>()
+        let fed = self.feed.as_ref().map_or(0, |f| f.rows_estimate());
+        stored + fed + self.batches.iter().map(|b| b.rows() as u64).sum::<u64>()
     }
 }

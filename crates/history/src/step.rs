@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef, Result as DfResult};
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -46,6 +47,16 @@ pub trait Step: Send + Sync + fmt::Debug {
 /// A step at work on one partition.
 pub trait StepRun: Send {
     fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch>;
+
+    /// Rows behind the last ones of the input.
+    fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(None)
+    }
+
+    /// Whether no later row matters: the step is then not asked again.
+    fn has_ended(&self) -> bool {
+        false
+    }
 
     /// Bytes it remembers, for the query's memory limit.
     fn bytes(&self) -> usize {
@@ -151,6 +162,7 @@ struct StepExec {
     /// The order in which rows must come.
     order: Option<LexOrdering>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl StepExec {
@@ -162,7 +174,7 @@ impl StepExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        StepExec { step, input, order, properties: Arc::new(properties) }
+        StepExec { step, input, order, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -222,20 +234,69 @@ impl ExecutionPlan for StepExec {
         Ok(Arc::new(StepExec::new(Arc::clone(&self.step), input, self.order.clone())))
     }
 
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let name = self.step.name();
-        let mut run = self.step.start();
+        let run = self.step.start();
         let kept = MemoryConsumer::new(name).register(context.memory_pool());
-        let stepped = input.map(move |batch| {
-            let batch = batch?;
-            let rows = catch_unwind(AssertUnwindSafe(|| run.rows(batch)))
-                .unwrap_or_else(|panic| Err(panicked(name, panic.as_ref())))
-                .map_err(outward)?;
-            kept.try_resize(run.bytes())?;
-            Ok(rows)
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let at_work = AtWork { name, run, kept, baseline, input: Some(input) };
+        let full = futures::stream::unfold(at_work, |mut step| async move {
+            let batch = step.next().await?;
+            Some((batch, step))
         });
-        let full = stepped.filter(|batch| std::future::ready(batch.as_ref().map_or(true, |b| b.num_rows() > 0)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.step.schema(), full)))
+    }
+}
+
+/// A step between its input and its output.
+struct AtWork {
+    name: &'static str,
+    run: Box<dyn StepRun>,
+    kept: MemoryReservation,
+    baseline: BaselineMetrics,
+    /// `None` when nothing more is to come.
+    input: Option<SendableRecordBatchStream>,
+}
+
+impl AtWork {
+    /// The next batch with rows.
+    async fn next(&mut self) -> Option<DfResult<RecordBatch>> {
+        while let Some(input) = &mut self.input {
+            let batch = input.next().await;
+            let made = match batch {
+                Some(Ok(batch)) => self.guarded(|run| run.rows(batch).map(Some)),
+                Some(Err(e)) => Err(e),
+                None => {
+                    self.input = None;
+                    self.guarded(|run| run.finish())
+                }
+            };
+            if made.is_err() || self.run.has_ended() {
+                self.input = None;
+            }
+            match made {
+                Ok(None) => {}
+                Ok(Some(rows)) if rows.num_rows() == 0 => {}
+                Ok(Some(rows)) => {
+                    self.baseline.record_output(rows.num_rows());
+                    return Some(Ok(rows));
+                }
+                Err(e) => return Some(Err(e)),
+            }
+        }
+        None
+    }
+
+    fn guarded<T>(&mut self, call: impl FnOnce(&mut dyn StepRun) -> Result<T>) -> DfResult<T> {
+        let made = catch_unwind(AssertUnwindSafe(|| call(self.run.as_mut())))
+            .unwrap_or_else(|panic| Err(panicked(self.name, panic.as_ref())))
+            .map_err(outward)?;
+        self.kept.try_resize(self.run.bytes())?;
+        Ok(made)
     }
 }

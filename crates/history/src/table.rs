@@ -1,5 +1,7 @@
 //! A scan as a DataFusion table: Parquet parts read with pruning and projection, then rows in memory.
 
+use crate::feed::{FeedExec, RowFeed};
+use crate::limits::SortedExec;
 use crate::source::PartFile;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -24,7 +26,10 @@ pub struct ScanTable {
     pub schema: SchemaRef,
     /// Where the parts are, and which.
     pub parts: Option<(ObjectStoreUrl, Vec<PartFile>)>,
+    pub feed: Option<Arc<dyn RowFeed>>,
     pub batches: Vec<RecordBatch>,
+    /// Reading is limited, and the filter of the scan reads what the rows are sorted by.
+    pub sorted: bool,
 }
 
 #[async_trait]
@@ -53,6 +58,9 @@ impl TableProvider for ScanTable {
         filters: &[DfExpr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        if let Some(feed) = &self.feed {
+            return Ok(Arc::new(FeedExec::new(Arc::clone(feed), Arc::clone(&self.schema), projection)?));
+        }
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         if let Some((url, files)) = self.parts.as_ref().filter(|(_, files)| !files.is_empty()) {
             let mut source = ParquetSource::new(Arc::clone(&self.schema)).with_enable_page_index(true);
@@ -75,10 +83,11 @@ impl TableProvider for ScanTable {
             let partitions = [self.batches.clone()];
             inputs.push(MemorySourceConfig::try_new_exec(&partitions, Arc::clone(&self.schema), projection.cloned())?);
         }
-        if inputs.len() == 1 {
-            return Ok(inputs.swap_remove(0));
-        }
-        UnionExec::try_new(inputs)
+        let rows = match inputs.len() {
+            1 => inputs.swap_remove(0),
+            _ => UnionExec::try_new(inputs)?,
+        };
+        Ok(if self.sorted { Arc::new(SortedExec(rows)) } else { rows })
     }
 }
 

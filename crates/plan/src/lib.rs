@@ -1,6 +1,6 @@
 //! The narrow waist: a statement becomes a typed plan that both runtimes read.
 //!
-//! In reading order: [`catalog`] (what the binder asks of the outside), [`expr`] (typed expressions), [`node`] (typed plans),
+//! In reading order: [`catalog`] (what the binder asks of the outside), [`expr`] (typed expressions), [`node`] (typed plans), [`span`] (the arithmetic of windows),
 //! `bind` (syntax to plan), `rewrite` (plan to better plan), `eval` (expressions over batches), `explain` (plan to text).
 
 pub mod bind;
@@ -11,6 +11,7 @@ pub mod explain;
 pub mod expr;
 pub mod node;
 pub mod rewrite;
+pub mod span;
 
 pub use bind::{Bound, bind_columns, bind_scalar_expr, bind_select, bind_select_in, source_names};
 pub use catalog::{Catalog, ColumnDefault, ColumnInfo, Source, StreamInfo, StreamKind, StreamMode, ViewInfo};

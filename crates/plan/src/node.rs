@@ -2,7 +2,7 @@
 
 use crate::catalog::StreamInfo;
 use crate::expr::{AggCall, Expr};
-use hydron_types::{Batch, IntervalUnit, Schema, Zone};
+use hydron_types::{Batch, IntervalUnit, Schema, Value, Zone};
 use std::sync::Arc;
 
 /// A node with what holds for its output.
@@ -70,6 +70,11 @@ pub enum Node {
         keys: Vec<SortKey>,
         limit: Option<u64>,
     },
+    /// ORDER BY … WITH FILL: rows are added where the sorted values of `columns` leave gaps. History only.
+    Fill {
+        input: Box<Plan>,
+        columns: Vec<FillColumn>,
+    },
     /// `ties`: rows equal to the last one on these keys come too.
     Limit {
         input: Box<Plan>,
@@ -104,6 +109,24 @@ pub enum Node {
         input: Box<Plan>,
         calls: Vec<WindowCall>,
     },
+}
+
+/// How the gaps of one sorted column are filled. Values have the type of the column.
+#[derive(Clone, Debug)]
+pub struct FillColumn {
+    pub column: usize,
+    pub descending: bool,
+    pub from: Option<Value>,
+    /// Outside.
+    pub to: Option<Value>,
+    pub step: FillStep,
+}
+
+#[derive(Clone, Debug)]
+pub enum FillStep {
+    /// In the column's own units: days of a date, ticks of a time.
+    By(Value),
+    Interval(Interval),
 }
 
 /// Reads a stream or table.
@@ -345,6 +368,7 @@ impl Plan {
             | Node::Aggregate(Aggregate { input, .. })
             | Node::ArrayJoin { input, .. }
             | Node::Sort { input, .. }
+            | Node::Fill { input, .. }
             | Node::Limit { input, .. }
             | Node::LimitBy { input, .. }
             | Node::Distinct { input, .. }
@@ -364,6 +388,7 @@ impl Plan {
             | Node::Aggregate(Aggregate { input, .. })
             | Node::ArrayJoin { input, .. }
             | Node::Sort { input, .. }
+            | Node::Fill { input, .. }
             | Node::Limit { input, .. }
             | Node::LimitBy { input, .. }
             | Node::Distinct { input, .. }

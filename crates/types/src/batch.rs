@@ -1,7 +1,9 @@
 //! Columns of values: the unit that travels through the engine.
 
+use crate::column::ColumnBuilder;
 use crate::logical::LogicalType;
 use crate::physical::arrow_field;
+use crate::value::Value;
 use arrow::array::{Array, ArrayRef, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use hydron_base::{Error, Result};
@@ -63,6 +65,25 @@ impl Batch {
         debug_assert_eq!(schema.len(), columns.len());
         debug_assert!(columns.iter().all(|c| c.len() == rows), "column lengths differ from {rows} rows");
         Batch { schema, columns, rows }
+    }
+
+    /// A batch of rows, each with one value for each field.
+    ///
+    /// Errors: LOGICAL_ERROR for a row of another width, and what a value that does not fit its field gives.
+    pub fn of_rows(schema: Arc<Schema>, rows: impl IntoIterator<Item = Vec<Value>>) -> Result<Batch> {
+        let mut builders: Vec<ColumnBuilder> = schema.fields.iter().map(|f| ColumnBuilder::new(&f.ty)).collect();
+        let mut count = 0;
+        for row in rows {
+            if row.len() != builders.len() {
+                return Err(Error::bug(format!("a row of {} values for {} columns", row.len(), builders.len())));
+            }
+            for (builder, value) in builders.iter_mut().zip(&row) {
+                builder.append(value)?;
+            }
+            count += 1;
+        }
+        let arrays = builders.iter_mut().map(|b| b.finish()).collect::<Result<_>>()?;
+        Ok(Batch::new(schema, arrays, count))
     }
 
     pub fn empty(schema: Arc<Schema>) -> Batch {

@@ -4,7 +4,6 @@ use super::Answer;
 use crate::query::Item;
 use futures::stream::{self, StreamExt};
 use hydron_base::Result;
-use hydron_types::column::ColumnBuilder;
 use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 
@@ -29,14 +28,5 @@ pub fn strings(column: &str, rows: impl IntoIterator<Item = String>) -> Result<A
 /// A batch from rows of values.
 pub fn rows_of(columns: &[(&str, LogicalType)], rows: impl IntoIterator<Item = Vec<Value>>) -> Result<Batch> {
     let fields = columns.iter().map(|(n, t)| Field::new(*n, t.clone())).collect();
-    let mut builders: Vec<ColumnBuilder> = columns.iter().map(|(_, t)| ColumnBuilder::new(t)).collect();
-    let mut count = 0;
-    for row in rows {
-        for (builder, value) in builders.iter_mut().zip(&row) {
-            builder.append(value)?;
-        }
-        count += 1;
-    }
-    let arrays = builders.iter_mut().map(|b| b.finish()).collect::<Result<_>>()?;
-    Ok(Batch::new(Arc::new(Schema::new(fields)), arrays, count))
+    Batch::of_rows(Arc::new(Schema::new(fields)), rows)
 }

@@ -9,7 +9,7 @@ use crate::catalog::{CatalogState, Object};
 use crate::engine::Inner;
 use crate::stream::Stream;
 use hydron_base::{Code, Error, Result};
-use hydron_plan::bind::{ColumnOptions, bind_columns, bind_select};
+use hydron_plan::bind::{ColumnOptions, apply_settings, bind_columns, bind_select_in, setting_text};
 use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode};
 use hydron_sql::ast::{self, CreateSource, CreateStream, StatementKind};
 use std::sync::Arc;
@@ -27,14 +27,15 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
     if &*database == crate::system::DATABASE {
         return Err(Error::new(Code::QUERY_IS_PROHIBITED, "streams cannot be created in database system"));
     }
-    state.database(&database)?;
+    state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
     let existing = state.object(&database, &name).cloned();
     if existing.is_some() {
         if create.if_not_exists {
             return Ok(answer::nothing());
         }
         if !create.or_replace {
-            return Err(Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists")));
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
+            return Err(cx.place(error, create.name.span));
         }
         super::remove::check_dependents(&cx, &database, &name)?;
     }
@@ -47,9 +48,12 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         let lookup = cx.lookup();
         let bind_cx = cx.bind_context(false);
         let state = Arc::clone(&state);
+        let statement = Arc::clone(&cx.info.text);
+        let whole = cx.text().is_some();
         move || {
-            let columns = columns_of(&create, kind, &lookup, &bind_cx, &state)?;
-            let info = stream_info(&create, kind, database, name, columns)?;
+            let statement = whole.then_some(&*statement);
+            let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
+            let info = stream_info(&create, kind, database, name, columns, statement)?;
             let text = create_text(&create, &info)?;
             store(&engine, info, text, existing)
         }
@@ -145,6 +149,7 @@ fn columns_of(
     lookup: &crate::catalog::lookup::Lookup,
     bind_cx: &hydron_func::BindContext,
     state: &CatalogState,
+    text: Option<&str>,
 ) -> Result<Vec<ColumnInfo>> {
     let options = ColumnOptions {
         mode: mode(create)?,
@@ -152,18 +157,19 @@ fn columns_of(
         event_time: setting(create, "event_time_column").unwrap_or_default(),
     };
     if let Some(elements) = &create.elements {
-        return bind_columns(&elements.columns, &options, lookup, bind_cx);
+        return bind_columns(&elements.columns, text, &options, lookup, bind_cx);
     }
     let plain = match &create.source {
         Some(CreateSource::Like(other)) => {
             let database = other.database.as_deref().unwrap_or(&lookup.database);
-            return match state.existing(database, &other.name)? {
+            let found = state.existing(database, &other.name).map_err(|e| at(e, other.span, text))?;
+            return match found {
                 Object::Stream(s) => Ok(s.info.columns.clone()),
                 Object::View(_) => Err(Error::not_implemented("CREATE STREAM AS view")),
             };
         }
         Some(CreateSource::Select(query)) => {
-            let bound = bind_select(query, lookup, bind_cx)?;
+            let bound = bind_select_in(query, text, lookup, bind_cx)?;
             let fields = bound.plan.schema.fields.iter();
             fields.map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect::<Vec<_>>()
         }
@@ -172,12 +178,20 @@ fn columns_of(
         None => Vec::new(),
     };
     let defs: Vec<ast::ColumnDef> = plain.iter().map(column_def).collect::<Result<_>>()?;
-    bind_columns(&defs, &options, lookup, bind_cx)
+    bind_columns(&defs, None, &options, lookup, bind_cx)
+}
+
+/// The error with the place of `span`.
+fn at(error: Error, span: ast::Span, text: Option<&str>) -> Error {
+    match text {
+        Some(text) if span.end > 0 => error.at(span.position(text)),
+        _ => error,
+    }
 }
 
 fn setting(create: &CreateStream, name: &str) -> Option<String> {
     let found = create.storage.settings.iter().rev().find(|s| s.name == name)?;
-    super::set::value_text(&found.value)
+    setting_text(found).ok().flatten()
 }
 
 fn mode(create: &CreateStream) -> Result<StreamMode> {
@@ -196,10 +210,11 @@ fn stream_info(
     database: Arc<str>,
     name: Arc<str>,
     columns: Vec<ColumnInfo>,
+    statement: Option<&str>,
 ) -> Result<StreamInfo> {
     let mode = mode(create)?;
     let storage = &create.storage;
-    check_settings(create)?;
+    check_settings(create, statement)?;
     let text = |e: &Option<ast::Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
     let in_list = create.elements.as_ref().and_then(|e| e.primary_key.clone());
     let primary = storage.primary_key.clone().or(in_list);
@@ -236,7 +251,7 @@ fn stream_info(
         settings: storage
             .settings
             .iter()
-            .filter_map(|s| Some((Arc::from(s.name.as_str()), super::set::value_text(&s.value)?)))
+            .filter_map(|s| Some((Arc::from(s.name.as_str()), setting_text(s).ok().flatten()?)))
             .collect(),
         comment: create.comment.clone().unwrap_or_default(),
     })
@@ -256,7 +271,7 @@ fn key_columns(key: &ast::Expr) -> Vec<Arc<str>> {
 }
 
 /// Settings of a stream, with a check of those that have a range.
-fn check_settings(create: &CreateStream) -> Result<()> {
+fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
     const STREAM_SETTINGS: &[&str] = &[
         "mode",
         "shards",
@@ -327,14 +342,14 @@ fn check_settings(create: &CreateStream) -> Result<()> {
         "join_",
     ];
     for s in &create.storage.settings {
+        setting_text(s)?;
         let name = s.name.as_str();
         if STREAM_SETTINGS.contains(&name) || MERGE_TREE_PREFIXES.iter().any(|p| name.starts_with(p)) {
             continue;
         }
         // A setting of the query may stand here too: CREATE … SETTINGS query_mode='table'.
         let mut query = hydron_base::Settings::default();
-        let value = super::set::value_text(&s.value).unwrap_or_default();
-        query.set(name, &value).map_err(|e| e.context("CREATE STREAM"))?;
+        apply_settings(&mut query, std::slice::from_ref(s), text).map_err(|e| e.context("CREATE STREAM"))?;
     }
     let bad = |name: &str, value: &str, hint: &str| {
         let message = format!("setting {name} cannot be '{value}'");

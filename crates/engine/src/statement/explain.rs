@@ -36,7 +36,8 @@ async fn plan(cx: &Context, statement: Statement, pipeline: bool) -> Result<Stri
         return Ok(plan_text(&bound.plan));
     }
     if bound.streaming {
-        return Ok(hydron_flow::build(&bound.plan, Default::default())?.text);
+        let options = super::select::build_options(&bound.settings);
+        return Ok(hydron_flow::build(&bound.plan, options)?.text);
     }
     let lookup = cx.lookup();
     super::blocking(&cx.engine, move || super::select::physical_text(&lookup, &bound.plan)).await

@@ -29,8 +29,9 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
         InsertTarget::Stream(name) => name,
         InsertTarget::Function(f) => return Err(Error::not_implemented(format!("INSERT INTO FUNCTION {}", f.name))),
     };
+    let span = name.span;
     let (database, name) = cx.full_name(name);
-    let stream = match cx.engine.catalog.snapshot().existing(&database, &name)? {
+    let stream = match cx.engine.catalog.snapshot().existing(&database, &name).map_err(|e| cx.place(e, span))? {
         Object::Stream(s) => Arc::clone(s),
         Object::View(_) => {
             return Err(Error::not_implemented(format!("INSERT into view {database}.{name}")));
@@ -40,7 +41,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
         return Err(Error::not_implemented(format!("INSERT into random stream {name}")));
     }
     cx.info.uses.lock().push((database, name));
-    let columns = column_names(&stream, &insert.columns)?;
+    let columns = column_names(&cx, &stream, &insert.columns)?;
     match insert.source {
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
@@ -60,11 +61,16 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
 }
 
 /// The column list as names; `*` means all, `* EXCEPT (…)` all but some. Empty: no list was written.
-fn column_names(stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
+fn column_names(cx: &Context, stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
+    let known = crate::ingest::insertable(&stream.info);
     let mut names = Vec::new();
     for item in list {
         match &item.kind {
-            ExprKind::Identifier(name) => names.push(name.full()),
+            ExprKind::Identifier(name) => {
+                let name = name.full();
+                crate::ingest::position_of(&stream.info.name, &known, &name).map_err(|e| cx.place(e, item.span))?;
+                names.push(name);
+            }
             ExprKind::Asterisk(asterisk) => {
                 let mut all: Vec<String> = stream.info.columns.iter().map(|c| c.name.to_string()).collect();
                 all.retain(|n| n != "_tp_time");
@@ -78,7 +84,7 @@ fn column_names(stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
             }
             _ => {
                 let message = format!("'{item}' is not a column of an INSERT");
-                return Err(Error::new(Code::SYNTAX_ERROR, message));
+                return Err(cx.place(Error::new(Code::SYNTAX_ERROR, message), item.span));
             }
         }
     }

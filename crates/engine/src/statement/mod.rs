@@ -3,15 +3,16 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`], [`rename`],
-//! [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them, [`answer`] makes
-//! small answers and [`text`] small texts.
+//! In reading order: [`select`] with [`extremes`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`],
+//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
+//! [`answer`] makes small answers and [`text`] small texts.
 
 pub mod analyze;
 pub mod answer;
 pub mod create;
 pub mod database;
 pub mod explain;
+pub mod extremes;
 pub mod function;
 pub mod insert;
 pub mod kill;
@@ -38,7 +39,8 @@ use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
-use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Statement, StatementKind};
+use hydron_plan::bind::{apply_settings, query_settings};
+use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Span, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -141,12 +143,11 @@ async fn run(
     let fixed = (profile_readonly == 1).then(|| settings.clone());
     // What a front end has found, for a GET, the statement cannot lift either.
     let readonly = settings.uint("readonly");
-    set::apply(&mut settings, &statement.output.settings)?;
-    if let StatementKind::Insert(insert) = &statement.kind {
-        set::apply(&mut settings, &insert.settings)?;
-    }
-    if let StatementKind::Query(query) = &statement.kind {
-        set::apply(&mut settings, set::of_query(query))?;
+    apply_settings(&mut settings, &statement.output.settings, Some(utf8))?;
+    match &statement.kind {
+        StatementKind::Insert(insert) => apply_settings(&mut settings, &insert.settings, Some(utf8))?,
+        StatementKind::Query(query) => settings = query_settings(query, &settings, Some(utf8))?,
+        _ => {}
     }
     if readonly > 0 && settings.uint("readonly") != readonly {
         return Err(readonly_error("readonly"));
@@ -247,7 +248,7 @@ async fn dispatch(
         S::Describe(describe) => show::describe(cx, describe).await?,
         S::Explain(explain) => explain::run(cx, *explain).await?,
         S::Use(database) => set::use_database(cx, session, &database)?,
-        S::Set(list) => set::set(session, &list)?,
+        S::Set(list) => set::set(&cx, session, &list)?,
         S::Kill(kill) => kill::run(cx, kill).await?,
         S::System(system) => system::run(cx, system)?,
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
@@ -365,6 +366,20 @@ impl Context {
 
     pub fn eval_context(&self) -> EvalContext {
         EvalContext { now: self.now, zone: zone(&self.settings), seed: rand::random(), batch: 0 }
+    }
+
+    /// The statement's text, unless only its beginning was kept, or not its secrets.
+    pub fn text(&self) -> Option<&str> {
+        let is_original = self.info.text.len() < crate::query::QUERY_TEXT_MAX && self.info.secrets.is_empty();
+        is_original.then_some(&*self.info.text)
+    }
+
+    /// The error with the place of `span` in the statement's text, unless a deeper room has named one.
+    pub fn place(&self, error: Error, span: Span) -> Error {
+        match self.text() {
+            Some(text) if span.end > 0 => error.at(span.position(text)),
+            _ => error,
+        }
     }
 
     /// Database and name that `name` means in this session.

@@ -16,10 +16,11 @@ pub async fn run(cx: Context, drop: DropObjects) -> Result<Answer> {
         return Err(Error::not_implemented("TEMPORARY STREAM"));
     }
     for name in &drop.names {
-        match drop.verb {
-            DropVerb::Truncate => truncate(&cx, name, drop.if_exists).await?,
-            _ => drop_one(&cx, name, &drop).await?,
-        }
+        let done = match drop.verb {
+            DropVerb::Truncate => truncate(&cx, name, drop.if_exists).await,
+            _ => drop_one(&cx, name, &drop).await,
+        };
+        done.map_err(|e| cx.place(e, name.span))?;
     }
     Ok(answer::nothing())
 }
@@ -83,7 +84,7 @@ async fn truncate(cx: &Context, name: &ObjectName, if_exists: bool) -> Result<()
 pub async fn optimize(cx: Context, optimize: Optimize) -> Result<Answer> {
     let (database, name) = cx.full_name(&optimize.name);
     let state = cx.engine.catalog.snapshot();
-    match state.existing(&database, &name)? {
+    match state.existing(&database, &name).map_err(|e| cx.place(e, optimize.name.span))? {
         Object::Stream(stream) => stream.compact().await?,
         Object::View(_) => {
             return Err(Error::new(Code::INCORRECT_QUERY, format!("{database}.{name} is a view")));

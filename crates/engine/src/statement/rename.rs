@@ -23,7 +23,11 @@ pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
         if database != to_database {
             return Err(Error::not_implemented("RENAME STREAM into another database"));
         }
-        rename_one(&cx, database, name, to_name, rename.if_exists).await?;
+        let done = rename_one(&cx, database, name, to_name, rename.if_exists).await;
+        done.map_err(|e| {
+            let span = if e.code == Code::STREAM_ALREADY_EXISTS { to.span } else { from.span };
+            cx.place(e, span)
+        })?;
     }
     Ok(answer::nothing())
 }

@@ -10,7 +10,7 @@ use crate::query::{Item, Progress};
 use crate::stream::source::{LogSource, Piece};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
-use hydron_base::{Error, Result};
+use hydron_base::{Error, Result, Settings};
 use hydron_board::{Kind, Phase};
 use hydron_flow::{BuildOptions, HostContext, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader};
 use hydron_plan::bind::{Bound, bind_select_in};
@@ -45,19 +45,24 @@ pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
     let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
     let text = Arc::clone(&cx.info.text);
     // Errors name line and column of the text; where only its beginning was kept, or not its secrets, they do without.
-    let is_original = cx.info.secrets.is_empty();
+    let whole = cx.text().is_some();
     super::blocking(&cx.engine, move || {
-        let whole = (text.len() < crate::query::QUERY_TEXT_MAX && is_original).then_some(&*text);
+        let whole = whole.then_some(&*text);
         bind_select_in(&query, whole, &lookup, &bind_cx)
     })
     .await
 }
 
 async fn history(cx: &Context, plan: Plan) -> Result<Answer> {
+    if cx.settings.uint("max_block_size") == 0 {
+        let error = Error::new(hydron_base::Code::PARAMETER_OUT_OF_BOUND, "setting 'max_block_size' cannot be 0");
+        return Err(error.hint("1 or more rows"));
+    }
     let schema = Arc::clone(&plan.schema);
     let lookup = cx.lookup();
     let progress = Arc::clone(&cx.info.progress);
     let items = super::blocking(&cx.engine, move || run_history_items(&lookup, plan, Some(progress))).await?;
+    let items = if cx.settings.bool("extremes") { super::extremes::with_extremes(items) } else { items };
     Ok(Answer { schema: Some(schema), streaming: false, items })
 }
 
@@ -86,18 +91,16 @@ fn run_history_items(
     crate::stream::table::execute(lookup, plan, progress)
 }
 
+/// How a streaming query with these settings is built.
+pub fn build_options(settings: &Settings) -> BuildOptions {
+    // Threads beyond one cost as much as they give for most queries: only who asks for them gets them.
+    let asked = settings.is_changed("max_threads").then(|| settings.uint("max_threads").clamp(1, 64) as usize);
+    BuildOptions { parallelism: asked.unwrap_or(1), emit_during_backfill: settings.bool("emit_during_backfill") }
+}
+
 async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
     let schema = Arc::clone(&plan.schema);
-    let options = BuildOptions {
-        // Threads beyond one cost as much as they give for most queries: only who asks for them gets them.
-        parallelism: if cx.settings.is_changed("max_threads") {
-            cx.settings.uint("max_threads").clamp(1, 64) as usize
-        } else {
-            1
-        },
-        emit_during_backfill: cx.settings.bool("emit_during_backfill"),
-    };
-    let pipeline = hydron_flow::build(&plan, options)?;
+    let pipeline = hydron_flow::build(&plan, build_options(&cx.settings))?;
     let mut readers: Vec<Box<dyn SourceReader>> = Vec::with_capacity(pipeline.sources.len());
     for source in &pipeline.sources {
         readers.push(match &source.kind {

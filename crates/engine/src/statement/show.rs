@@ -36,15 +36,16 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         Show::FormatSchemas { .. } => answer::strings("name", []),
         Show::Create { object: ShowObject::Database, name, .. } => {
             let state = cx.engine.catalog.snapshot();
-            state.database(&name.name)?;
+            state.database(&name.name).map_err(|e| cx.place(e, name.span))?;
             let text = format!("CREATE DATABASE {}\nENGINE = Atomic", hydron_types::logical::identifier(&name.name));
             answer::strings("statement", [text])
         }
         Show::Create { object: ShowObject::Dictionary, .. } => Err(Error::not_implemented("SHOW CREATE DICTIONARY")),
         Show::Create { name, object, .. } => {
+            let span = name.span;
             let (database, name) = cx.full_name(&name);
             let state = cx.engine.catalog.snapshot();
-            let found = state.existing(&database, &name)?;
+            let found = state.existing(&database, &name).map_err(|e| cx.place(e, span))?;
             if object == ShowObject::View && found.as_stream().is_some() {
                 return Err(Error::new(Code::BAD_ARGUMENTS, format!("{database}.{name} is a stream, not a view")));
             }
@@ -152,12 +153,13 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
             let (database, name) = cx.full_name(name);
             if &*database == system::DATABASE {
                 let table = system::table(&name).ok_or_else(|| {
-                    Error::new(Code::UNKNOWN_STREAM, format!("stream {database}.{name} does not exist"))
+                    let error = Error::new(Code::UNKNOWN_STREAM, format!("stream {database}.{name} does not exist"));
+                    cx.place(error, describe.target.span)
                 })?;
                 table.columns.iter().map(described).collect()
             } else {
                 let state = cx.engine.catalog.snapshot();
-                match state.existing(&database, &name)? {
+                match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
                     Object::Stream(s) => s.info.columns.iter().map(described).collect(),
                     Object::View(_) => bound_columns(&cx, &describe, names).await?,
                 }

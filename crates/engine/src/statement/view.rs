@@ -5,7 +5,7 @@ use crate::catalog::{Object, View, record};
 use crate::engine::Inner;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::ViewInfo;
-use hydron_plan::bind::{bind_select, source_names};
+use hydron_plan::bind::{bind_select_in, source_names};
 use hydron_sql::ast::CreateView;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -15,13 +15,14 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
-    state.database(&database)?;
+    state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
     let existing = state.object(&database, &name).cloned();
     match &existing {
         Some(_) if create.if_not_exists => return Ok(answer::nothing()),
         Some(Object::View(_)) if create.or_replace => {}
         Some(_) => {
-            return Err(Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists")));
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
+            return Err(cx.place(error, create.name.span));
         }
         None => {}
     }
@@ -53,9 +54,11 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         let engine = Arc::clone(&cx.engine);
         let lookup = cx.lookup();
         let bind_cx = cx.bind_context(false);
+        let statement = Arc::clone(&cx.info.text);
+        let whole = cx.text().is_some();
         move || {
             // A view that cannot be bound now could not be read later.
-            let bound = bind_select(&create.query, &lookup, &bind_cx)?;
+            let bound = bind_select_in(&create.query, whole.then_some(&*statement), &lookup, &bind_cx)?;
             if !view.info.columns.is_empty() && view.info.columns.len() != bound.plan.schema.len() {
                 let message = format!(
                     "view {database}.{name} lists {} columns, its SELECT returns {}",

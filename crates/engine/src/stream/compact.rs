@@ -84,7 +84,10 @@ impl StreamStore {
 
     /// Moves one stretch of the log to a part. False: there was nothing to move.
     pub(super) async fn compact_once(self: &Arc<Self>, now_ms: i64) -> Result<bool> {
-        let _alone = self.compacting.lock().await;
+        let alone = self.compacting.lock().await;
+        if *alone {
+            return Ok(false);
+        }
         if !self.makes_parts {
             *self.pending.lock() = Pending::default();
             let store = Arc::clone(self);

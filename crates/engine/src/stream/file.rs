@@ -5,10 +5,12 @@
 
 use crate::engine::Inner;
 use hydron_base::{Code, Error, Result};
-use hydron_format::FormatOptions;
-use hydron_plan::{ColumnInfo, StreamInfo, StreamKind, StreamMode};
+use hydron_format::{FormatOptions, InputFormat};
+use hydron_history::{FeedBatches, RowFeed};
+use hydron_plan::{ColumnInfo, ScanColumn, StreamInfo, StreamKind, StreamMode};
 use hydron_types::parse::parse_type;
 use hydron_types::{Batch, Field, LogicalType, Schema, Value};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -80,38 +82,111 @@ fn format_name(info: &StreamInfo) -> &str {
     info.settings.iter().find(|(k, _)| &**k == "format").map_or("", |(_, v)| v)
 }
 
-/// Reads all rows, a batch at a time, on the calling thread. `send` returns false to end early.
-pub fn read(info: &StreamInfo, options: &FormatOptions, mut send: impl FnMut(Batch) -> bool) -> Result<()> {
-    let fields = info.columns.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect();
-    let schema = Arc::new(Schema::new(fields));
-    for path in files(info) {
-        if !read_one(&path, format_name(info), &schema, options, &mut send)? {
-            break;
-        }
-    }
-    Ok(())
+/// The rows of the files behind a `file(…)` table, read while the query runs.
+#[derive(Clone, Debug)]
+pub struct FileFeed {
+    files: Vec<PathBuf>,
+    format: String,
+    /// All columns of the table: formats without names are read by position.
+    whole: Arc<Schema>,
+    /// Positions of the scan's columns in `whole`.
+    columns: Vec<usize>,
+    schema: Arc<Schema>,
+    options: FormatOptions,
 }
 
-fn read_one(
-    path: &Path,
-    format: &str,
-    schema: &Arc<Schema>,
-    options: &FormatOptions,
-    send: &mut impl FnMut(Batch) -> bool,
-) -> Result<bool> {
-    let mut file = open(path)?;
-    let mut reader = hydron_format::input(format, Arc::clone(schema), options, None)?;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let n = file.read(&mut chunk).map_err(|e| cannot("read", path, e))?;
-        for batch in reader.feed(&chunk[..n], n == 0).map_err(|e| e.context(path.display()))? {
-            if !send(batch.batch) {
-                return Ok(false);
+impl FileFeed {
+    /// Errors: NOT_IMPLEMENTED for a column that only a log has.
+    pub fn new(info: &StreamInfo, columns: &[ScanColumn], options: FormatOptions) -> Result<FileFeed> {
+        let fields = info.columns.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect();
+        let whole = Schema::new(fields);
+        let stored = |c: &ScanColumn| match c {
+            ScanColumn::Stored(i) => Ok(*i),
+            other => Err(Error::not_implemented(format!("{other:?} of a file"))),
+        };
+        let columns = columns.iter().map(stored).collect::<Result<Vec<_>>>()?;
+        let schema = Schema::new(columns.iter().map(|c| whole.fields[*c].clone()).collect());
+        Ok(FileFeed {
+            files: files(info),
+            format: format_name(info).to_string(),
+            whole: Arc::new(whole),
+            columns,
+            schema: Arc::new(schema),
+            options,
+        })
+    }
+
+    fn one(&self, path: &Path) -> Result<FeedBatches> {
+        if let Some(batches) = hydron_format::file_batches(&self.format, path, &self.schema, &self.options)? {
+            return Ok(Box::new(batches.map(|batch| Ok(batch?.batch))));
+        }
+        let (schema, columns) = (Arc::clone(&self.schema), self.columns.clone());
+        let reader = hydron_format::input(&self.format, Arc::clone(&self.whole), &self.options, None)?;
+        let text = TextFile {
+            path: path.to_path_buf(),
+            file: Some(open(path)?),
+            reader,
+            chunk: vec![0; CHUNK_BYTES],
+            ready: VecDeque::new(),
+        };
+        Ok(Box::new(text.map(move |batch| Ok(batch?.project(Arc::clone(&schema), &columns)))))
+    }
+}
+
+impl RowFeed for FileFeed {
+    fn start(&self) -> Result<FeedBatches> {
+        let feed = self.clone();
+        let one = move |path: PathBuf| -> FeedBatches {
+            match feed.one(&path) {
+                Ok(batches) => batches,
+                Err(e) => Box::new(std::iter::once(Err(e))),
+            }
+        };
+        // Each file is opened when the one before is read.
+        Ok(Box::new(self.files.clone().into_iter().flat_map(one)))
+    }
+
+    fn rows_estimate(&self) -> u64 {
+        // An ordinary row of a text has a hundred bytes; a compressed one less, which does not matter here.
+        const ROW_BYTES: u64 = 100;
+        self.files.iter().map(|f| std::fs::metadata(f).map_or(0, |m| m.len() / ROW_BYTES)).sum()
+    }
+}
+
+/// The batches of a file that is read from front to back.
+struct TextFile {
+    path: PathBuf,
+    /// `None` after the end or an error.
+    file: Option<File>,
+    reader: Box<dyn InputFormat>,
+    chunk: Vec<u8>,
+    ready: VecDeque<Batch>,
+}
+
+impl TextFile {
+    fn read(&mut self) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let n = file.read(&mut self.chunk).map_err(|e| cannot("read", &self.path, e))?;
+        let batches = self.reader.feed(&self.chunk[..n], n == 0).map_err(|e| e.context(self.path.display()))?;
+        self.ready.extend(batches.into_iter().map(|b| b.batch));
+        if n == 0 {
+            self.file = None;
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for TextFile {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        while self.ready.is_empty() && self.file.is_some() {
+            if let Err(e) = self.read() {
+                self.file = None;
+                return Some(Err(e));
             }
         }
-        if n == 0 {
-            return Ok(true);
-        }
+        self.ready.pop_front().map(Ok)
     }
 }
 

@@ -40,7 +40,8 @@ pub struct StreamStore {
     pub(super) limits: FlushLimits,
     retention: Retention,
     /// Held by the one who moves rows from the log to parts.
-    pub(super) compacting: tokio::sync::Mutex<()>,
+    /// Held while parts are written or forgotten; true: the stream is dropped, and nothing may be written any more.
+    pub(super) compacting: tokio::sync::Mutex<bool>,
 }
 
 /// When log records become a part.
@@ -108,7 +109,7 @@ impl StreamStore {
             pending: Mutex::default(),
             limits,
             retention,
-            compacting: tokio::sync::Mutex::new(()),
+            compacting: tokio::sync::Mutex::new(false),
         });
         store.count_pending()?;
         streams.register(info.uuid, &store);

@@ -74,6 +74,8 @@ impl Streams {
         self.open.lock().remove(&uuid);
         let Some(store) = stream.store() else { return Ok(()) };
         store.close();
+        // A part that is being written ends first: its file would appear in a directory that is being removed.
+        *store.compacting.blocking_lock() = true;
         for shard in 0..stream.info.shards {
             self.volume.drop_log(uuid, shard)?;
         }

@@ -11,12 +11,12 @@ use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
-use hydron_history::{ExecOptions, HistorySource, PartFile, Parts, ScanData};
+use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, ScanData};
 use hydron_plan::{Plan, Scan, ScanColumn, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
@@ -30,21 +30,18 @@ pub fn execute(
 ) -> Result<BoxStream<'static, Result<Item>>> {
     let run = hydron_history::execute(&plan, lookup, &options(lookup), lookup.engine.cpu.handle())?;
     let metrics = run.metrics;
-    let rows_max = lookup.settings.uint("max_rows_to_read");
-    let count = move |progress: &Progress| {
+    let count = move |progress: &Option<Arc<Progress>>| {
+        let Some(progress) = progress else { return };
         progress.read_rows.store(metrics.rows_read(), Ordering::Relaxed);
         progress.read_bytes.store(metrics.bytes_read(), Ordering::Relaxed);
+        *progress.rows_before_limit.lock() = metrics.rows_before_limit();
     };
-    let rows = run.rows.map(move |item| {
-        let Some(progress) = &progress else { return item.map(Item::Rows) };
-        count(progress);
-        let read = Progress::get(&progress.read_rows);
-        if rows_max > 0 && read > rows_max {
-            let message = format!("the query read {read} rows, the limit max_rows_to_read is {rows_max}");
-            return Err(Error::new(Code::TOO_MANY_ROWS, message));
-        }
-        item.map(Item::Rows)
+    let counted = stream::unfold((run.rows, progress, count), |(mut rows, progress, count)| async move {
+        let item = rows.next().await;
+        count(&progress);
+        item.map(|item| (item.map(Item::Rows), (rows, progress, count)))
     });
+    let rows = counted.fuse();
     Ok(match run.totals {
         Some(totals) => rows.chain(totals.map(|item| item.map(Item::Totals))).boxed(),
         None => rows.boxed(),
@@ -69,9 +66,26 @@ fn options(lookup: &Lookup) -> ExecOptions {
         batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
         memory: Arc::clone(&lookup.memory),
         spill_dir: Some(lookup.engine.options.data_dir.join("tmp")),
+        read_limit: ReadLimit {
+            rows_max: settings.uint("max_rows_to_read"),
+            bytes_max: settings.uint("max_bytes_to_read"),
+            overflow: overflow(settings.text("read_overflow_mode")),
+        },
+        group_limit: match settings.uint("max_rows_to_group_by") {
+            0 => None,
+            groups_max => Some(GroupLimit { groups_max, overflow: overflow(settings.text("group_by_overflow_mode")) }),
+        },
         now: eval.now,
         zone: eval.zone,
         seed: eval.seed,
+    }
+}
+
+fn overflow(mode: &str) -> Overflow {
+    match mode {
+        "break" => Overflow::Break,
+        "any" => Overflow::Any,
+        _ => Overflow::Throw,
     }
 }
 
@@ -94,7 +108,6 @@ fn bind_context(lookup: &Lookup) -> BindContext {
 impl HistorySource for Lookup {
     fn scan(&self, scan: &Scan) -> Result<ScanData> {
         let info = &scan.stream;
-        let mut held = Vec::new();
         let batches = match info.kind {
             StreamKind::Stream | StreamKind::Table => {
                 return match self.state.existing(&info.database, &info.name)? {
@@ -112,30 +125,15 @@ impl HistorySource for Lookup {
                 vec![rows.batch(&eval_context(self), count)?]
             }
             StreamKind::Function => {
-                let mut batches = Vec::new();
                 let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));
-                let mut rows = 0;
-                let mut full = Ok(());
-                file::read(info, &options, |batch| {
-                    match self.memory.reserve(batch.bytes()) {
-                        Ok(reserved) => held.push(reserved),
-                        Err(e) => {
-                            full = Err(e);
-                            return false;
-                        }
-                    }
-                    rows += batch.rows() as u64;
-                    batches.push(batch);
-                    scan.limit_hint == 0 || rows < scan.limit_hint
-                })?;
-                full?;
-                batches
+                let feed = file::FileFeed::new(info, &scan.columns, options)?;
+                return Ok(ScanData { feed: Some(Arc::new(feed)), ..ScanData::default() });
             }
         };
         let schema = Arc::new(schema_of(scan));
         let now = self.engine.options.clock.now();
         let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
-        Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
+        Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
 }
 
@@ -166,7 +164,7 @@ fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result
         files,
         pin: Arc::new(view.snapshot.clone()),
     });
-    Ok(ScanData { parts, batches, held, defaults: Vec::new() })
+    Ok(ScanData { parts, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
 }
 
 /// The scan's columns of one log record.

@@ -1,7 +1,7 @@
 //! Columns of the system tables.
 
 use super::DATABASE;
-use hydron_plan::{ColumnInfo, StreamInfo, StreamKind, StreamMode};
+use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode};
 use hydron_types::LogicalType;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -21,10 +21,21 @@ pub fn table_names() -> Vec<String> {
 static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new(|| {
     use LogicalType::*;
     let strings = || LogicalType::array(String);
+    let pairs = || Map(Box::new(String), Box::new(String));
     let second = || DateTime(None);
     let tables: Vec<(&'static str, Vec<(&'static str, LogicalType)>)> = vec![
         ("one", vec![("dummy", UInt8)]),
-        ("databases", vec![("name", String), ("engine", String), ("uuid", Uuid), ("comment", String)]),
+        (
+            "databases",
+            vec![
+                ("name", String),
+                ("engine", String),
+                ("data_path", String),
+                ("metadata_path", String),
+                ("uuid", Uuid),
+                ("comment", String),
+            ],
+        ),
         (
             "streams",
             vec![
@@ -34,10 +45,19 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("engine", String),
                 ("mode", String),
                 ("shards", UInt32),
+                ("is_temporary", UInt8),
+                ("data_paths", strings()),
+                ("metadata_path", String),
+                ("dependencies_database", strings()),
+                ("dependencies_table", strings()),
                 ("create_table_query", String),
+                ("engine_full", String),
+                ("as_select", String),
                 ("partition_key", String),
                 ("sorting_key", String),
                 ("primary_key", String),
+                ("sampling_key", String),
+                ("storage_policy", String),
                 ("total_rows", LogicalType::nullable(UInt64)),
                 ("total_bytes", LogicalType::nullable(UInt64)),
                 ("log_first_sn", LogicalType::nullable(Int64)),
@@ -45,6 +65,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("log_bytes", LogicalType::nullable(UInt64)),
                 ("parts", LogicalType::nullable(UInt64)),
                 ("comment", String),
+                ("has_own_data", UInt8),
             ],
         ),
         (
@@ -58,8 +79,15 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("default_kind", String),
                 ("default_expression", String),
                 ("comment", String),
-                ("compression_codec", String),
+                ("is_in_partition_key", UInt8),
+                ("is_in_sorting_key", UInt8),
                 ("is_in_primary_key", UInt8),
+                ("is_in_sampling_key", UInt8),
+                ("compression_codec", String),
+                ("numeric_precision", LogicalType::nullable(UInt64)),
+                ("numeric_precision_radix", LogicalType::nullable(UInt64)),
+                ("numeric_scale", LogicalType::nullable(UInt64)),
+                ("datetime_precision", LogicalType::nullable(UInt64)),
             ],
         ),
         (
@@ -80,34 +108,40 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("value", String),
                 ("changed", UInt8),
                 ("description", String),
+                ("min", LogicalType::nullable(String)),
+                ("max", LogicalType::nullable(String)),
+                ("readonly", UInt8),
                 ("type", String),
                 ("default", String),
-                ("readonly", UInt8),
+                ("has_effect", UInt8),
             ],
         ),
         (
             "processes",
             vec![
-                ("query_id", String),
+                ("is_initial_query", UInt8),
                 ("user", String),
-                ("query", String),
+                ("query_id", String),
+                ("address", String),
+                ("interface", String),
                 ("elapsed", Float64),
+                ("is_cancelled", UInt8),
                 ("read_rows", UInt64),
                 ("read_bytes", UInt64),
                 ("total_rows_approx", UInt64),
                 ("written_rows", UInt64),
                 ("written_bytes", UInt64),
                 ("result_rows", UInt64),
+                ("result_bytes", UInt64),
                 ("memory_usage", Int64),
+                ("query", String),
                 ("query_kind", String),
                 ("current_database", String),
-                ("interface", String),
-                ("client_address", String),
                 ("is_streaming", UInt8),
-                ("is_cancelled", UInt8),
                 ("late_rows", UInt64),
                 ("watermark", LogicalType::nullable(DateTime64(3, Some(hydron_types::Zone::UTC)))),
                 ("streams", strings()),
+                ("settings", pairs()),
             ],
         ),
         (
@@ -116,22 +150,31 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("type", String),
                 ("event_date", Date),
                 ("event_time", second()),
+                ("event_time_microseconds", DateTime64(6, None)),
                 ("query_start_time", second()),
                 ("query_start_time_microseconds", DateTime64(6, None)),
                 ("query_duration_ms", UInt64),
                 ("read_rows", UInt64),
                 ("read_bytes", UInt64),
                 ("written_rows", UInt64),
+                ("written_bytes", UInt64),
                 ("result_rows", UInt64),
+                ("result_bytes", UInt64),
                 ("current_database", String),
                 ("query", String),
                 ("query_kind", String),
+                ("databases", strings()),
+                ("tables", strings()),
                 ("exception_code", Int32),
                 ("exception", String),
+                ("is_initial_query", UInt8),
+                ("is_streaming", UInt8),
                 ("user", String),
                 ("query_id", String),
                 ("address", String),
                 ("interface", String),
+                ("log_comment", String),
+                ("settings", pairs()),
             ],
         ),
         (
@@ -142,6 +185,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("value", UInt64),
                 ("last_error_time", second()),
                 ("last_error_message", String),
+                ("remote", UInt8),
             ],
         ),
         (
@@ -205,11 +249,14 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
             vec![
                 ("database", String),
                 ("table", String),
+                ("engine", String),
                 ("name", String),
+                ("part_type", String),
                 ("active", UInt8),
                 ("rows", UInt64),
                 ("bytes_on_disk", UInt64),
                 ("level", UInt32),
+                ("path", String),
                 ("min_time", LogicalType::nullable(DateTime64(3, Some(hydron_types::Zone::UTC)))),
                 ("max_time", LogicalType::nullable(DateTime64(3, Some(hydron_types::Zone::UTC)))),
             ],
@@ -218,14 +265,30 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
     tables.into_iter().map(|(name, columns)| (name, Arc::new(info(name, columns)))).collect()
 });
 
+/// Second names of columns, as users of ClickHouse know them.
+const ALIASES: &[(&str, &str, &str)] = &[
+    ("databases", "database", "name"),
+    ("streams", "table", "name"),
+    ("processes", "client_address", "address"),
+    ("processes", "initial_query_id", "query_id"),
+    ("query_log", "initial_query_id", "query_id"),
+    ("query_log", "client_address", "address"),
+];
+
+/// Stored columns in the order of the rows, then aliases.
 fn info(name: &str, columns: Vec<(&'static str, LogicalType)>) -> StreamInfo {
+    let mut columns: Vec<ColumnInfo> = columns.into_iter().map(|(n, t)| ColumnInfo::new(n, t)).collect();
+    for (_, alias, of) in ALIASES.iter().filter(|(table, ..)| *table == name) {
+        let ty = columns.iter().find(|c| &*c.name == *of).map_or(LogicalType::String, |c| c.ty.clone());
+        columns.push(ColumnInfo { default: ColumnDefault::Alias(of.to_string()), ..ColumnInfo::new(*alias, ty) });
+    }
     StreamInfo {
         database: Arc::from(DATABASE),
         name: Arc::from(name),
         uuid: Uuid::nil(),
         kind: StreamKind::System,
         mode: StreamMode::Append,
-        columns: columns.into_iter().map(|(n, t)| ColumnInfo::new(n, t)).collect(),
+        columns,
         primary_key: Vec::new(),
         order_by: String::new(),
         partition_by: String::new(),

@@ -7,10 +7,9 @@ use crate::query::{Progress, QueryInfo};
 use crate::stream::StreamStore;
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result, Settings};
-use hydron_plan::ColumnDefault;
+use hydron_plan::{ColumnDefault, StreamInfo};
 use hydron_sql::secret::mask;
-use hydron_types::column::ColumnBuilder;
-use hydron_types::{Batch, Field, Schema, Value};
+use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -42,15 +41,9 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
 
 fn batch(name: &str, rows: Vec<Vec<Value>>) -> Result<Batch> {
     let info = table(name).ok_or_else(|| Error::bug(format!("there is no system.{name}")))?;
-    let fields = info.columns.iter().map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect();
-    let mut builders: Vec<ColumnBuilder> = info.columns.iter().map(|c| ColumnBuilder::new(&c.ty)).collect();
-    for row in &rows {
-        for (builder, value) in builders.iter_mut().zip(row) {
-            builder.append(value)?;
-        }
-    }
-    let arrays = builders.iter_mut().map(|b| b.finish()).collect::<Result<_>>()?;
-    Ok(Batch::new(Arc::new(Schema::new(fields)), arrays, rows.len()))
+    let stored = info.columns.iter().filter(|c| c.is_stored());
+    let fields = stored.map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect();
+    Batch::of_rows(Arc::new(Schema::new(fields)), rows)
 }
 
 fn flag(b: bool) -> Value {
@@ -61,74 +54,132 @@ fn seconds(t: WallTime) -> Value {
     Value::Time(t.0.div_euclid(1_000_000))
 }
 
+fn text(value: impl AsRef<[u8]>) -> Value {
+    Value::string(value)
+}
+
+fn texts(values: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Value {
+    Value::Array(values.into_iter().map(Value::string).collect())
+}
+
+/// The changed settings as a map.
+fn changed(settings: &Settings) -> Value {
+    Value::Map(settings.changed().map(|(n, v)| (text(n), text(v))).collect())
+}
+
 fn databases(engine: &Inner) -> Vec<Vec<Value>> {
     let state = engine.catalog.snapshot();
-    let mut rows: Vec<Vec<Value>> = state
-        .databases
-        .values()
-        .map(|d| {
-            vec![
-                Value::string(&*d.name),
-                Value::string(&*d.engine),
-                Value::Uuid(*d.uuid.as_bytes()),
-                Value::string(&d.comment),
-            ]
-        })
-        .collect();
-    let nil = Value::Uuid([0; 16]);
-    rows.push(vec![Value::string(super::DATABASE), Value::string("System"), nil, Value::string("")]);
-    rows
+    let dir = |name: &str| text(engine.options.data_dir.join(name).to_string_lossy().as_bytes());
+    let row = |name: &str, kind: &str, uuid: [u8; 16], comment: &str| {
+        vec![text(name), text(kind), dir("history"), dir("catalog"), Value::Uuid(uuid), text(comment)]
+    };
+    let own = state.databases.values().map(|d| row(&d.name, &d.engine, *d.uuid.as_bytes(), &d.comment));
+    own.chain([row(super::DATABASE, "System", [0; 16], "")]).collect()
 }
 
 fn streams(engine: &Inner) -> Vec<Vec<Value>> {
     let state = engine.catalog.snapshot();
-    let mut rows = Vec::new();
-    for database in state.databases.values() {
-        for object in database.objects.values() {
-            rows.push(stream_row(object));
-        }
+    let objects = state.databases.values().flat_map(|d| d.objects.values());
+    let mut rows: Vec<Vec<Value>> = objects
+        .map(|object| {
+            let (info_of, readers) = match object {
+                Object::Stream(s) => {
+                    ((&s.info.database, &s.info.name), state.dependents(&s.info.database, &s.info.name))
+                }
+                Object::View(v) => ((&v.info.database, &v.info.name), state.dependents(&v.info.database, &v.info.name)),
+            };
+            let (database, name) = info_of;
+            let readers: Vec<(&str, &str)> = readers.iter().filter_map(|r| r.split_once('.')).collect();
+            match object {
+                Object::Stream(s) => {
+                    let dir = s.store().map(|_| engine.options.data_dir.join("history").join(s.info.uuid.to_string()));
+                    let listed = Listed {
+                        kind: &s.info.engine,
+                        mode: s.info.mode.name(),
+                        create: &mask(&s.create_text),
+                        select: "",
+                        data_path: dir.map(|d| d.to_string_lossy().into_owned()),
+                        readers,
+                        figures: s.store().map(|store| figures(store)),
+                        comment: &s.info.comment,
+                    };
+                    listed.row(database, name, *s.info.uuid.as_bytes(), Some(&s.info))
+                }
+                Object::View(v) => {
+                    let listed = Listed {
+                        kind: "View",
+                        mode: "",
+                        create: &mask(&v.create_text),
+                        select: &mask(&v.info.select),
+                        data_path: None,
+                        readers,
+                        figures: None,
+                        comment: &v.info.comment,
+                    };
+                    listed.row(database, name, *v.info.uuid.as_bytes(), None)
+                }
+            }
+        })
+        .collect();
+    for name in super::table_names() {
+        let listed = Listed {
+            kind: "System",
+            mode: "",
+            create: "",
+            select: "",
+            data_path: None,
+            readers: Vec::new(),
+            figures: None,
+            comment: "",
+        };
+        rows.push(listed.row(super::DATABASE, &name, [0; 16], None));
     }
     rows
 }
 
-fn stream_row(object: &Object) -> Vec<Value> {
-    match object {
-        Object::Stream(s) => {
-            let info = &s.info;
-            let mut row = vec![
-                Value::string(&*info.database),
-                Value::string(&*info.name),
-                Value::Uuid(*info.uuid.as_bytes()),
-                Value::string(&*info.engine),
-                Value::string(info.mode.name()),
-                Value::UInt(u64::from(info.shards)),
-                Value::string(&*mask(&s.create_text)),
-                Value::string(&info.partition_by),
-                Value::string(&info.order_by),
-                Value::string(info.primary_key.join(", ")),
-            ];
-            row.extend(s.store().map_or_else(|| vec![Value::Null; 6], |store| figures(store)));
-            row.push(Value::string(&info.comment));
-            row
-        }
-        Object::View(v) => {
-            let info = &v.info;
-            let mut row = vec![
-                Value::string(&*info.database),
-                Value::string(&*info.name),
-                Value::Uuid(*info.uuid.as_bytes()),
-                Value::string("View"),
-                Value::string(""),
-                Value::UInt(0),
-                Value::string(&*mask(&v.create_text)),
-                Value::string(""),
-                Value::string(""),
-                Value::string(""),
-            ];
-            row.extend(vec![Value::Null; 6]);
-            row.push(Value::string(&info.comment));
-            row
-        }
+/// What `system.streams` says of one object beside its name.
+struct Listed<'a> {
+    kind: &'a str,
+    mode: &'a str,
+    create: &'a str,
+    select: &'a str,
+    data_path: Option<String>,
+    /// Views that read it.
+    readers: Vec<(&'a str, &'a str)>,
+    figures: Option<Vec<Value>>,
+    comment: &'a str,
+}
+
+impl Listed<'_> {
+    fn row(self, database: &str, name: &str, uuid: [u8; 16], info: Option<&StreamInfo>) -> Vec<Value> {
+        // What CREATE says from ENGINE on.
+        let engine_full = self.create.find("ENGINE = ").map_or("", |at| &self.create[at + "ENGINE = ".len()..]);
+        let has_data = self.figures.is_some();
+        let key = |of: fn(&StreamInfo) -> String| text(info.map(of).unwrap_or_default());
+        let mut row = vec![
+            text(database),
+            text(name),
+            Value::Uuid(uuid),
+            text(self.kind),
+            text(self.mode),
+            Value::UInt(info.map_or(0, |i| u64::from(i.shards))),
+            flag(false),
+            texts(self.data_path),
+            text(""),
+            texts(self.readers.iter().map(|(d, _)| d)),
+            texts(self.readers.iter().map(|(_, n)| n)),
+            text(self.create),
+            text(engine_full.split_whitespace().collect::<Vec<_>>().join(" ")),
+            text(self.select),
+            key(|i| i.partition_by.clone()),
+            key(|i| i.order_by.clone()),
+            key(|i| i.primary_key.join(", ")),
+            text(""),
+            text(if has_data { "default" } else { "" }),
+        ];
+        row.extend(self.figures.unwrap_or_else(|| vec![Value::Null; 6]));
+        row.extend([text(self.comment), flag(has_data)]);
+        row
     }
 }
 
@@ -159,11 +210,14 @@ fn parts(engine: &Inner) -> Vec<Vec<Value>> {
             rows.push(vec![
                 Value::string(&*stream.info.database),
                 Value::string(&*stream.info.name),
+                Value::string(&*stream.info.engine),
                 Value::string(&part.file),
+                Value::string("Parquet"),
                 flag(true),
                 Value::UInt(part.rows),
                 Value::UInt(part.bytes),
                 Value::UInt(u64::from(part.level)),
+                Value::string(store.parts.path_of(&part.file).to_string()),
                 time(part.event_span.map(|s| s.min_us)),
                 time(part.event_span.map(|s| s.max_us)),
             ]);
@@ -195,12 +249,47 @@ fn columns(engine: &Inner) -> Vec<Vec<Value>> {
                 Value::string(kind),
                 Value::string(expr),
                 Value::string(&c.comment),
-                Value::string(&c.codec),
+                flag(names(&info.partition_by, &c.name)),
+                flag(names(&info.order_by, &c.name)),
                 flag(info.primary_key.contains(&c.name)),
+                flag(false),
+                Value::string(&c.codec),
             ]);
+            if let Some(row) = rows.last_mut() {
+                row.extend(precision(c.ty.bare()));
+            }
         }
     }
     rows
+}
+
+/// Whether an expression names a column.
+fn names(expr: &str, column: &str) -> bool {
+    if expr.is_empty() {
+        return false;
+    }
+    hydron_sql::parse_expression(expr)
+        .is_ok_and(|e| e.any(&mut |e| e.as_identifier().is_some_and(|i| i.full() == column)))
+}
+
+/// numeric_precision, numeric_precision_radix, numeric_scale, datetime_precision.
+fn precision(ty: &LogicalType) -> [Value; 4] {
+    let (null, number) = (Value::Null, |n: u64| Value::UInt(n));
+    match ty {
+        LogicalType::Decimal { precision, scale } => {
+            [number(u64::from(*precision)), number(10), number(u64::from(*scale)), null]
+        }
+        LogicalType::DateTime(_) => [null.clone(), null.clone(), null, number(0)],
+        LogicalType::DateTime64(scale, _) => [null.clone(), null.clone(), null, number(u64::from(*scale))],
+        ty if ty.is_number() => match ty.bits() {
+            Some(bits) => {
+                let scale = if ty.is_float() { null.clone() } else { number(0) };
+                [number(bits as u64), number(2), scale, null]
+            }
+            None => [null.clone(), null.clone(), null.clone(), null],
+        },
+        _ => [null.clone(), null.clone(), null.clone(), null],
+    }
 }
 
 fn functions(engine: &Inner) -> Vec<Vec<Value>> {
@@ -236,10 +325,12 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
             Value::string(settings.text(d.name)),
             flag(settings.is_changed(d.name)),
             Value::string(d.doc),
+            Value::Null,
+            Value::Null,
+            flag(settings.uint("readonly") == 1),
             Value::string(format!("{:?}", d.kind)),
             Value::string(d.default),
-            // Constraints do not exist yet: every setting may be changed.
-            Value::UInt(0),
+            flag(!d.doc.starts_with("accepted")),
         ]
     };
     hydron_base::setting::definitions().iter().map(row).collect()
@@ -253,28 +344,31 @@ pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
         let flow = q.flow.lock().clone();
         let watermark = flow.as_ref().and_then(|f| f.watermark_us());
         let watermark = watermark.map_or(Value::Null, |us| Value::Time(us.div_euclid(1_000)));
-        let uses = q.uses.lock().iter().map(|(d, n)| Value::string(format!("{d}.{n}"))).collect();
+        let uses = texts(q.uses.lock().iter().map(|(d, n)| format!("{d}.{n}")));
         vec![
-            Value::string(&*q.query_id),
-            Value::string(&*q.user),
-            Value::string(&*q.text),
+            flag(true),
+            text(&*q.user),
+            text(&*q.query_id),
+            text(&q.client_address),
+            text(q.interface),
             Value::Float64(q.started_at.elapsed().as_secs_f64()),
+            flag(q.cancel.is_cancelled()),
             count(&p.read_rows),
             count(&p.read_bytes),
             count(&p.total_rows),
             count(&p.written_rows),
             count(&p.written_bytes),
             count(&p.result_rows),
+            count(&p.result_bytes),
             Value::Int(q.memory_used() as i64),
-            Value::string(*q.kind.lock()),
-            Value::string(&*q.database),
-            Value::string(q.interface),
-            Value::string(&q.client_address),
+            text(&*q.text),
+            text(*q.kind.lock()),
+            text(&*q.database),
             flag(q.streaming.load(Ordering::Relaxed)),
-            flag(q.cancel.is_cancelled()),
             Value::UInt(flow.as_ref().map_or(0, |f| f.rows_late())),
             watermark,
-            Value::Array(uses),
+            uses,
+            changed(&q.settings.lock()),
         ]
     });
     batch("processes", rows.collect())
@@ -283,26 +377,37 @@ pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
 fn query_log(engine: &Inner) -> Vec<Vec<Value>> {
     let row = |q: crate::query::QueryRecord| {
         let ended = q.started.plus_millis(q.duration_ms as i64);
+        let mut databases: Vec<&str> = q.uses.iter().map(|(d, _)| &**d).collect();
+        databases.dedup();
         vec![
-            Value::string(if q.error.is_some() { "ExceptionWhileProcessing" } else { "QueryFinish" }),
+            text(if q.error.is_some() { "ExceptionWhileProcessing" } else { "QueryFinish" }),
             Value::Date(ended.0.div_euclid(86_400_000_000) as i32),
             seconds(ended),
+            Value::Time(ended.0),
             seconds(q.started),
             Value::Time(q.started.0),
             Value::UInt(q.duration_ms),
             Value::UInt(q.read_rows),
             Value::UInt(q.read_bytes),
             Value::UInt(q.written_rows),
+            Value::UInt(q.written_bytes),
             Value::UInt(q.result_rows),
-            Value::string(&*q.database),
-            Value::string(&*q.text),
-            Value::string(q.kind),
+            Value::UInt(q.result_bytes),
+            text(&*q.database),
+            text(&*q.text),
+            text(q.kind),
+            texts(databases),
+            texts(q.uses.iter().map(|(d, n)| format!("{d}.{n}"))),
             Value::Int(q.error.as_ref().map_or(0, |e| i64::from(e.code.number()))),
-            Value::string(q.error.as_ref().map(ToString::to_string).unwrap_or_default()),
-            Value::string(&*q.user),
-            Value::string(&*q.query_id),
-            Value::string(&q.client_address),
-            Value::string(q.interface),
+            text(q.error.as_ref().map(ToString::to_string).unwrap_or_default()),
+            flag(true),
+            flag(q.streaming),
+            text(&*q.user),
+            text(&*q.query_id),
+            text(&q.client_address),
+            text(q.interface),
+            text(q.settings.text("log_comment")),
+            changed(&q.settings),
         ]
     };
     engine.queries.finished().into_iter().map(row).collect()
@@ -316,6 +421,7 @@ fn errors(engine: &Inner) -> Vec<Vec<Value>> {
             Value::UInt(count),
             seconds(time),
             Value::string(message),
+            flag(false),
         ]
     };
     engine.queries.errors().into_iter().map(row).collect()

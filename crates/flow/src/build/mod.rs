@@ -4,6 +4,7 @@
 //! NOT_IMPLEMENTED (48) and names the node; a part of the plan that ends by itself becomes a source of its own.
 
 mod recipe;
+mod text;
 
 use crate::operator::Operator;
 use crate::operator::array_join::ArrayJoin;
@@ -22,8 +23,9 @@ use crate::window::assign::AssignWindow;
 use crate::window::span::Spans;
 use crate::window::stamper::{Stamper, StamperSpec};
 use hydron_base::{Error, Result};
+use hydron_plan::explain::{Names, window_text};
 use hydron_plan::node::Aggregate;
-use hydron_plan::{Change, Expr, Node, Plan, Scan, ScanColumn};
+use hydron_plan::{Change, Node, Plan, Scan, ScanColumn};
 use hydron_types::{Field, LogicalType, Schema};
 use recipe::{Recipe, time_column};
 use std::sync::Arc;
@@ -96,38 +98,39 @@ impl Builder {
     fn plan(&mut self, plan: &Plan, alone: bool) -> Result<Built> {
         if !plan.streaming {
             let kind = SourceKind::Bounded(Box::new(plan.clone()));
-            return Ok(self.source(kind, &plan.schema, 0, "Read a bounded plan".to_string()));
+            return Ok(self.source(kind, &plan.schema, 0, text::bounded(plan)));
         }
         match &plan.node {
             Node::Scan(scan) => self.scan(scan, plan),
             Node::Filter { input, predicate } => {
                 let below = self.plan(input, alone)?;
                 let op = Filter::new(predicate.clone(), is_whole_answer(input));
-                Ok(self.then(below, op, format!("Filter {predicate:?}")))
+                Ok(self.then(below, op, format!("Filter {}", Names(&input.schema).expr(predicate))))
             }
             Node::Project { input, exprs } => {
                 let below = self.plan(input, alone)?;
                 let op = Project::new(exprs, &input.schema, Arc::clone(&plan.schema));
-                Ok(self.then(below, op, format!("Project {exprs:?}")))
+                Ok(self.then(below, op, format!("Project {}", Names(&input.schema).list(exprs))))
             }
             Node::AssignWindow { input, window } => {
                 let below = self.plan(input, alone)?;
                 let time = time_column(window, &input.schema)?;
                 let spans = Spans::new(&window.kind, time.digits, window.zone)?;
                 let op = AssignWindow::new(spans, time, Arc::clone(&plan.schema));
-                Ok(self.then(below, op, format!("AssignWindow {:?}", window.kind)))
+                let line = format!("AssignWindow {}", window_text(window, Names(&input.schema)));
+                Ok(self.then(below, op, line))
             }
             Node::Aggregate(aggregate) => self.aggregate(aggregate, plan, alone),
             Node::ArrayJoin { input, columns, left } => {
                 let below = self.plan(input, alone)?;
                 let op = ArrayJoin::new(columns.clone(), *left, Arc::clone(&plan.schema));
-                Ok(self.then(below, op, format!("ArrayJoin {columns:?}")))
+                let columns: Vec<String> = columns.iter().map(|c| Names(&input.schema).column(*c)).collect();
+                Ok(self.then(below, op, format!("ArrayJoin {}", columns.join(", "))))
             }
             Node::Sort { input, keys, limit } => {
                 let below = self.plan(input, alone)?;
                 let op = Sort::new(keys.clone(), *limit)?;
-                let keys: Vec<&Expr> = keys.iter().map(|k| &k.expr).collect();
-                Ok(self.then(below, op, format!("Sort each batch by {keys:?}")))
+                Ok(self.then(below, op, format!("Sort each batch by {}", Names(&input.schema).sort_keys(keys))))
             }
             Node::Limit { ties, .. } if !ties.is_empty() => {
                 Err(Error::not_implemented("LIMIT WITH TIES in a streaming query"))
@@ -135,12 +138,14 @@ impl Builder {
             Node::Limit { input, offset, limit, .. } => {
                 let below = self.plan(input, alone)?;
                 let all = limit.map_or("all".to_string(), |l| l.to_string());
-                Ok(self.then(below, Limit::new(*offset, *limit), format!("Limit {all} after {offset}")))
+                let after = if *offset > 0 { format!(" after {offset}") } else { String::new() };
+                Ok(self.then(below, Limit::new(*offset, *limit), format!("Limit {all}{after}")))
             }
             Node::LimitBy { input, keys, offset, limit } => {
                 let below = self.plan(input, alone)?;
                 let op = LimitBy::new(keys.clone(), *offset, *limit);
-                Ok(self.then(below, op, format!("LimitBy {limit} of each {keys:?} in a batch")))
+                let keys = Names(&input.schema).list(keys);
+                Ok(self.then(below, op, format!("LimitBy {limit} of each {keys} in a batch")))
             }
             Node::Distinct { input, on } => {
                 if input.change != Change::Append {
@@ -148,23 +153,24 @@ impl Builder {
                 }
                 let below = self.plan(input, alone)?;
                 let op = Distinct::new(on.clone(), &input.schema, DISTINCT_KEYS_MAX)?;
-                Ok(self.then(below, op, format!("Distinct {on:?}")))
+                let on = if on.is_empty() { "all columns".to_string() } else { Names(&input.schema).list(on) };
+                Ok(self.then(below, op, format!("Distinct on {on}")))
             }
             Node::Union { inputs } => self.union(inputs, plan),
             other => Err(Error::not_implemented(format!("{} in a streaming query", node_name(other)))),
         }
     }
 
-    fn source(&mut self, kind: SourceKind, schema: &Arc<Schema>, lanes: usize, line: String) -> Built {
+    fn source(&mut self, kind: SourceKind, schema: &Arc<Schema>, lanes: usize, text: Vec<(usize, String)>) -> Built {
         self.sources.push(PipelineSource { kind, schema: Arc::clone(schema), entry: None });
-        Built { end: End::Source(self.sources.len() - 1), lanes, text: vec![(0, line)] }
+        Built { end: End::Source(self.sources.len() - 1), lanes, text }
     }
 
     fn scan(&mut self, scan: &Scan, plan: &Plan) -> Result<Built> {
         let lanes = scan.stream.shards.max(1) as usize;
-        let line = format!("Source {}.{} from {:?}, shards {lanes}", scan.stream.database, scan.stream.name, scan.seek);
+        let text = vec![(0, text::source(scan, &plan.schema))];
         if !matches!(plan.change, Change::Changelog | Change::ChangelogKv) {
-            return Ok(self.source(SourceKind::Stream(scan.clone()), &plan.schema, lanes, line));
+            return Ok(self.source(SourceKind::Stream(scan.clone()), &plan.schema, lanes, text));
         }
         // The signs are needed even where the query does not name them: the source then delivers one column more.
         let stored = scan.stream.column("_tp_delta").map(|(at, _)| ScanColumn::Stored(at));
@@ -177,7 +183,7 @@ impl Builder {
             fields.push(Field::new("_tp_delta", LogicalType::Int8));
             fields.len() - 1
         });
-        let built = self.source(SourceKind::Stream(scan), &Arc::new(Schema::new(fields)), lanes, line);
+        let built = self.source(SourceKind::Stream(scan), &Arc::new(Schema::new(fields)), lanes, text);
         let op = TakeSigns::new(column, Arc::clone(&plan.schema));
         Ok(self.then(built, op, "Signs from _tp_delta".to_string()))
     }
@@ -222,18 +228,22 @@ impl Builder {
         let recipe = Recipe::of(aggregate, plan, self.options)?;
         let below = self.plan(recipe.input, alone)?;
         let lanes = below.lanes;
-        let line = recipe.line(aggregate);
+        let line = text::aggregate(&recipe, aggregate);
         if aggregate.partition_keys > 0 && (aggregate.window.is_some() || aggregate.emit_version) {
             return self.substreams(aggregate, recipe, below, plan, line);
         }
         let mut built = below;
         if let Some(spec) = recipe.stamper(lanes, true) {
-            let stamps = format!("Stamp {spec:?}");
+            let stamps = text::stamper(&spec, &recipe);
             built = self.then(built, Stamper::new(spec), stamps);
         }
         let divisible = alone && self.sharded.is_none() && !recipe.is_session() && !recipe.groups().keys.is_empty();
         let text = above(
-            if divisible { format!("{line} on {} shards", self.options.parallelism.max(1)) } else { line },
+            if divisible {
+                format!("{line}; {}", text::counted(self.options.parallelism.max(1), "task"))
+            } else {
+                line
+            },
             built.text,
         );
         let end = if divisible {
@@ -274,7 +284,8 @@ impl Builder {
         if let Some(spec) = recipe.stamper(1, true).map(|s| StamperSpec { time: None, timeout_ms: None, ..s })
             && spec.period_ms.is_some()
         {
-            built = self.then(built, Stamper::new(spec), "Ticks".to_string());
+            let ticks = text::stamper(&spec, &recipe);
+            built = self.then(built, Stamper::new(spec), ticks);
         }
         let keys = aggregate.keys[..aggregate.partition_keys].to_vec();
         // Each substream sees its rows in the order of arrival and has one lane; ticks come from outside.
@@ -293,7 +304,8 @@ impl Builder {
             Ok(Chain(ops))
         };
         let op = Substreams::new(keys.clone(), Box::new(factory))?;
-        let mut built = self.then(built, op, format!("{line}, a substream for each {keys:?}"));
+        let each = Names(&aggregate.input.schema).list(&keys);
+        let mut built = self.then(built, op, format!("{line}; a substream for each {each}"));
         built.lanes = 1;
         Ok(built)
     }
@@ -331,6 +343,7 @@ pub fn node_name(node: &Node) -> &'static str {
         Node::Join(_) => "JOIN",
         Node::ArrayJoin { .. } => "ARRAY JOIN",
         Node::Sort { .. } => "ORDER BY",
+        Node::Fill { .. } => "WITH FILL",
         Node::Limit { .. } => "LIMIT",
         Node::LimitBy { .. } => "LIMIT BY",
         Node::Distinct { .. } => "DISTINCT",

@@ -25,7 +25,7 @@ pub struct Recipe<'a> {
     /// Below the aggregation, its conditions and its window.
     pub input: &'a Plan,
     pub maker: Maker,
-    emit: Emit,
+    pub emit: Emit,
     time: Option<TimeColumn>,
     delay: i64,
 }
@@ -192,16 +192,6 @@ impl<'a> Recipe<'a> {
 
     pub fn operator(&self) -> Result<Box<dyn Operator>> {
         self.maker.operator()
-    }
-
-    pub fn line(&self, aggregate: &Aggregate) -> String {
-        let kind = match &self.maker {
-            Maker::Global(_) => "Aggregate".to_string(),
-            Maker::Window(spec) => format!("WindowAggregate {:?}", spec.spans),
-            Maker::Session(_) => "SessionAggregate".to_string(),
-        };
-        let changelog = if self.emit.changelog { " changelog" } else { "" };
-        format!("{kind} by {:?} of {:?}, emit {:?}{changelog}", aggregate.keys, aggregate.aggs, self.emit.trigger)
     }
 }
 

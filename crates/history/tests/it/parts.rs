@@ -47,7 +47,7 @@ fn tables(
     let files = files(&objects);
     let batches = vec![batch(&schema(&[("id", "int64"), ("name", "string")]), tail)];
     let parts = Parts { objects, files, pin: Arc::new(()) };
-    Tables(Mutex::new(vec![ScanData { parts: Some(parts), batches, defaults, held: Vec::new() }]))
+    Tables(Mutex::new(vec![ScanData { parts: Some(parts), batches, defaults, ..ScanData::default() }]))
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::args::{self, CommonArgs};
 use super::backend::{Backend, Request};
+use super::testmode::{Hints, tags_bytes, with_comments};
 use hydron_base::{Code, Error, Result};
-use hydron_sql::ast::StatementKind;
+use hydron_sql::Script;
+use hydron_sql::ast::{InsertSource, StatementKind};
 use std::io::{IsTerminal, Read, Write};
 
 pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
@@ -16,20 +18,12 @@ pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
     };
     let mut out = std::io::stdout().lock();
     let mut failed = None;
+    let mut test = args.testmode.then(|| Test { from: tags_bytes(&text), echo: false });
     for script in hydron_sql::parse_many(&text) {
-        let statement = script.text;
-        let is_insert_without_rows = match &script.parsed {
-            Ok(parsed) => {
-                matches!(&parsed.statement.kind, StatementKind::Insert(i)
-                if !matches!(i.source, hydron_sql::ast::InsertSource::Select(_)))
-                    && script.rows.is_none_or(|r| r.trim().is_empty())
-            }
-            Err(_) => false,
-        };
-        let stdin_is_data = is_insert_without_rows && !from_stdin && !std::io::stdin().is_terminal();
+        let hints = test.as_mut().map(|test| test.next(&text, &script, &mut out)).transpose()?;
+        let stdin_is_data = lacks_rows(&script) && !from_stdin && !std::io::stdin().is_terminal();
         let data = stdin_is_data.then(|| Box::new(std::io::stdin()) as Box<dyn Read + Send>);
-        let hints = args.testmode.then(|| Hints::after(&text[script.start + statement.len()..]));
-        let request = Request { text: statement, data, default_format: args.default_format(false), on_status: None };
+        let request = Request { text: script.text, data, default_format: args.default_format(false), on_status: None };
         let outcome = backend.run(request, &mut out);
         if args.time
             && let Ok(summary) = &outcome
@@ -57,27 +51,32 @@ pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
     }
 }
 
-/// `-- { serverError 62 }` on the rest of a statement's line.
-struct Hints {
-    expected: Option<String>,
+/// An INSERT whose rows do not stand behind it.
+fn lacks_rows(script: &Script<'_>) -> bool {
+    let Ok(parsed) = &script.parsed else { return false };
+    let StatementKind::Insert(insert) = &parsed.statement.kind else { return false };
+    !matches!(insert.source, InsertSource::Select(_)) && script.rows.is_none_or(|r| r.trim().is_empty())
 }
 
-impl Hints {
-    fn after(rest: &str) -> Hints {
-        let line = rest.lines().next().unwrap_or_default();
-        let hint = line.split_once("-- {").and_then(|(_, h)| h.split_once('}'));
-        let mut words = hint.map(|(h, _)| h.split_whitespace()).into_iter().flatten();
-        let expected = words.find(|w| *w == "serverError" || *w == "clientError").and_then(|_| words.next());
-        Hints { expected: expected.map(str::to_string) }
-    }
+/// A script whose comments say what to expect.
+struct Test {
+    /// Byte up to which the script has run.
+    from: usize,
+    echo: bool,
+}
 
-    /// An expected error is none; a missing one is one.
-    fn judge(self, outcome: Result<()>) -> Result<()> {
-        let Some(expected) = self.expected else { return outcome };
-        match outcome {
-            Ok(()) => Err(Error::bug(format!("error {expected} was expected, the statement succeeded"))),
-            Err(e) if e.code.number().to_string() == expected || e.code.name() == expected => Ok(()),
-            Err(e) => Err(e),
+impl Test {
+    /// The hints of the next statement, which is printed first if the script says so.
+    fn next(&mut self, text: &str, script: &Script<'_>, out: &mut dyn Write) -> Result<Hints> {
+        let whole = with_comments(text, self.from, script);
+        self.from = whole.as_ptr() as usize - text.as_ptr() as usize + whole.len();
+        let hints = Hints::of(whole);
+        self.echo = hints.echo.unwrap_or(self.echo);
+        if self.echo {
+            writeln!(out, "{whole}").map_err(|e| {
+                Error::new(Code::CANNOT_WRITE_TO_FILE_DESCRIPTOR, format!("cannot write the statement: {e}"))
+            })?;
         }
+        Ok(hints)
     }
 }

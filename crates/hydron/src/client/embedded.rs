@@ -133,7 +133,7 @@ async fn print(
             None => {
                 let stats = ResultStats {
                     rows,
-                    rows_before_limit: None,
+                    rows_before_limit: *running.progress.rows_before_limit.lock(),
                     elapsed_seconds: running.started_at.elapsed().as_secs_f64(),
                     rows_read: Progress::get(&running.progress.read_rows),
                     bytes_read: Progress::get(&running.progress.read_bytes),

@@ -1,16 +1,19 @@
 //! `hydron client` and `hydron local`: one front end over two backends.
 //!
 //! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`http`] (a server), [`embedded`] (an engine in
-//! this process), [`batch`] (statements from flags, files and pipes), [`repl`] (statements from a person), [`interrupt`]
-//! (Ctrl-C).
+//! this process), [`batch`] (statements from flags, files and pipes) with [`testmode`] (what scripts of test suites expect),
+//! [`repl`] (statements from a person) with [`editor`] (lines being typed) and [`screen`] (answer and progress), [`interrupt`] (Ctrl-C).
 
 mod args;
 mod backend;
 mod batch;
+mod editor;
 mod embedded;
 mod http;
 mod interrupt;
 mod repl;
+mod screen;
+mod testmode;
 
 pub use args::{ClientArgs, LocalArgs};
 

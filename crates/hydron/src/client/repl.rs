@@ -1,37 +1,40 @@
-//! Statements from a person: history, several lines, completion, progress.
+//! Statements from a person: what is typed is run, its answer shown, until `exit` or Ctrl-D.
 
 use super::args::CommonArgs;
 use super::backend::{Backend, Request, Status};
+use super::editor::{self, Smile, Words};
+use super::screen::{Screen, scaled};
 use hydron_base::Result;
-use reedline::{
-    Completer, DefaultCompleter, FileBackedHistory, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
-    ValidationResult, Validator,
-};
-use std::borrow::Cow;
-use std::io::Write;
-
-/// Statements kept in the history file.
-const HISTORY_LINES: usize = 10_000;
-
-const KEYWORDS: &str = "select from where group by having order limit offset distinct as with union all join inner left \
-    on using prewhere settings format emit periodic after watermark delay changelog insert into values create stream view \
-    random database drop exists show streams databases describe explain plan pipeline syntax use set kill query table \
-    tumble hop session window_start window_end interval seek_to and or not in like between is null case when then else end";
+use parking_lot::Mutex;
+use reedline::Signal;
+use std::sync::Arc;
 
 pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
     println!("{}", backend.greeting()?);
-    println!("A statement ends with ';'. Ctrl-C ends a running statement, Ctrl-D or 'exit' the client.");
-    let mut editor = editor(words(backend));
+    println!("A statement ends with ';', or with '\\G' to see its answer row by row. Tab completes.");
+    println!("Ctrl-C ends a running statement, Ctrl-D or 'exit' the client.\n");
+    let words: Words = Arc::new(Mutex::new(names(backend)));
+    let mut editor = editor::editor(&words);
     loop {
         match editor.read_line(&Smile) {
+            Ok(Signal::Success(line)) if line.trim().is_empty() => {}
+            Ok(Signal::Success(line)) if editor::is_command(&line) => {
+                if !line.trim().to_ascii_lowercase().starts_with("help") {
+                    return Ok(0);
+                }
+                println!(
+                    "SQL: docs/reference/sql.md. Try: show streams; describe s; select * from s; explain select 1;\n"
+                );
+            }
             Ok(Signal::Success(line)) => {
-                let statement = line.trim().trim_end_matches(';').trim();
-                match statement.to_ascii_lowercase().as_str() {
-                    "" => {}
-                    "exit" | "quit" | "q" | "\\q" | ":q" => return Ok(0),
-                    _ => statements(backend, args, line.trim()),
+                // What was typed survives whatever the statement does.
+                let _ = editor.sync_history();
+                statements(backend, args, line.trim());
+                if changes_names(&line) {
+                    *words.lock() = names(backend);
                 }
             }
+            // Ctrl-C throws away what was typed.
             Ok(Signal::CtrlC) => {}
             Ok(Signal::CtrlD) => return Ok(0),
             Ok(_) => {}
@@ -44,148 +47,71 @@ pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
 }
 
 fn statements(backend: &mut dyn Backend, args: &CommonArgs, text: &str) {
+    let (text, vertical) = match text.strip_suffix("\\G") {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    let format = if vertical { "Vertical" } else { args.default_format(true) };
     for script in hydron_sql::parse_many(text) {
-        statement(backend, args, script.text);
+        if !statement(backend, format, script.text) {
+            // What follows a statement that failed or was ended was typed in the belief that it works.
+            return;
+        }
     }
 }
 
-fn statement(backend: &mut dyn Backend, args: &CommonArgs, text: &str) {
-    let mut out = Erasing { inner: std::io::stdout() };
-    let on_status = |s: Status| show_status(s);
-    let request = Request { text, data: None, default_format: args.default_format(true), on_status: Some(&on_status) };
-    let outcome = backend.run(request, &mut out);
-    erase_status();
+/// True when it succeeded.
+fn statement(backend: &mut dyn Backend, format: &str, text: &str) -> bool {
+    let screen = Screen::new();
+    let on_status = |s: Status| screen.show(s);
+    let request = Request { text, data: None, default_format: format, on_status: Some(&on_status) };
+    let outcome = backend.run(request, &mut &screen);
+    screen.erase();
     match outcome {
         Ok(summary) => {
             let rows =
                 summary.rows.map_or(String::new(), |n| format!("{n} row{} in set. ", if n == 1 { "" } else { "s" }));
-            println!("\n{rows}Elapsed: {:.3} sec.{}\n", summary.elapsed.as_secs_f64(), processed(summary.read_rows));
+            let seconds = summary.elapsed.as_secs_f64();
+            println!("\n{rows}Elapsed: {seconds:.3} sec.{}\n", processed(summary.read_rows, seconds));
+            true
         }
-        Err(e) => println!("\n{e}\n"),
-    }
-}
-
-fn processed(rows: u64) -> String {
-    if rows == 0 { String::new() } else { format!(" Processed {rows} rows.") }
-}
-
-fn show_status(s: Status) {
-    if s.read_rows == 0 {
-        return;
-    }
-    let seconds = s.elapsed.as_secs_f64().max(1e-3);
-    let (rate, megabytes) = (s.read_rows as f64 / seconds, s.read_bytes as f64 / seconds / 1e6);
-    let share = match s.total_rows {
-        0 => String::new(),
-        total => format!(", {} %", (100 * s.read_rows / total.max(1)).min(100)),
-    };
-    eprint!("\r\x1b[K-> {} rows, {rate:.0} rows/s, {megabytes:.1} MB/s{share}", s.read_rows);
-}
-
-fn erase_status() {
-    eprint!("\r\x1b[K");
-}
-
-/// Standard output that first wipes the line of progress.
-struct Erasing<W> {
-    inner: W,
-}
-
-impl<W: Write> Write for Erasing<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if !bytes.is_empty() {
-            erase_status();
-        }
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-fn editor(words: Vec<String>) -> Reedline {
-    let mut completer = DefaultCompleter::with_inclusions(&['_', '.']).set_min_word_len(1);
-    completer.insert(words);
-    let completer: Box<dyn Completer + Send> = Box::new(completer);
-    let menu = reedline::ReedlineMenu::EngineCompleter(Box::new(reedline::MenuBuilder::with_name(
-        reedline::ColumnarMenu::default(),
-        "completion",
-    )));
-    let mut bindings = reedline::default_emacs_keybindings();
-    bindings.add_binding(
-        reedline::KeyModifiers::NONE,
-        reedline::KeyCode::Tab,
-        reedline::ReedlineEvent::UntilFound(vec![
-            reedline::ReedlineEvent::Menu("completion".to_string()),
-            reedline::ReedlineEvent::MenuNext,
-        ]),
-    );
-    let mut editor = Reedline::create()
-        .with_validator(Box::new(EndsWithSemicolon))
-        .with_completer(completer)
-        .with_menu(menu)
-        .with_edit_mode(Box::new(reedline::Emacs::new(bindings)));
-    if let Some(home) = std::env::var_os("HOME") {
-        let file = std::path::Path::new(&home).join(".hydron_history");
-        // Without a history file the session still works.
-        if let Ok(history) = FileBackedHistory::with_file(HISTORY_LINES, file) {
-            editor = editor.with_history(Box::new(history));
+        Err(e) => {
+            println!("\n{e}\n");
+            false
         }
     }
-    editor
 }
 
-/// Keywords, functions and names of streams.
-fn words(backend: &mut dyn Backend) -> Vec<String> {
-    let mut words: Vec<String> = KEYWORDS.split_whitespace().map(str::to_string).collect();
+fn processed(rows: u64, seconds: f64) -> String {
+    match rows {
+        0 | 1 => String::new(),
+        n => {
+            let (rows, rate) = (scaled(n as f64), scaled(n as f64 / seconds.max(1e-3)));
+            format!(" Processed {} rows ({} rows/s.).", rows.trim_end(), rate.trim_end())
+        }
+    }
+}
+
+fn changes_names(line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    ["create", "drop", "alter", "rename", "use"].contains(&first.as_str())
+}
+
+/// Keywords, functions, and names of streams and columns.
+fn names(backend: &mut dyn Backend) -> Vec<String> {
+    let mut names = Vec::new();
     for query in [
-        "select name from system.functions",
-        "select name from system.streams",
-        "select distinct name from system.columns",
+        "select name from system.functions settings log_queries = 0",
+        "select name from system.streams settings log_queries = 0",
+        "select distinct name from system.columns settings log_queries = 0",
+        "select name from system.databases settings log_queries = 0",
     ] {
         let mut out = Vec::new();
         let request = Request { text: query, data: None, default_format: "TabSeparated", on_status: None };
         // Completion is a convenience: without these words it still has the keywords.
         if backend.run(request, &mut out).is_ok() {
-            words.extend(String::from_utf8_lossy(&out).lines().map(str::to_string));
+            names.extend(String::from_utf8_lossy(&out).lines().map(str::to_string));
         }
     }
-    words.sort();
-    words.dedup();
-    words
-}
-
-struct EndsWithSemicolon;
-
-impl Validator for EndsWithSemicolon {
-    fn validate(&self, line: &str) -> ValidationResult {
-        let line = line.trim();
-        let is_command = ["", "exit", "quit", "q", "\\q", ":q"].contains(&line.to_ascii_lowercase().as_str());
-        if line.ends_with(';') || is_command { ValidationResult::Complete } else { ValidationResult::Incomplete }
-    }
-}
-
-struct Smile;
-
-impl Prompt for Smile {
-    fn render_prompt_left(&self) -> Cow<'_, str> {
-        "hydron ".into()
-    }
-
-    fn render_prompt_right(&self) -> Cow<'_, str> {
-        "".into()
-    }
-
-    fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
-        ":) ".into()
-    }
-
-    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
-        "       :-] ".into()
-    }
-
-    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
-        format!("(search: {}) ", search.term).into()
-    }
+    editor::words(names)
 }

@@ -1,5 +1,7 @@
 //! The whole product: the binary as a user starts it, over its real ports.
 
+mod answers;
+mod client;
 mod crash;
 mod errors;
 mod remote;
@@ -7,3 +9,4 @@ mod retry;
 mod server;
 mod slt;
 mod stop;
+mod terminal;

@@ -45,6 +45,11 @@ impl Exprs<'_> {
         };
         let registry = Registry::builtin();
         let infos: Vec<ArgInfo> = args.iter().map(|a| arg_info(a, None)).collect();
+        let or_null = format!("{name}_or_null");
+        let null_for_empty = self.env.settings.bool("aggregate_functions_null_for_empty")
+            && !name.starts_with("count")
+            && registry.aggregate(&or_null).is_some();
+        let name = if null_for_empty { or_null } else { name };
         let bound = registry.bind_aggregate(&name, &self.cx, &infos, distinct)?;
         let params = registry.aggregate(&name).map_or(args.len()..args.len(), |a| a.param_positions(args.len()));
         let args = args.into_iter().enumerate().filter(|(i, _)| !params.contains(i)).map(|(_, a)| a).collect();

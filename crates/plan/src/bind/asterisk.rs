@@ -94,7 +94,13 @@ impl Exprs<'_> {
         if qualifier.is_none() {
             self.same_sources()?;
         }
-        let shown = |show: Show| show == Show::Yes || (show == Show::Reserved && reserved);
+        let qualified = qualifier.is_some();
+        let shown = |show: Show| match show {
+            Show::Yes => true,
+            Show::Reserved => reserved,
+            Show::ByTable => qualified,
+            Show::ByName | Show::Hidden => false,
+        };
         let columns = &self.scope.columns;
         Ok((0..columns.len()).filter(|i| shown(columns[*i].show) && tables.contains(&columns[*i].table)).collect())
     }
@@ -130,7 +136,7 @@ impl Exprs<'_> {
     fn shown_name(&self, index: usize) -> String {
         let column = &self.scope.columns[index];
         let earlier = self.scope.columns[..index].iter();
-        let hidden = |show: Show| matches!(show, Show::Hidden | Show::ByName);
+        let hidden = |show: Show| matches!(show, Show::Hidden | Show::ByName | Show::ByTable);
         let taken = earlier.into_iter().any(|c| c.table != column.table && !hidden(c.show) && c.name == column.name);
         match self.scope.tables.get(column.table).and_then(|t| t.shown()) {
             Some(table) if taken => format!("{table}.{}", column.name),

@@ -24,13 +24,15 @@ pub struct ColumnOptions {
     pub event_time: String,
 }
 
-/// The columns of a stream in order: the declared ones, then `_tp_time`, then `_tp_delta`.
+/// The columns of a stream in order: the declared ones, then `_tp_time`, then `_tp_delta`. `text` is the text that was parsed,
+/// so that errors name a place in it.
 ///
 /// Errors: EMPTY_LIST_OF_COLUMNS_PASSED (90), DUPLICATE_COLUMN (15), ILLEGAL_COLUMN (44) for reserved names and types,
 /// CYCLIC_ALIASES (174) for defaults that need each other, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY (455), and what binding a
 /// default answers.
 pub fn bind_columns(
     defs: &[ast::ColumnDef],
+    text: Option<&str>,
     options: &ColumnOptions,
     catalog: &dyn Catalog,
     cx: &BindContext,
@@ -39,7 +41,7 @@ pub fn bind_columns(
         return Err(Error::new(Code::EMPTY_LIST_OF_COLUMNS_PASSED, "a stream needs at least one column"));
     }
     super::room::with_room(|roomy| {
-        let binder = Binder { roomy, ..Binder::new(catalog, cx) };
+        let binder = Binder { text, roomy, ..Binder::new(catalog, cx) };
         let infos = bind_with(&binder, defs, options, cx);
         (infos, binder.needs_room.get())
     })
@@ -51,7 +53,7 @@ fn bind_with(
     options: &ColumnOptions,
     cx: &BindContext,
 ) -> Result<Vec<ColumnInfo>> {
-    let mut columns = Columns { binder, defs: flatten(defs, cx)?, types: Vec::new() };
+    let mut columns = Columns { binder, defs: flatten(binder, defs, cx)?, types: Vec::new() };
     columns.check_names()?;
     columns.check_cycles()?;
     columns.types()?;
@@ -66,10 +68,15 @@ fn bind_with(
 }
 
 /// Nested columns become one array column for each element.
-fn flatten(defs: &[ast::ColumnDef], cx: &BindContext) -> Result<Vec<(ast::ColumnDef, Option<LogicalType>)>> {
+fn flatten(
+    binder: &Binder<'_>,
+    defs: &[ast::ColumnDef],
+    cx: &BindContext,
+) -> Result<Vec<(ast::ColumnDef, Option<LogicalType>)>> {
     let mut flat = Vec::with_capacity(defs.len());
     for def in defs {
-        let ty = def.ty.as_ref().map(|t| declared_type(t, def, cx)).transpose()?;
+        let ty = def.ty.as_ref().map(|t| declared_type(t, def, cx)).transpose();
+        let ty = ty.map_err(|e| binder.place(e, def.span))?;
         match ty {
             Some(LogicalType::Nested(elements)) if cx.settings.bool("flatten_nested") => {
                 for (name, element) in elements.iter() {
@@ -124,9 +131,10 @@ impl Columns<'_, '_> {
     fn check_names(&self) -> Result<()> {
         for (i, (def, ty)) in self.defs.iter().enumerate() {
             if self.defs[..i].iter().any(|(d, _)| d.name == def.name) {
-                return Err(Error::new(Code::DUPLICATE_COLUMN, format!("column \"{}\" is declared twice", def.name)));
+                let error = Error::new(Code::DUPLICATE_COLUMN, format!("column \"{}\" is declared twice", def.name));
+                return Err(self.binder.place(error, def.span));
             }
-            check_reserved(&def.name, ty.as_ref())?;
+            check_reserved(&def.name, ty.as_ref()).map_err(|e| self.binder.place(e, def.span))?;
         }
         Ok(())
     }
@@ -156,7 +164,8 @@ impl Columns<'_, '_> {
                 match needs.pop() {
                     Some(next) if state[next] == 1 => {
                         let text = format!("the default of column \"{}\" needs itself", self.defs[next].0.name);
-                        return Err(Error::new(Code::CYCLIC_ALIASES, text));
+                        let error = Error::new(Code::CYCLIC_ALIASES, text);
+                        return Err(self.binder.place(error, self.defs[next].0.span));
                     }
                     Some(next) if state[next] == 0 => path.push((next, self.needs(next))),
                     Some(_) => {}
@@ -241,7 +250,8 @@ impl Columns<'_, '_> {
             let ty = LogicalType::DateTime64(3, Some(Zone::UTC));
             let text = if options.event_time.is_empty() { "now64(3, 'UTC')" } else { &options.event_time };
             let expr = hydron_sql::parse_expression(text)?;
-            let bound = self.bind(&expr, &self.schema()).map_err(|e| e.context("event_time_column"))?;
+            let bound = self.binder.inside_text(|| self.bind(&expr, &self.schema()));
+            let bound = bound.map_err(|e| e.context("event_time_column"))?;
             cast_to(bound, &ty, self.binder.cx.zone).map_err(|e| e.context("event_time_column"))?;
             infos.push(ColumnInfo {
                 default: ColumnDefault::Default(expr.to_string()),

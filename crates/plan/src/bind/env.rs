@@ -1,6 +1,7 @@
 //! What a query sees from the queries around it: CTEs, WITH expressions, settings, whether streams are read as history.
 
-use hydron_base::{Error, Result, Settings};
+use super::settings::apply_settings;
+use hydron_base::{Result, Settings};
 use hydron_sql::ast;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ impl<'e> Env<'e> {
         }
         if !select.settings.is_empty() {
             let mut settings = (*env.settings).clone();
-            apply_settings(&mut settings, &select.settings)?;
+            apply_settings(&mut settings, &select.settings, None)?;
             env.history |= settings.text("query_mode") == "table";
             env.settings = Arc::new(settings);
         }
@@ -98,38 +99,5 @@ impl<'e> Env<'e> {
             level = env.parent;
         }
         all
-    }
-}
-
-/// Changes `settings` as a SETTINGS clause says.
-pub fn apply_settings(settings: &mut Settings, clause: &[ast::Setting]) -> Result<()> {
-    for setting in clause {
-        match &setting.value {
-            ast::SettingValue::Default => settings.reset(&setting.name),
-            ast::SettingValue::Literal(literal) => settings.set(&setting.name, &literal_text(literal))?,
-            ast::SettingValue::Expr(expr) => settings.set(&setting.name, &word(expr, &setting.name)?)?,
-        }
-    }
-    Ok(())
-}
-
-fn word(expr: &ast::Expr, name: &str) -> Result<String> {
-    match &expr.kind {
-        ast::ExprKind::Identifier(identifier) => Ok(identifier.full()),
-        ast::ExprKind::Literal(literal) => Ok(literal_text(literal)),
-        ast::ExprKind::Function(_) | ast::ExprKind::Chain(_) => Ok(expr.canonical_name()),
-        _ => Err(Error::bad_arguments(format!("setting '{name}' must be a constant"))),
-    }
-}
-
-fn literal_text(literal: &ast::Literal) -> String {
-    match literal {
-        ast::Literal::Null => String::new(),
-        ast::Literal::Bool(b) => u8::from(*b).to_string(),
-        ast::Literal::UInt(n) => n.to_string(),
-        ast::Literal::Int(n) => n.to_string(),
-        ast::Literal::BigInt(n) => n.to_string(),
-        ast::Literal::Float(f) => f.0.to_string(),
-        ast::Literal::String(s) => String::from_utf8_lossy(s).into_owned(),
     }
 }

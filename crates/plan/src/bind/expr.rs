@@ -92,6 +92,12 @@ pub(super) struct Exprs<'a> {
     pub plain_aggregates: bool,
     /// `lag` and its like occur.
     pub stateful: Option<Arc<str>>,
+    /// GROUP BY, once it is bound.
+    pub group_keys: Vec<Expr>,
+    /// Columns of rows where aggregates may stand too, with their places in the text; what is under a group key is left out.
+    plain_columns: Vec<(usize, ast::Span)>,
+    /// The name that is being bound.
+    at: ast::Span,
     stack: Vec<String>,
     cache: HashMap<(String, bool), (Expr, usize)>,
     lambdas: Vec<LambdaFrame>,
@@ -125,6 +131,9 @@ impl<'a> Exprs<'a> {
             over_keys: None,
             plain_aggregates: false,
             stateful: None,
+            group_keys: Vec::new(),
+            plain_columns: Vec::new(),
+            at: ast::Span::default(),
             stack: Vec::new(),
             cache: HashMap::new(),
             lambdas: Vec::new(),
@@ -171,11 +180,21 @@ impl<'a> Exprs<'a> {
             return Err(Error::new(Code::TOO_DEEP_RECURSION, text));
         }
         self.depth += 1;
+        if let ast::ExprKind::Identifier(_) = &expr.kind {
+            self.at = expr.span;
+        }
+        let noted = self.plain_columns.len();
         let bound = match &expr.alias {
             Some(alias) => self.aliased(alias, expr),
             None => self.kind(expr),
         };
         self.depth -= 1;
+        if self.plain_columns.len() > noted
+            && let Ok(bound) = &bound
+            && self.group_keys.iter().any(|k| k.is_same(bound))
+        {
+            self.plain_columns.truncate(noted);
+        }
         bound.map_err(|e| self.b.place(e, expr.span))
     }
 
@@ -369,6 +388,9 @@ impl<'a> Exprs<'a> {
 
     /// Column `index` of the scope, captured by every lambda around.
     fn column(&mut self, index: usize) -> Expr {
+        if self.place.aggregates && self.b.other_text.get() == 0 {
+            self.plain_columns.push((index, self.at));
+        }
         let ty = self.scope.columns.get(index).map_or(LogicalType::Nothing, |c| c.ty.clone());
         self.placeholder(index, ty)
     }
@@ -418,6 +440,11 @@ impl<'a> Exprs<'a> {
         let ty = body.ty.clone();
         let kind = ExprKind::Lambda { captures: frame.captures, params: types.to_vec(), body: Arc::new(body) };
         Ok(Expr { kind, ty })
+    }
+
+    /// Where column `index` stands outside of aggregates and group keys.
+    pub fn place_of_plain(&self, index: usize) -> Option<ast::Span> {
+        self.plain_columns.iter().find(|(c, _)| *c == index).map(|(_, span)| *span)
     }
 
     pub fn in_lambda(&self) -> bool {

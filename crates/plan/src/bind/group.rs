@@ -119,13 +119,15 @@ pub(super) fn plan_keys(plan: &Plan) -> Vec<Expr> {
 }
 
 /// Moves expressions from the rows before GROUP BY onto the groups.
-pub(super) struct Regroup<'s> {
+pub(super) struct Regroup<'s, 'x> {
     pub keys: &'s [Expr],
     pub aggs: usize,
     pub names: &'s Schema,
+    /// The expressions as they were bound: they know where columns stand.
+    pub x: &'s Exprs<'x>,
 }
 
-impl Regroup<'_> {
+impl Regroup<'_, '_> {
     /// Errors: NOT_AN_AGGREGATE (215) for a column that is neither a key nor under an aggregate.
     pub fn expr(&self, expr: &Expr) -> Result<Expr> {
         if let Some(key) = self.keys.iter().position(|k| k.is_same(expr)) {
@@ -167,7 +169,11 @@ impl Regroup<'_> {
             c => {
                 let name = self.names.fields.get(c).map_or("", |f| &*f.name);
                 let text = format!("column \"{name}\" is neither in GROUP BY nor under an aggregate function");
-                Err(Error::new(Code::NOT_AN_AGGREGATE, text))
+                let error = Error::new(Code::NOT_AN_AGGREGATE, text);
+                Err(match self.x.place_of_plain(c) {
+                    Some(span) => self.x.b.place(error, span),
+                    None => error,
+                })
             }
         }
     }

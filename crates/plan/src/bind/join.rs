@@ -24,6 +24,8 @@ struct Condition {
     left: Vec<Expr>,
     right: Vec<Expr>,
     asof: Option<(Expr, Expr, AsofOrder)>,
+    /// Over the left columns followed by the right ones.
+    both: Vec<Expr>,
     never: bool,
 }
 
@@ -64,7 +66,9 @@ impl<'a> Binder<'a> {
         if !comma && settings.bool("joined_subquery_requires_alias") && (left.unnamed || right.unnamed) {
             return Err(Error::new(Code::ALIAS_REQUIRED, "a subquery in a JOIN needs an alias"));
         }
-        let (kind, strictness) = kinds(join, settings.text("join_default_strictness"))?;
+        let distinct = settings.bool("any_join_distinct_right_table_keys");
+        let (kind, strictness) = kinds(join, settings.text("join_default_strictness"), distinct)?;
+        let distinct = distinct && strictness == JoinStrictness::Any;
         check_streams(&left, &right, kind, strictness)?;
         let left_width = left.plan.schema.len();
         let use_nulls = settings.bool("join_use_nulls");
@@ -73,7 +77,8 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         if let Some(columns) = using {
-            return self.join_using(left, right, columns, (kind, strictness), use_nulls, env, aliases);
+            let node = JoinNode { kind, strictness, use_nulls, distinct };
+            return self.join_using(left, right, columns, node, env, aliases);
         }
         let streaming = left.plan.streaming;
         let From { plan: left_plan, scope: left_scope, flat: left_flat, window, .. } = left;
@@ -88,7 +93,7 @@ impl<'a> Binder<'a> {
             _ if kind == JoinKind::Cross => Condition::default(),
             _ => return Err(Error::new(Code::INVALID_JOIN_ON_EXPRESSION, "a JOIN needs ON or USING")),
         };
-        if kind != JoinKind::Cross && condition.keys.is_empty() {
+        if kind != JoinKind::Cross && condition.keys.is_empty() && condition.both.is_empty() {
             return Err(Error::new(Code::INVALID_JOIN_ON_EXPRESSION, "ON needs an equality between the two sides"));
         }
         if strictness == JoinStrictness::Asof && condition.asof.is_none() {
@@ -98,7 +103,7 @@ impl<'a> Binder<'a> {
             ));
         }
         let _ = joins;
-        let node = JoinNode { kind, strictness, use_nulls };
+        let node = JoinNode { kind, strictness, use_nulls, distinct };
         let (plan, scope) = node.build(left_plan, right_plan, scope, condition)?;
         Ok(From { plan, scope, flat: left_flat && right_flat, window, unnamed: false })
     }
@@ -156,14 +161,39 @@ impl<'a> Binder<'a> {
                 return Err(Error::not_implemented("a condition over both sides in ON of a streaming join"));
             }
             Side::Both => {
-                if part.as_function().is_some_and(|f| f.name == "or") && condition.keys.is_empty() {
-                    return Err(Error::not_implemented("OR between equalities in ON"));
+                let is_or = part.as_function().is_some_and(|f| f.name == "or");
+                if is_or && self.each_has_a_key(x, part, left_width)? {
+                    let algorithm = x.env.settings.text("join_algorithm");
+                    if !matches!(algorithm, "default" | "hash" | "parallel_hash" | "") {
+                        let what = format!("OR between equalities in ON with join_algorithm = '{algorithm}'");
+                        return Err(Error::not_implemented(what).hint("join_algorithm = 'hash'"));
+                    }
+                    condition.both.push(bound);
+                    return Ok(());
                 }
                 let text = format!("\"{}\" in ON compares both sides but is no equality", part.column_name());
                 return Err(Error::new(Code::INVALID_JOIN_ON_EXPRESSION, text).hint("WHERE"));
             }
         }
         Ok(())
+    }
+
+    /// Whether every alternative of OR has an equality between the two sides.
+    fn each_has_a_key(&self, x: &mut Exprs<'_>, or: &ast::Expr, left_width: usize) -> Result<bool> {
+        for alternative in parts_of(or, "or") {
+            let mut found = false;
+            for part in conjuncts(alternative) {
+                let Some(f) = part.as_function().filter(|f| f.name == "equals") else { continue };
+                let [a, b] = f.args.as_slice() else { continue };
+                let (a, b) = (x.bind_in(a, Place::JOIN_ON)?, x.bind_in(b, Place::JOIN_ON)?);
+                let sides = (side(&a, left_width), side(&b, left_width));
+                found |= matches!(sides, (Side::Left, Side::Right) | (Side::Right, Side::Left));
+            }
+            if !found {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A comparison of something of the left with something of the right.
@@ -212,8 +242,7 @@ impl<'a> Binder<'a> {
         left: From,
         right: From,
         columns: &[ast::Expr],
-        (kind, strictness): (JoinKind, JoinStrictness),
-        use_nulls: bool,
+        node: JoinNode,
         env: &Env<'_>,
         aliases: &Aliases<'_>,
     ) -> Result<From> {
@@ -238,7 +267,7 @@ impl<'a> Binder<'a> {
         let window = left.window;
         let flat = left.flat && right.flat;
         // Whether a row has a left side is told by a column that is true on every left row.
-        let full = matches!(kind, JoinKind::Full | JoinKind::Right);
+        let full = matches!(node.kind, JoinKind::Full | JoinKind::Right);
         let marker = left_width;
         let (mut left_plan, mut left_scope) = (left.plan, left.scope);
         if full {
@@ -253,7 +282,7 @@ impl<'a> Binder<'a> {
         for (l, r) in pairs {
             let pair = self.same_type(l, r)?;
             match &mut condition.asof {
-                _ if strictness != JoinStrictness::Asof => condition.keys.push(pair),
+                _ if node.strictness != JoinStrictness::Asof => condition.keys.push(pair),
                 // The last column of USING is the one that ASOF compares.
                 None => condition.asof = Some((pair.0, pair.1, AsofOrder::GreaterOrEqual)),
                 Some(last) => {
@@ -266,11 +295,10 @@ impl<'a> Binder<'a> {
         for (l, r) in &merged {
             scope.columns[*l].merged = true;
             scope.columns[*r].show = match scope.columns[*r].show {
-                Show::Yes | Show::Reserved => Show::ByName,
+                Show::Yes | Show::Reserved => Show::ByTable,
                 other => other,
             };
         }
-        let node = JoinNode { kind, strictness, use_nulls };
         let (mut plan, mut scope) = node.build(left_plan, right.plan, scope, condition)?;
         if full {
             plan = self.merge_using(plan, &mut scope, &merged, marker)?;
@@ -297,11 +325,16 @@ impl<'a> Binder<'a> {
 
 /// The parts of AND, however deep.
 fn conjuncts(expr: &ast::Expr) -> Vec<&ast::Expr> {
+    parts_of(expr, "and")
+}
+
+/// The operands of a function of functions of the same name.
+fn parts_of<'e>(expr: &'e ast::Expr, name: &str) -> Vec<&'e ast::Expr> {
     let mut parts = Vec::new();
     let mut open = vec![expr];
     while let Some(expr) = open.pop() {
         match expr.as_function() {
-            Some(f) if f.name == "and" => open.extend(f.args.iter().rev()),
+            Some(f) if f.name == name => open.extend(f.args.iter().rev()),
             _ => parts.push(expr),
         }
     }
@@ -329,7 +362,8 @@ fn mirrored(order: AsofOrder) -> AsofOrder {
     }
 }
 
-fn kinds(join: &ast::Join, default_strictness: &str) -> Result<(JoinKind, JoinStrictness)> {
+/// `distinct`: ANY means the first row of each key of the right side, and every row of the left.
+fn kinds(join: &ast::Join, default_strictness: &str, distinct: bool) -> Result<(JoinKind, JoinStrictness)> {
     use ast::JoinStrictness as S;
     let strictness = match join.strictness {
         None if default_strictness.eq_ignore_ascii_case("any") => JoinStrictness::Any,
@@ -352,7 +386,7 @@ fn kinds(join: &ast::Join, default_strictness: &str) -> Result<(JoinKind, JoinSt
     let strictness = if kind == JoinKind::Cross { JoinStrictness::All } else { strictness };
     let fits = match strictness {
         JoinStrictness::All => true,
-        JoinStrictness::Any => kind != JoinKind::Full,
+        JoinStrictness::Any => kind != JoinKind::Full || distinct,
         JoinStrictness::Semi | JoinStrictness::Anti => matches!(kind, JoinKind::Left | JoinKind::Right),
         JoinStrictness::Asof | JoinStrictness::Latest => matches!(kind, JoinKind::Inner | JoinKind::Left),
     };
@@ -393,11 +427,13 @@ struct JoinNode {
     kind: JoinKind,
     strictness: JoinStrictness,
     use_nulls: bool,
+    /// The setting `any_join_distinct_right_table_keys`, for a join that is ANY.
+    distinct: bool,
 }
 
 impl JoinNode {
-    fn build(self, left: Plan, right: Plan, mut scope: Scope, condition: Condition) -> Result<(Plan, Scope)> {
-        let Condition { keys, left: left_only, right: right_only, asof, never } = condition;
+    fn build(mut self, left: Plan, right: Plan, mut scope: Scope, condition: Condition) -> Result<(Plan, Scope)> {
+        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, never } = condition;
         let left_width = left.schema.len();
         // A condition on the side whose rows may be dropped filters that side before the join; on the side whose rows all
         // stay it decides about matches.
@@ -422,10 +458,27 @@ impl JoinNode {
             rest.push(e.map_columns(&|c| c + left_width));
             plan
         });
+        // Alternatives have no one key that could be distinct: there ANY itself takes the first row that fits.
+        let right = match self.distinct && both_sides.is_empty() {
+            true => {
+                self.strictness = JoinStrictness::All;
+                let schema = Arc::clone(&right.schema);
+                let keys = keys.iter().map(|(_, r)| r.clone()).collect();
+                Plan::over(&right.clone(), schema, Node::LimitBy { input: Box::new(right), keys, offset: 0, limit: 1 })
+            }
+            false => right,
+        };
+        rest.extend(both_sides);
         if never {
             rest.push(Expr::literal(Value::Bool(false), LogicalType::Bool));
         }
-        if !rest.is_empty() && (self.strictness != JoinStrictness::All) {
+        let one_sided = matches!(self.kind, JoinKind::Left | JoinKind::Right);
+        let takes_filter = match self.strictness {
+            JoinStrictness::All => true,
+            JoinStrictness::Any => one_sided,
+            _ => false,
+        };
+        if !rest.is_empty() && !takes_filter {
             return Err(Error::not_implemented(format!("a filter of the {:?} side in ON of this join", self.kind)));
         }
         let filter = rest.into_iter().reduce(both);

@@ -3,9 +3,9 @@
 //! In: a parsed query, the catalog, settings. Out: a [`Bound`] plan. Promise: what a query means does not depend on data,
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
-//! In reading order: `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`, `call`, `aggregate`,
+//! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`, `call`, `aggregate`,
 //! `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`, `join`, `array_join`, `seek` (FROM),
-//! `asterisk`, `emit`, `group`, `select` (one SELECT), `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
+//! `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT), `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
 
 mod aggregate;
 mod alias;
@@ -18,6 +18,7 @@ pub mod depends;
 mod emit;
 mod env;
 mod expr;
+mod fill;
 mod group;
 mod join;
 mod literal;
@@ -26,6 +27,7 @@ mod room;
 mod scope;
 mod seek;
 mod select;
+mod settings;
 mod source;
 mod subquery;
 mod table_function;
@@ -33,7 +35,7 @@ mod window_source;
 
 pub use columns::{ColumnOptions, bind_columns};
 pub use depends::source_names;
-pub use env::apply_settings;
+pub use settings::{apply_settings, query_settings, setting_text};
 
 use crate::catalog::Catalog;
 use crate::expr::Expr;
@@ -84,7 +86,7 @@ pub fn bind_select_in(
     catalog: &dyn Catalog,
     cx: &BindContext,
 ) -> Result<Bound> {
-    let settings = Arc::new(query_settings(query, &cx.settings)?);
+    let settings = Arc::new(query_settings(query, &cx.settings, text)?);
     let cx = BindContext { settings, ..cx.clone() };
     room::with_room(|roomy| {
         let binder = Binder { text, roomy, ..Binder::new(catalog, &cx) };
@@ -104,27 +106,6 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
     let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
     let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
     Ok(Bound { plan, streaming, schema, settings, totals, uses: binder.uses.borrow().clone() })
-}
-
-/// `base` with the SETTINGS that stand at the top level of a query.
-pub fn query_settings(query: &ast::Query, base: &Settings) -> Result<Settings> {
-    let mut settings = base.clone();
-    top_settings(&query.body, &mut settings)?;
-    for stage in &query.pipe {
-        top_settings(&stage.body, &mut settings)?;
-    }
-    Ok(settings)
-}
-
-fn top_settings(body: &ast::QueryBody, settings: &mut Settings) -> Result<()> {
-    match body {
-        ast::QueryBody::Select(select) => apply_settings(settings, &select.settings),
-        ast::QueryBody::Nested(query) => top_settings(&query.body, settings),
-        ast::QueryBody::Set(set) => {
-            top_settings(&set.first, settings)?;
-            set.rest.iter().try_for_each(|(_, body)| top_settings(body, settings))
-        }
-    }
 }
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
@@ -154,6 +135,7 @@ fn has_totals(plan: &Plan) -> bool {
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }
+            | Node::Fill { input, .. }
             | Node::Limit { input, .. }
             | Node::LimitBy { input, .. }
             | Node::Distinct { input, .. } => input,

@@ -41,6 +41,8 @@ pub(super) enum Show {
     Yes,
     /// Only with `asterisk_include_reserved_columns`.
     Reserved,
+    /// Only with the name of its source, `t.*`: the right side's column of USING.
+    ByTable,
     /// By name only: virtual, alias and materialized columns.
     ByName,
     /// No name reaches it: made for the plan.

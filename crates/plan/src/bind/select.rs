@@ -15,7 +15,7 @@ use super::group::{AggregateStep, Regroup, map_agg, map_window, plan_keys, try_m
 use super::query::Rel;
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
-use crate::node::{Change, Grouping, Node, Plan, SortKey, WindowCall};
+use crate::node::{Change, FillColumn, Grouping, Node, Plan, SortKey, WindowCall};
 use crate::rewrite::{conjunction, conjuncts};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
@@ -36,6 +36,8 @@ struct Clauses {
     having_unfolds: bool,
     items: Vec<(Arc<str>, Expr)>,
     order_by: Vec<SortKey>,
+    /// WITH FILL, for each of `order_by`.
+    fills: Vec<Option<FillColumn>>,
     limit_by: Option<LimitBy>,
     limit: LimitOf,
     distinct: bool,
@@ -134,6 +136,7 @@ impl<'a> Binder<'a> {
         let partition_by =
             select.partition_by.iter().map(|e| x.bind_in(e, Place::GROUP_BY)).collect::<Result<Vec<_>>>()?;
         let (keys, grouping) = self.group_by(x, select.group_by.as_ref(), &members)?;
+        x.group_keys.clone_from(&keys);
         let mut items = Vec::with_capacity(members.len());
         for member in &members {
             items.push((Arc::from(member.name.as_str()), x.bind_in(&member.expr, Place::SELECT)?));
@@ -141,7 +144,7 @@ impl<'a> Binder<'a> {
         let before = x.array_joins.len();
         let having = select.having.as_ref().map(|e| x.condition(e, Place::HAVING)).transpose()?;
         let having_unfolds = x.array_joins.len() > before;
-        let order_by = self.order_by(x, &select.order_by, &members)?;
+        let (order_by, fills) = self.order_by(x, &select.order_by, &members)?;
         let limit_by = self.limit_by(x, select, &members)?;
         let limit = self.limit(x, select)?;
         let distinct = select.distinct.as_ref().is_some_and(|d| d.on.is_empty());
@@ -155,6 +158,7 @@ impl<'a> Binder<'a> {
             having_unfolds,
             items,
             order_by,
+            fills,
             limit_by,
             limit,
             distinct,
@@ -249,18 +253,31 @@ impl<'a> Binder<'a> {
         member.map(|m| m.expr.clone()).ok_or_else(|| Error::bad_arguments(text()))
     }
 
-    fn order_by(&self, x: &mut Exprs<'_>, list: &[ast::OrderItem], members: &[Member]) -> Result<Vec<SortKey>> {
-        let mut keys = Vec::with_capacity(list.len());
+    fn order_by(
+        &self,
+        x: &mut Exprs<'_>,
+        list: &[ast::OrderItem],
+        members: &[Member],
+    ) -> Result<(Vec<SortKey>, Vec<Option<FillColumn>>)> {
+        let (mut keys, mut fills) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
         x.place = Place::ORDER_BY;
         for item in list {
             let expr = self.positional(x, &item.expr, members)?;
-            let key = x.sort_key(&ast::OrderItem { expr, ..item.clone() })?;
+            let key = x.sort_key(&ast::OrderItem { expr, fill: None, ..item.clone() })?;
+            let fill = match &item.fill {
+                Some(_) if x.cx.streaming => {
+                    return Err(Error::not_implemented("ORDER BY … WITH FILL in a streaming query"));
+                }
+                Some(fill) => Some(x.fill(fill, &key.expr.ty, item.descending)?),
+                None => None,
+            };
             // A constant orders nothing.
-            if key.expr.as_literal().is_none() {
+            if key.expr.as_literal().is_none() || fill.is_some() {
                 keys.push(key);
+                fills.push(fill);
             }
         }
-        Ok(keys)
+        Ok((keys, fills))
     }
 
     /// LIMIT n BY; DISTINCT ON (…) is LIMIT 1 BY (…).
@@ -369,7 +386,7 @@ impl<'a> Binder<'a> {
             };
             let names = Arc::clone(&plan.schema);
             plan = step.build(plan)?;
-            let regroup = Regroup { keys: &plan_keys(&plan), aggs: x.aggs.len(), names: &names };
+            let regroup = Regroup { keys: &plan_keys(&plan), aggs: x.aggs.len(), names: &names, x: &x };
             let move_over = |e: &Expr| regroup.expr(e);
             clauses = clauses.map(&move_over)?;
             late = late.iter().map(|(i, a)| Ok((*i, move_over(a)?))).collect::<Result<Vec<_>>>()?;
@@ -425,6 +442,13 @@ fn finish(plan: Plan, clauses: Clauses) -> Plan {
     if !order_by.is_empty() {
         let most = limit.filter(|_| !ties && limit_by.is_none()).map(|l| l.saturating_add(offset));
         plan = plan.sort(order_by.clone(), most);
+    }
+    let fills = clauses.fills.into_iter().zip(&order_by);
+    let filled: Vec<FillColumn> =
+        fills.filter_map(|(fill, key)| Some(FillColumn { column: key.expr.as_column()?, ..fill? })).collect();
+    if !filled.is_empty() {
+        let schema = Arc::clone(&plan.schema);
+        plan = Plan::over(&plan.clone(), schema, Node::Fill { input: Box::new(plan), columns: filled });
     }
     if let Some(LimitBy { keys, offset, limit }) = limit_by {
         let schema = Arc::clone(&plan.schema);

@@ -87,7 +87,17 @@ impl<'a> Binder<'a> {
             0 => SET_ROWS_MAX,
             n => usize::try_from(n).unwrap_or(SET_ROWS_MAX),
         };
-        let batches = self.run(rel.plan, env, rows_max)?;
+        let plan = match env.settings.text("set_overflow_mode") {
+            "break" => rel.plan.limit(0, Some(rows_max as u64), Vec::new()),
+            _ => rel.plan,
+        };
+        let batches = self.run(plan, env, rows_max).map_err(|e| match e.code {
+            Code::TOO_MANY_ROWS_OR_BYTES => {
+                let text = format!("the set of IN has more than {rows_max} rows, the limit max_rows_in_set");
+                Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, text)
+            }
+            _ => e,
+        })?;
         let columns = types
             .iter()
             .enumerate()

@@ -28,7 +28,7 @@ fn rank(name: &str) -> Option<u8> {
 
 /// Whether the name of a call on the right side of IN means a source.
 pub(super) fn is_source_function(name: &str) -> bool {
-    rank(name).is_some() || matches!(name, "numbers" | "numbers_mt" | "zeros" | "zeros_mt" | "values")
+    rank(name).is_some() || matches!(name, "numbers" | "numbers_mt" | "zeros" | "zeros_mt" | "values" | "VALUES")
 }
 
 impl<'a> Binder<'a> {
@@ -40,7 +40,7 @@ impl<'a> Binder<'a> {
             "changelog" => self.changelog(f, env),
             "numbers" | "numbers_mt" => self.numbers(f, env),
             "zeros" | "zeros_mt" => self.zeros(f, env),
-            "values" => self.values(f, env),
+            "values" | "VALUES" => self.values(f, env),
             "null" => {
                 let schema = Arc::new(Schema::new(self.structure(f, env)?));
                 Ok(made("null", Plan::values(schema, Vec::new())))

@@ -1,14 +1,15 @@
 //! The bound plan as an indented tree, one node a line, its columns and types behind it.
 
-use crate::expr::Expr;
+use super::names::{Names, emit_text, interval_text};
 use crate::node::{
-    Aggregate, AsofOrder, Change, Emit, Grouping, Interval, Join, Node, Plan, Scan, ScanColumn, Seek, SortKey, Trigger,
-    WindowCall, WindowFunction, WindowKind, WindowSpec,
+    Aggregate, AsofOrder, Change, Frame, FrameBound, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek, WindowCall,
+    WindowFunction, WindowKind, WindowSpec,
 };
+use hydron_types::Schema;
 use std::fmt::Write;
 
 /// One line for each node, inputs two spaces deeper:
-/// `Filter less(#0, 5) -> (number uint64)`. A node that never ends says `streaming`, and what its rows mean when that is
+/// `Filter less(number, 5) -> (number uint64)`. A node that never ends says `streaming`, and what its rows mean when that is
 /// not plain facts.
 pub fn plan_text(plan: &Plan) -> String {
     let mut out = String::new();
@@ -24,7 +25,7 @@ fn line(out: &mut String, plan: &Plan, depth: usize) {
     for _ in 0..depth {
         out.push_str("  ");
     }
-    out.push_str(&node(&plan.node));
+    out.push_str(&node(plan));
     out.push_str(" -> (");
     for (i, field) in plan.schema.fields.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
@@ -50,26 +51,33 @@ fn change(change: Change) -> &'static str {
     }
 }
 
-fn node(node: &Node) -> String {
-    match node {
+fn node(plan: &Plan) -> String {
+    let inputs = plan.inputs();
+    // Sources read nothing; a join names both of its inputs itself.
+    let names = Names(inputs.first().map_or(&*plan.schema, |input| &*input.schema));
+    match &plan.node {
         Node::Values { batches } => {
             let rows: usize = batches.iter().map(|b| b.rows()).sum();
             format!("Values {rows} rows")
         }
         Node::Numbers { start, count: Some(count) } => format!("Numbers {count} from {start}"),
         Node::Numbers { start, count: None } => format!("Numbers from {start}"),
-        Node::Scan(scan) => scan_text(scan),
-        Node::Filter { predicate, .. } => format!("Filter {predicate:?}"),
-        Node::Project { exprs, .. } => format!("Project {}", list(exprs)),
-        Node::AssignWindow { window, .. } => window_text(window),
-        Node::Aggregate(aggregate) => aggregate_text(aggregate),
+        Node::Scan(scan) => scan_text(scan, &plan.schema),
+        Node::Filter { predicate, .. } => format!("Filter {}", names.expr(predicate)),
+        Node::Project { exprs, .. } => format!("Project {}", names.list(exprs)),
+        Node::AssignWindow { window, .. } => format!("AssignWindow {}", window_text(window, names)),
+        Node::Aggregate(aggregate) => aggregate_text(aggregate, names),
         Node::Join(join) => join_text(join),
         Node::ArrayJoin { columns, left, .. } => {
-            let columns: Vec<String> = columns.iter().map(|c| format!("#{c}")).collect();
+            let columns: Vec<String> = columns.iter().map(|c| names.column(*c)).collect();
             format!("{}ArrayJoin {}", if *left { "Left" } else { "" }, columns.join(", "))
         }
         Node::Sort { keys, limit, .. } => {
-            format!("Sort {}{}", keys_text(keys), limit.map_or(String::new(), |l| format!(" first {l}")))
+            format!("Sort {}{}", names.sort_keys(keys), limit.map_or(String::new(), |l| format!(" first {l}")))
+        }
+        Node::Fill { columns, .. } => {
+            let columns: Vec<String> = columns.iter().map(|c| names.column(c.column)).collect();
+            format!("Fill {}", columns.join(", "))
         }
         Node::Limit { offset, limit, ties, .. } => {
             let mut text = limit.map_or("Limit all".to_string(), |l| format!("Limit {l}"));
@@ -77,43 +85,29 @@ fn node(node: &Node) -> String {
                 text += &format!(" after {offset}");
             }
             if !ties.is_empty() {
-                text += &format!(" with ties on {}", keys_text(ties));
+                text += &format!(" with ties on {}", names.sort_keys(ties));
             }
             text
         }
         Node::LimitBy { keys, offset, limit, .. } => {
             let after = if *offset > 0 { format!(" after {offset}") } else { String::new() };
-            format!("LimitBy {limit}{after} of {}", list(keys))
+            format!("LimitBy {limit}{after} of {}", names.list(keys))
         }
         Node::Distinct { on, .. } if on.is_empty() => "Distinct".to_string(),
-        Node::Distinct { on, .. } => format!("Distinct on {}", list(on)),
+        Node::Distinct { on, .. } => format!("Distinct on {}", names.list(on)),
         Node::Union { .. } => "Union".to_string(),
         Node::SetOperation { except, distinct, .. } => {
             let kind = if *except { "Except" } else { "Intersect" };
             format!("{kind}{}", if *distinct { " distinct" } else { "" })
         }
         Node::WindowFunctions { calls, .. } => {
-            let calls: Vec<String> = calls.iter().map(call_text).collect();
+            let calls: Vec<String> = calls.iter().map(|c| call_text(c, names)).collect();
             format!("WindowFunctions {}", calls.join("; "))
         }
     }
 }
 
-fn list(exprs: &[Expr]) -> String {
-    let all: Vec<String> = exprs.iter().map(|e| format!("{e:?}")).collect();
-    all.join(", ")
-}
-
-fn keys_text(keys: &[SortKey]) -> String {
-    let key = |k: &SortKey| {
-        let direction = if k.descending { " desc" } else { "" };
-        let nulls = if k.nulls_first { " nulls first" } else { "" };
-        format!("{:?}{direction}{nulls}", k.expr)
-    };
-    keys.iter().map(key).collect::<Vec<_>>().join(", ")
-}
-
-fn scan_text(scan: &Scan) -> String {
+fn scan_text(scan: &Scan, schema: &Schema) -> String {
     let column = |c: &ScanColumn| match c {
         ScanColumn::Stored(i) => scan.stream.columns.get(*i).map_or_else(|| format!("?{i}"), |c| c.name.to_string()),
         ScanColumn::AppendTime => "_tp_append_time".to_string(),
@@ -124,15 +118,11 @@ fn scan_text(scan: &Scan) -> String {
     };
     let columns: Vec<String> = scan.columns.iter().map(column).collect();
     let mut text = format!("Scan {}.{} [{}]", scan.stream.database, scan.stream.name, columns.join(", "));
-    match &scan.seek {
-        Seek::Latest => {}
-        Seek::Earliest => text += " from earliest",
-        Seek::EventTime(t) => text += &format!(" from time {t}"),
-        Seek::Sequence(n) => text += &format!(" from sequence {n:?}"),
-        Seek::Shards(n) => text += &format!(" from shard positions {n:?}"),
+    if let Some(seek) = seek_text(&scan.seek) {
+        text += &format!(" from {seek}");
     }
     if let Some(pruning) = &scan.pruning {
-        text += &format!(" pruning {pruning:?}");
+        text += &format!(" pruning {}", Names(schema).expr(pruning));
     }
     if scan.limit_hint > 0 {
         text += &format!(" first {}", scan.limit_hint);
@@ -140,50 +130,77 @@ fn scan_text(scan: &Scan) -> String {
     text
 }
 
-fn interval(interval: &Interval) -> String {
-    format!("{} {}", interval.count, interval.unit.name())
+/// Where a read starts; `None` for the latest row, where streams start by themselves.
+pub fn seek_text(seek: &Seek) -> Option<String> {
+    let positions = |all: &[i64]| {
+        let position = |n: &i64| match *n {
+            i64::MIN => "earliest".to_string(),
+            i64::MAX => "latest".to_string(),
+            n => n.to_string(),
+        };
+        all.iter().map(position).collect::<Vec<_>>().join(", ")
+    };
+    Some(match seek {
+        Seek::Latest => return None,
+        Seek::Earliest => "earliest".to_string(),
+        Seek::EventTime(us) => {
+            let time = hydron_types::Value::Time(*us);
+            let ty = hydron_types::LogicalType::DateTime64(6, Some(hydron_types::Zone::UTC));
+            format!("time {}", hydron_types::sql_literal(&time, &ty))
+        }
+        Seek::Sequence(all) => format!("sequence {}", positions(all)),
+        Seek::Shards(all) => format!("shard positions {}", positions(all)),
+    })
 }
 
-fn window_text(window: &WindowSpec) -> String {
+/// `tumble 5 second by ts in UTC`
+pub fn window_text(window: &WindowSpec, names: Names<'_>) -> String {
     let kind = match &window.kind {
-        WindowKind::Tumble { size } => format!("tumble {}", interval(size)),
-        WindowKind::Hop { slide, size } => format!("hop {} of {}", interval(slide), interval(size)),
+        WindowKind::Tumble { size } => format!("tumble {}", interval_text(size)),
+        WindowKind::Hop { slide, size } => format!("hop {} of {}", interval_text(slide), interval_text(size)),
         WindowKind::Session { timeout, max_size, start, start_inclusive, end, end_inclusive } => {
-            let mut text = format!("session {} at most {}", interval(timeout), interval(max_size));
+            let mut text = format!("session {} at most {}", interval_text(timeout), interval_text(max_size));
             if let (Some(start), Some(end)) = (start, end) {
                 let (open, close) = (if *start_inclusive { '[' } else { '(' }, if *end_inclusive { ']' } else { ')' });
-                text += &format!(" {open}{start:?}, {end:?}{close}");
+                text += &format!(" {open}{}, {}{close}", names.expr(start), names.expr(end));
             }
             text
         }
     };
-    let processing = if window.processing_time { " processing time" } else { "" };
-    format!("AssignWindow {kind} by #{} in {}{processing}", window.time, window.zone)
+    if window.processing_time {
+        return format!("{kind} by processing time in {}", window.zone);
+    }
+    format!("{kind} by {} in {}", names.column(window.time), window.zone)
 }
 
-fn aggregate_text(aggregate: &Aggregate) -> String {
-    let mut text = format!("Aggregate {:?}", aggregate.aggs);
+fn aggregate_text(aggregate: &Aggregate, names: Names<'_>) -> String {
+    let mut text = "Aggregate".to_string();
+    if !aggregate.aggs.is_empty() {
+        text += &format!(" {}", names.aggregates(&aggregate.aggs));
+    }
     if !aggregate.keys.is_empty() {
-        text += &format!(" by {}", list(&aggregate.keys));
+        text += &format!(" by {}", names.list(&aggregate.keys));
     }
     match &aggregate.grouping {
         Grouping::Plain => {}
         Grouping::Totals => text += " with totals",
         Grouping::Rollup => text += " with rollup",
         Grouping::Cube => text += " with cube",
-        Grouping::Sets(sets) => text += &format!(" sets {sets:?}"),
+        Grouping::Sets(sets) => {
+            let set = |set: &Vec<usize>| format!("({})", names.list(set.iter().filter_map(|k| aggregate.keys.get(*k))));
+            text += &format!(" sets {}", sets.iter().map(set).collect::<Vec<_>>().join(", "));
+        }
     }
     if aggregate.partition_keys > 0 {
-        text += &format!(" substreams of {}", aggregate.partition_keys);
+        let keys = &aggregate.keys[..aggregate.partition_keys.min(aggregate.keys.len())];
+        text += &format!(", a substream for each {}", names.list(keys));
     }
     if let Some(window) = &aggregate.window {
-        let key = |name: &str, k: Option<usize>| k.map(|k| format!("{name} key {k}"));
-        let keys: Vec<String> =
-            [key("start", window.start_key), key("end", window.end_key)].into_iter().flatten().collect();
-        text += &format!(" window {}", keys.join(" "));
+        let keys = [window.start_key, window.end_key].into_iter().flatten();
+        text += &format!(" window {}", names.list(keys.filter_map(|k| aggregate.keys.get(k))));
     }
     if let Some(emit) = &aggregate.emit {
-        text += &emit_text(emit);
+        text += &format!(" emit {}", emit_text(emit));
     }
     if aggregate.emit_version {
         text += " with version";
@@ -191,42 +208,25 @@ fn aggregate_text(aggregate: &Aggregate) -> String {
     text
 }
 
-fn emit_text(emit: &Emit) -> String {
-    let mut text = match emit.trigger {
-        Trigger::AfterWatermark => " emit after watermark".to_string(),
-        Trigger::Periodic(ms) => format!(" emit periodic {ms} ms"),
-        Trigger::OnUpdate => " emit on update".to_string(),
-        Trigger::PeriodicOnUpdate(ms) => format!(" emit periodic {ms} ms on update"),
-    };
-    if emit.changelog {
-        text += " changelog";
-    }
-    if let Some(delay) = &emit.delay {
-        text += &format!(" delay {}", interval(delay));
-    }
-    if let Some(timeout) = emit.timeout_ms {
-        text += &format!(" timeout {timeout} ms");
-    }
-    text
-}
-
 fn join_text(join: &Join) -> String {
+    let (left, right) = (Names(&join.left.schema), Names(&join.right.schema));
     let mut text = format!("Join {:?} {:?}", join.strictness, join.kind).to_lowercase().replacen("join", "Join", 1);
-    let on: Vec<String> = join.on.iter().map(|(l, r)| format!("{l:?} = right {r:?}")).collect();
+    let on: Vec<String> = join.on.iter().map(|(l, r)| format!("{} = right {}", left.expr(l), right.expr(r))).collect();
     if !on.is_empty() {
         text += &format!(" on {}", on.join(", "));
     }
-    if let Some((left, right, order)) = &join.asof {
+    if let Some((l, r, order)) = &join.asof {
         let sign = match order {
             AsofOrder::Less => "<",
             AsofOrder::LessOrEqual => "<=",
             AsofOrder::Greater => ">",
             AsofOrder::GreaterOrEqual => ">=",
         };
-        text += &format!(" asof {left:?} {sign} right {right:?}");
+        text += &format!(" asof {} {sign} right {}", left.expr(l), right.expr(r));
     }
     if let Some(filter) = &join.filter {
-        text += &format!(" where {filter:?}");
+        let fields = join.left.schema.fields.iter().chain(&join.right.schema.fields).cloned().collect();
+        text += &format!(" where {}", Names(&Schema::new(fields)).expr(filter));
     }
     if join.use_nulls {
         text += " nulls";
@@ -234,25 +234,36 @@ fn join_text(join: &Join) -> String {
     text
 }
 
-fn call_text(call: &WindowCall) -> String {
+fn call_text(call: &WindowCall, names: Names<'_>) -> String {
     let function = match &call.function {
         WindowFunction::RowNumber => "row_number()".to_string(),
         WindowFunction::Rank => "rank()".to_string(),
         WindowFunction::DenseRank => "dense_rank()".to_string(),
-        WindowFunction::Aggregate(agg) => format!("{agg:?}"),
-        WindowFunction::Offset { value, offset, .. } => format!("offset({value:?}, {offset})"),
-        WindowFunction::FirstValue(e) => format!("first_value({e:?})"),
-        WindowFunction::LastValue(e) => format!("last_value({e:?})"),
-        WindowFunction::NthValue(e, n) => format!("nth_value({e:?}, {n})"),
+        WindowFunction::Aggregate(agg) => names.aggregate(agg),
+        WindowFunction::Offset { value, offset, .. } => format!("offset({}, {offset})", names.expr(value)),
+        WindowFunction::FirstValue(e) => format!("first_value({})", names.expr(e)),
+        WindowFunction::LastValue(e) => format!("last_value({})", names.expr(e)),
+        WindowFunction::NthValue(e, n) => format!("nth_value({}, {n})", names.expr(e)),
     };
-    let unit = if call.frame.rows { "rows" } else { "range" };
-    let (start, end) = (&call.frame.start, &call.frame.end);
-    let mut text = format!("{function} over (");
+    let mut over = Vec::new();
     if !call.partition_by.is_empty() {
-        text += &format!("partition by {} ", list(&call.partition_by));
+        over.push(format!("partition by {}", names.list(&call.partition_by)));
     }
     if !call.order_by.is_empty() {
-        text += &format!("order by {} ", keys_text(&call.order_by));
+        over.push(format!("order by {}", names.sort_keys(&call.order_by)));
     }
-    text + &format!("{unit} {start:?} to {end:?})")
+    over.push(frame_text(&call.frame));
+    format!("{function} over ({})", over.join(" "))
+}
+
+fn frame_text(frame: &Frame) -> String {
+    let bound = |bound: &FrameBound| match bound {
+        FrameBound::UnboundedPreceding => "unbounded preceding".to_string(),
+        FrameBound::Preceding(n) => format!("{n} preceding"),
+        FrameBound::CurrentRow => "current row".to_string(),
+        FrameBound::Following(n) => format!("{n} following"),
+        FrameBound::UnboundedFollowing => "unbounded following".to_string(),
+    };
+    let unit = if frame.rows { "rows" } else { "range" };
+    format!("{unit} {} to {}", bound(&frame.start), bound(&frame.end))
 }

@@ -1,7 +1,9 @@
 //! Columns nobody reads are not read.
 
 use crate::expr::{AggCall, Expr};
-use crate::node::{Aggregate, Join, Node, Plan, Scan, SortKey, WindowCall, WindowFunction, WindowKind, WindowSpec};
+use crate::node::{
+    Aggregate, FillColumn, Join, Node, Plan, Scan, SortKey, WindowCall, WindowFunction, WindowKind, WindowSpec,
+};
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
 
@@ -80,6 +82,14 @@ fn prune(plan: Plan, used: Vec<bool>) -> (Plan, Moves) {
             let (input, keys, moves) = prune_keys(*input, keys, used);
             let schema = Arc::clone(&input.schema);
             (with(Node::Sort { input: Box::new(input), keys, limit }, schema), moves)
+        }
+        Node::Fill { input, columns } => {
+            let mut needed = used;
+            columns.iter().for_each(|c| needed[c.column] = true);
+            let (input, moves) = prune(*input, needed);
+            let columns = columns.into_iter().map(|c| FillColumn { column: moves[c.column], ..c }).collect();
+            let schema = Arc::clone(&input.schema);
+            (with(Node::Fill { input: Box::new(input), columns }, schema), moves)
         }
         Node::Limit { input, offset, limit, ties } => {
             let (input, ties, moves) = prune_keys(*input, ties, used);

@@ -38,7 +38,7 @@ fn aggregates() {
         ("SELECT i, count() FROM m GROUP BY i WITH ROLLUP WITH TOTALS", 48),
         ("SELECT i FROM m LIMIT 1.5", 440),
         ("SELECT i FROM m LIMIT -1", 440),
-        ("SELECT i FROM m LIMIT 1 WITH TIES", 477),
+        ("SELECT i FROM m LIMIT 1 WITH TIES", 476),
         ("SELECT i FROM m WHERE t", 59),
         ("SELECT array_map(x -> array_join([x, 1]), [1, 2])", 36),
         ("SELECT array_join(a) AS x FROM table(s) PREWHERE x > 1", 182),
@@ -69,7 +69,8 @@ fn subqueries_and_sets() {
 fn joins() {
     for (sql, expected) in [
         ("SELECT 1 FROM m AS a JOIN m AS b ON a.i = b.i AND a.i > b.i", 403),
-        ("SELECT 1 FROM m AS a JOIN table(r) AS b ON a.i = b.i OR a.t = b.u", 48),
+        ("SELECT 1 FROM m AS a ANY JOIN table(r) AS b ON a.i = b.i OR a.t = b.u", 48),
+        ("SELECT 1 FROM m AS a JOIN table(r) AS b ON a.i = b.i OR a.i > 1", 403),
         ("SELECT 1 FROM m AS a JOIN table(r) AS b ON a.i = b.i AND (a.i > 0 OR b.i > 0)", 403),
         ("SELECT 1 FROM m AS a JOIN m AS b ON 1 = b.i", 403),
         ("SELECT 1 FROM m AS a JOIN m AS b ON equals(a.i)", 62),

@@ -294,6 +294,7 @@ pub enum EmitAfter {
 pub struct Setting {
     pub name: String,
     pub value: SettingValue,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -405,14 +405,17 @@ impl Parser<'_> {
     }
 
     fn setting(&mut self) -> PResult<Setting> {
+        let first = self.index();
         let name = self.identifier()?.full();
         self.need(TokenKind::Equals)?;
         let composite = matches!(self.kind(), TokenKind::LBrace | TokenKind::LBracket | TokenKind::LParen);
         if composite && name.starts_with("param_") {
             let text = self.balanced_text()?;
-            return Ok(Setting { name, value: SettingValue::Literal(Literal::string(text)) });
+            let value = SettingValue::Literal(Literal::string(text));
+            return Ok(Setting { name, value, span: self.span_since(first) });
         }
-        Ok(Setting { name, value: self.setting_value()? })
+        let value = self.setting_value()?;
+        Ok(Setting { name, value, span: self.span_since(first) })
     }
 
     /// The text up to the bracket that closes the one here: maps have no other syntax.

@@ -44,7 +44,7 @@ pub(super) fn create_stream(fields: &Fields, params: &[(String, String)]) -> Res
     }
     let mut set = |name: &str, value: &str| {
         let value = SettingValue::Literal(Literal::string(value));
-        storage.settings.push(Setting { name: name.to_string(), value });
+        storage.settings.push(Setting { name: name.to_string(), value, span: hydron_sql::ast::Span::default() });
     };
     for name in ["mode", "event_time_column"] {
         if let Some(text) = fields.opt_text(name)?.filter(|t| !t.is_empty()) {
@@ -72,7 +72,11 @@ pub(super) fn create_external(fields: &Fields) -> Result<CreateStream> {
     };
     for setting in fields.objects("settings")? {
         let value = SettingValue::Literal(Literal::string(setting.text("value")?));
-        create.storage.settings.push(Setting { name: setting.name("key")?.to_string(), value });
+        create.storage.settings.push(Setting {
+            name: setting.name("key")?.to_string(),
+            value,
+            span: hydron_sql::ast::Span::default(),
+        });
     }
     Ok(create)
 }

@@ -85,7 +85,11 @@ pub(super) async fn change(call: &Call<'_>, body: Incoming) -> Result<Response<B
     for name in ["logstore_retention_bytes", "logstore_retention_ms"] {
         if let Some(value) = fields.opt_int(name)? {
             let literal = u64::try_from(value).map_or(Literal::Int(value), Literal::UInt);
-            settings.push(Setting { name: name.to_string(), value: SettingValue::Literal(literal) });
+            settings.push(Setting {
+                name: name.to_string(),
+                value: SettingValue::Literal(literal),
+                span: hydron_sql::ast::Span::default(),
+            });
         }
     }
     if !settings.is_empty() {

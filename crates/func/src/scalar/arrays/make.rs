@@ -20,7 +20,11 @@ pub(super) fn register(registry: &mut Registry) {
         if call.args.is_empty() {
             return empty(call, LogicalType::Nothing);
         }
-        let element = least_supertype(&call.types())?;
+        let element = match least_supertype(&call.types())? {
+            // Elements that are all NULL, unlike no elements, make any other type nullable.
+            LogicalType::Nothing => LogicalType::Nullable(Box::new(LogicalType::Nothing)),
+            element => element,
+        };
         let conversions: Vec<Convert> = (0..call.args.len()).map(|i| call.convert(i, &element)).collect();
         call.returns(LogicalType::array(element.clone()), move |args, rows| {
             let columns = args.iter().zip(&conversions).map(|(a, c)| c.datum(a)).collect::<Result<Vec<_>>>()?;

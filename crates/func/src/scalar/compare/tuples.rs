@@ -1,4 +1,5 @@
-//! Comparison of tuples, element by element, with the logic of NULL: `(1, NULL) = (2, 3)` is false, `(1, NULL) = (1, 2)` NULL.
+//! Comparison of tuples, element by element, with the logic of NULL: with a nullable second element
+//! `(1, x) = (2, 3)` is false where x is NULL, `(1, x) = (1, 2)` NULL. The literal NULL makes every comparison NULL.
 
 use super::{Comparison, between};
 use crate::call::{BoundCall, Datum, EvalContext, arrow_error, downcast};
@@ -13,6 +14,13 @@ pub(super) fn bind(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {
     let (LogicalType::Tuple(a), LogicalType::Tuple(b)) = (call.ty(0), call.ty(1)) else {
         return Err(call.illegal(0));
     };
+    if a.iter().chain(b.iter()).any(|(_, ty)| *ty == LogicalType::Nothing) {
+        // An element that is NULL itself decides, whatever the others are.
+        let ty = LogicalType::nullable(LogicalType::Bool);
+        return Ok(BoundCall::new(ty, |_: &EvalContext, _: &[Datum], rows| {
+            Ok(Datum::Array(Arc::new(BooleanArray::new_null(rows)) as ArrayRef))
+        }));
+    }
     let element =
         |op: Comparison| a.iter().zip(b.iter()).map(|(x, y)| between(call, op, &x.1, &y.1)).collect::<Result<Vec<_>>>();
     let last = element(op)?;
