@@ -418,7 +418,7 @@ fn hash(token: &str, first_row: u64) -> u64 {
 
 /// Columns that a stream has by itself: an INSERT without a list does not expect them.
 fn is_automatic(name: &str) -> bool {
-    name == "_tp_time"
+    matches!(name, "_tp_time" | "_tp_delta")
 }
 
 /// The columns that an INSERT may list: ALIAS columns have no values.

@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     ];
     for (name, plan) in &cases {
         for parallelism in [1, 2] {
-            let options = BuildOptions { parallelism, emit_during_backfill: false };
+            let options = BuildOptions { parallelism, ..BuildOptions::default() };
             run(&format!("{name}, shards {parallelism}"), build(plan, options)?, &batches)?;
         }
     }
@@ -87,7 +87,7 @@ fn hosted(plan: &Plan, batches: &[Batch]) -> Result<()> {
     let runtime = runtime.map_err(|e| hydron_base::Error::bug(e.to_string()))?;
     for parallelism in [1, 2] {
         let started = Instant::now();
-        let pipeline = build(plan, BuildOptions { parallelism, emit_during_backfill: false })?;
+        let pipeline = build(plan, BuildOptions { parallelism, ..BuildOptions::default() })?;
         let context = HostContext::new(Arc::new(SystemClock), runtime.handle().clone());
         let reader = hydron_flow::host::ValuesReader::new(batches.to_vec());
         let mut answers = Answers::default();
@@ -193,7 +193,14 @@ fn scan() -> Plan {
     };
     let columns = (0..fields.len()).map(ScanColumn::Stored).collect();
     plan_of(
-        Node::Scan(Scan { stream: Arc::new(stream), columns, seek: Seek::Latest, pruning: None, limit_hint: 0 }),
+        Node::Scan(Scan {
+            stream: Arc::new(stream),
+            columns,
+            seek: Seek::Latest,
+            pruning: None,
+            limit_hint: 0,
+            replay: None,
+        }),
         fields,
     )
 }
@@ -233,7 +240,7 @@ fn seconds(count: i64) -> Interval {
 }
 
 fn emit(trigger: Trigger) -> Emit {
-    Emit { trigger, changelog: false, delay: None, timeout_ms: None }
+    Emit { trigger, changelog: false, delay: None, timeout_ms: None, repeat: false }
 }
 
 fn window(kind: WindowKind) -> Plan {

@@ -35,6 +35,8 @@ pub struct PipelineSource {
     pub schema: Arc<Schema>,
     /// Stage and input that take its messages; `None`: they leave the head as they are.
     pub entry: Port,
+    /// Its past (all of it, where it ends by itself) comes before anything of the sources that do not lead.
+    pub leads: bool,
 }
 
 #[derive(Clone, Debug)]

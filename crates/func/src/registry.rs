@@ -145,6 +145,13 @@ impl Registry {
         crate::aggregate::bind_with_nulls(function.as_ref(), cx, &args, &params)
     }
 
+    /// `count(DISTINCT x, …)` in the form that can take rows back: it knows how often each value is there, where `unique_exact`
+    /// only knows that it is.
+    pub fn bind_retracting_count_distinct(&self, cx: &BindContext, args: &[ArgInfo]) -> Result<BoundAgg> {
+        let function = self.aggregate("count_distinct").ok_or_else(|| self.unknown_function("count_distinct"))?;
+        crate::aggregate::bind_with_nulls(function.as_ref(), cx, args, &[])
+    }
+
     /// Every registered name in order.
     pub fn names(&self) -> Vec<FunctionName> {
         let folds = |n: &str| self.folded.contains_key(&n.to_ascii_lowercase());

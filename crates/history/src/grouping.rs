@@ -110,6 +110,9 @@ fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<
         Node::SetOperation { left, right, except, distinct } => {
             Node::SetOperation { left: boxed(left)?, right: boxed(right)?, except, distinct }
         }
+        Node::Changelog { input, keys, version } => Node::Changelog { input: boxed(input)?, keys, version },
+        Node::Lags { input, keys, calls } => Node::Lags { input: boxed(input)?, keys, calls },
+        Node::Signs { input } => Node::Signs { input: boxed(input)? },
         Node::WindowFunctions { input, calls } => Node::WindowFunctions { input: boxed(input)?, calls },
         leaf @ (Node::Values { .. } | Node::Numbers { .. } | Node::Scan(_)) => leaf,
     };

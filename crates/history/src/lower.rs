@@ -146,6 +146,9 @@ impl Lowering {
                     plan.schema.fields.iter().enumerate().map(|(i, f)| Expr::column(i, f.ty.clone())).collect();
                 self.limit_by(input, if on.is_empty() { &all } else { on }, 0, 1)
             }
+            Node::Changelog { .. } | Node::Signs { .. } | Node::Lags { .. } => {
+                Err(Error::not_implemented("changelog() and lag() in a historical query"))
+            }
             Node::Union { inputs } => {
                 let mut lowered = Vec::with_capacity(inputs.len());
                 for input in inputs {

@@ -97,12 +97,29 @@ pub enum Node {
     Union {
         inputs: Vec<Plan>,
     },
+    /// Appended rows that replace each other by `keys` become a changelog. With a `version`, a row whose version is below that
+    /// of the row it would replace is dropped.
+    Changelog {
+        input: Box<Plan>,
+        keys: Vec<Expr>,
+        version: Option<Expr>,
+    },
+    /// The input's columns, then `_tp_delta` int8: the sign that travels beside each row.
+    Signs {
+        input: Box<Plan>,
+    },
     /// INTERSECT or EXCEPT.
     SetOperation {
         left: Box<Plan>,
         right: Box<Plan>,
         except: bool,
         distinct: bool,
+    },
+    /// The input's columns, then one for each call. Streams only: rows have an order there. `keys` divide the rows.
+    Lags {
+        input: Box<Plan>,
+        keys: Vec<Expr>,
+        calls: Vec<LagCall>,
     },
     /// The input's columns, then one for each call. History only.
     WindowFunctions {
@@ -139,6 +156,17 @@ pub struct Scan {
     pub pruning: Option<Expr>,
     /// At most so many rows will be used; 0: unknown.
     pub limit_hint: u64,
+    /// Rows of the log come at the pace at which they once came.
+    pub replay: Option<Replay>,
+}
+
+/// The pace of a replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// Seconds of the stream in one second; more than 0.
+    pub speed: f64,
+    /// The stored column whose differences are the pace; `None`: the time of the append.
+    pub column: Option<usize>,
 }
 
 /// A column of a scan: one of the stream, by position in `StreamInfo::columns`, or one the source makes.
@@ -251,6 +279,8 @@ pub struct Emit {
     pub delay: Option<Interval>,
     /// Without rows for so long, all windows close. Milliseconds of wall time.
     pub timeout_ms: Option<i64>,
+    /// EMIT PERIODIC … REPEAT: answers also when nothing came since the last one.
+    pub repeat: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +289,8 @@ pub enum Trigger {
     /// Milliseconds of wall time between answers.
     Periodic(i64),
     OnUpdate,
+    /// After each row.
+    PerEvent,
     PeriodicOnUpdate(i64),
 }
 
@@ -274,8 +306,25 @@ pub struct Join {
     pub filter: Option<Expr>,
     /// ASOF: left and right expression and their order.
     pub asof: Option<(Expr, Expr, AsofOrder)>,
+    /// Two streams: pairs match only when their difference is in this range.
+    pub range: Option<JoinRange>,
     /// The unmatched side is NULL (its columns are then nullable in the schema) instead of default values.
     pub use_nulls: bool,
+}
+
+/// `low <= left - right <= high`, the expressions being whole numbers or times of one type, whose ticks are meant.
+#[derive(Clone, Debug)]
+pub struct JoinRange {
+    pub left: Expr,
+    pub right: Expr,
+    pub low: i64,
+    pub high: i64,
+}
+
+impl JoinRange {
+    pub fn contains(&self, difference: i64) -> bool {
+        (self.low..=self.high).contains(&difference)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +361,19 @@ pub struct SortKey {
     pub expr: Expr,
     pub descending: bool,
     pub nulls_first: bool,
+}
+
+/// Values of the rows before: those `from` to `to` rows back, the nearest first.
+#[derive(Clone, Debug)]
+pub struct LagCall {
+    pub value: Expr,
+    pub from: u64,
+    pub to: u64,
+    /// All of them as an array; else `from` is `to` and the value stands alone.
+    pub array: bool,
+    /// Where there is no such row.
+    pub default: Value,
+    pub ty: hydron_types::LogicalType,
 }
 
 #[derive(Clone, Debug)]
@@ -358,6 +420,19 @@ pub enum FrameBound {
 }
 
 impl Plan {
+    /// Whether each batch is a whole answer of an aggregation over all, which replaces the one before.
+    pub fn is_whole_answer(&self) -> bool {
+        match &self.node {
+            Node::Aggregate(a) => self.streaming && a.window.is_none() && !a.emit.as_ref().is_some_and(|e| e.changelog),
+            Node::Filter { input, .. }
+            | Node::Project { input, .. }
+            | Node::Sort { input, .. }
+            | Node::LimitBy { input, .. }
+            | Node::ArrayJoin { input, .. } => input.is_whole_answer(),
+            _ => false,
+        }
+    }
+
     /// The inputs, left to right.
     pub fn inputs(&self) -> Vec<&Plan> {
         match &self.node {
@@ -372,6 +447,9 @@ impl Plan {
             | Node::Limit { input, .. }
             | Node::LimitBy { input, .. }
             | Node::Distinct { input, .. }
+            | Node::Changelog { input, .. }
+            | Node::Signs { input }
+            | Node::Lags { input, .. }
             | Node::WindowFunctions { input, .. } => vec![input],
             Node::Join(Join { left, right, .. }) | Node::SetOperation { left, right, .. } => vec![left, right],
             Node::Union { inputs } => inputs.iter().collect(),
@@ -392,6 +470,9 @@ impl Plan {
             | Node::Limit { input, .. }
             | Node::LimitBy { input, .. }
             | Node::Distinct { input, .. }
+            | Node::Changelog { input, .. }
+            | Node::Signs { input }
+            | Node::Lags { input, .. }
             | Node::WindowFunctions { input, .. } => vec![input],
             Node::Join(Join { left, right, .. }) | Node::SetOperation { left, right, .. } => vec![left, right],
             Node::Union { inputs } => inputs.iter_mut().collect(),

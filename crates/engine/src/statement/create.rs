@@ -197,8 +197,7 @@ fn setting(create: &CreateStream, name: &str) -> Option<String> {
 fn mode(create: &CreateStream) -> Result<StreamMode> {
     let Some(name) = setting(create, "mode") else { return Ok(StreamMode::Append) };
     match mode_of(&name) {
-        Some(StreamMode::Append) => Ok(StreamMode::Append),
-        Some(mode) => Err(Error::not_implemented(format!("a stream of mode '{}'", mode.name()))),
+        Some(mode) => Ok(mode),
         None => Err(Error::new(Code::INVALID_SETTING_VALUE, format!("mode '{name}' is unknown"))
             .hint("append, changelog, changelog_kv or versioned_kv")),
     }
@@ -218,6 +217,9 @@ fn stream_info(
     let text = |e: &Option<ast::Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
     let in_list = create.elements.as_ref().and_then(|e| e.primary_key.clone());
     let primary = storage.primary_key.clone().or(in_list);
+    let primary_key: Vec<Arc<str>> = primary.iter().flat_map(key_columns).collect();
+    let version_column = setting(create, "version_column");
+    check_keys(mode, &primary_key, version_column.as_deref(), storage.order_by.as_ref(), &columns)?;
     let shards = match (setting(create, "shards"), engine_argument(create, 0)) {
         (Some(text), _) => text.parse().ok(),
         (None, Some(n)) => u32::try_from(n).ok(),
@@ -230,6 +232,10 @@ fn stream_info(
         let args = &storage.engine.as_ref().filter(|e| e.name == "Stream")?.args;
         args.get(2).map(ToString::to_string)
     });
+    // The rows of a key belong into one log, in the order they came.
+    let is_keyed = matches!(mode, StreamMode::ChangelogKv | StreamMode::VersionedKv);
+    let by_key = || is_keyed.then(|| format!("weak_hash32({})", primary_key.join(", ")));
+    let sharding = sharding.filter(|s| !is_keyed || s != "rand()").or_else(|| by_key().filter(|_| shards > 1));
     Ok(StreamInfo {
         database,
         name,
@@ -237,10 +243,10 @@ fn stream_info(
         kind,
         mode,
         columns,
-        primary_key: primary.iter().flat_map(key_columns).collect(),
+        primary_key,
         order_by: text(&storage.order_by.clone().or(primary)),
         partition_by: text(&storage.partition_by),
-        version_column: setting(create, "version_column").map(Arc::from),
+        version_column: version_column.map(Arc::from),
         shards,
         sharding_expr: sharding.unwrap_or_default(),
         engine: Arc::from(match (&storage.engine, kind) {
@@ -255,6 +261,41 @@ fn stream_info(
             .collect(),
         comment: create.comment.clone().unwrap_or_default(),
     })
+}
+
+/// What a keyed stream needs: a key of columns, ordered by them, and a version beside them.
+///
+/// Errors: SYNTAX_ERROR (62), BAD_ARGUMENTS (36), NO_SUCH_COLUMN_IN_STREAM (16).
+fn check_keys(
+    mode: StreamMode,
+    primary_key: &[Arc<str>],
+    version: Option<&str>,
+    order_by: Option<&ast::Expr>,
+    columns: &[ColumnInfo],
+) -> Result<()> {
+    if !matches!(mode, StreamMode::ChangelogKv | StreamMode::VersionedKv) {
+        return Ok(());
+    }
+    if primary_key.is_empty() {
+        let message = format!("a stream of mode '{}' needs a PRIMARY KEY", mode.name());
+        return Err(Error::new(Code::SYNTAX_ERROR, message));
+    }
+    let known = |name: &str| columns.iter().any(|c| &*c.name == name && c.is_stored());
+    for name in primary_key.iter().map(|k| &**k).chain(version) {
+        if !known(name) {
+            let message = format!("'{name}' is no stored column: the keys and version of a keyed stream are columns");
+            return Err(Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, message));
+        }
+    }
+    if let Some(order) = order_by
+        && key_columns(order) != primary_key
+    {
+        return Err(Error::bad_arguments("ORDER BY of a keyed stream is its PRIMARY KEY"));
+    }
+    if let Some(version) = version.filter(|v| primary_key.iter().any(|k| &**k == *v)) {
+        return Err(Error::bad_arguments(format!("version column '{version}' cannot be in the PRIMARY KEY")));
+    }
+    Ok(())
 }
 
 fn engine_argument(create: &CreateStream, at: usize) -> Option<u64> {

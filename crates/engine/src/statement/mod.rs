@@ -40,7 +40,7 @@ use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{apply_settings, query_settings};
-use hydron_sql::ast::{DropObject, DropVerb, ObjectName, Span, Statement, StatementKind};
+use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -145,7 +145,12 @@ async fn run(
     let readonly = settings.uint("readonly");
     apply_settings(&mut settings, &statement.output.settings, Some(utf8))?;
     match &statement.kind {
-        StatementKind::Insert(insert) => apply_settings(&mut settings, &insert.settings, Some(utf8))?,
+        StatementKind::Insert(insert) => {
+            apply_settings(&mut settings, &insert.settings, Some(utf8))?;
+            if let InsertSource::Select(query) = &insert.source {
+                settings = query_settings(query, &settings, Some(utf8))?;
+            }
+        }
         StatementKind::Query(query) => settings = query_settings(query, &settings, Some(utf8))?,
         _ => {}
     }

@@ -12,9 +12,11 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::{Error, Result, Settings};
 use hydron_board::{Kind, Phase};
-use hydron_flow::{BuildOptions, HostContext, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader};
+use hydron_flow::{
+    BuildOptions, HostContext, JoinLimits, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader,
+};
 use hydron_plan::bind::{Bound, bind_select_in};
-use hydron_plan::{Plan, Scan, Seek, StreamKind};
+use hydron_plan::{Plan, Scan, StreamKind};
 use hydron_sql::ast::Query;
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -95,7 +97,14 @@ fn run_history_items(
 pub fn build_options(settings: &Settings) -> BuildOptions {
     // Threads beyond one cost as much as they give for most queries: only who asks for them gets them.
     let asked = settings.is_changed("max_threads").then(|| settings.uint("max_threads").clamp(1, 64) as usize);
-    BuildOptions { parallelism: asked.unwrap_or(1), emit_during_backfill: settings.bool("emit_during_backfill") }
+    BuildOptions {
+        parallelism: asked.unwrap_or(1),
+        emit_during_backfill: settings.bool("emit_during_backfill"),
+        join: JoinLimits {
+            bytes_max: settings.uint("join_max_buffered_bytes") as usize,
+            versions_max: settings.uint("keep_versions") as usize,
+        },
+    }
 }
 
 async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
@@ -140,24 +149,20 @@ async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>) -> Result<Box<dyn
         Object::Stream(stream) if stream.info.uuid == info.uuid => Arc::clone(stream.stored()?),
         _ => return Err(Error::new(hydron_base::Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
     };
-    let backfill =
-        cx.settings.bool("enable_backfill_from_historical_store") && cx.settings.float("replay_speed") <= 0.0;
-    if cx.settings.float("replay_speed") > 0.0 {
-        return Err(Error::not_implemented("replay_speed"));
-    }
+    let backfill = cx.settings.bool("enable_backfill_from_historical_store");
     let scan = scan.clone();
     let (schema, clock) = (Arc::clone(schema), Arc::clone(&cx.engine.options.clock));
     let progress = Arc::clone(&cx.info.progress);
-    let backfills = scan.seek != Seek::Latest;
-    let source = super::blocking(&cx.engine, move || LogSource::open(store, &scan, schema, clock, backfill)).await?;
-    Ok(Box::new(Reader { source, progress, backfills }))
+    let cpu = cx.engine.cpu.handle().clone();
+    let open = move || LogSource::open(store, &scan, schema, clock, backfill, &cpu);
+    let source = super::blocking(&cx.engine, open).await?;
+    Ok(Box::new(Reader { source, progress }))
 }
 
 /// A stream's log as the host reads it.
 struct Reader {
     source: LogSource,
     progress: Arc<Progress>,
-    backfills: bool,
 }
 
 #[async_trait]
@@ -175,7 +180,7 @@ impl SourceReader for Reader {
     }
 
     fn backfills(&self) -> bool {
-        self.backfills
+        self.source.backfills()
     }
 }
 

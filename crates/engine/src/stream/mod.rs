@@ -1,13 +1,16 @@
 //! A stream: its logs, its history, and what joins them.
 //!
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
-//! [`compact`] (log records become parts), [`source`] (a streaming read), [`table`] (a historical read), [`random`] and
-//! [`random_source`] (rows made up at a rate), [`file`] (rows of files), [`storage`] (what all this takes on disk).
+//! [`compact`] (log records become parts), [`keyed`] (the rows that count of keyed streams), [`source`] (a streaming read),
+//! [`replay`] (at the old pace), [`table`] (a historical read), [`random`] and [`random_source`] (rows made up at a rate),
+//! [`file`] (rows of files), [`storage`] (what all this takes on disk).
 
 pub mod compact;
 pub mod file;
+pub mod keyed;
 pub mod random;
 pub mod random_source;
+pub mod replay;
 pub mod source;
 pub mod storage;
 pub mod store;

@@ -4,6 +4,8 @@
 //! history and log no row is missing and none is double; batches near the head are those that the log shares with all
 //! readers, not copies.
 
+use super::keyed;
+use super::replay::Pace;
 use super::store::StreamStore;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use hydron_base::limit::BATCH_ROWS_MAX;
@@ -12,9 +14,10 @@ use hydron_base::{Code, Error, Result};
 use hydron_plan::{Scan, ScanColumn, Seek};
 use hydron_store::log::{Cursor, Record, Sequence};
 use hydron_store::part::{PartMeta, PartReader, Snapshot};
-use hydron_types::{Batch, Schema};
+use hydron_types::{Batch, Field, Schema};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// What a source yields next.
 pub enum Piece {
@@ -26,6 +29,9 @@ pub enum Piece {
 
 pub struct LogSource {
     store: Arc<StreamStore>,
+    /// The rows that count of a keyed stream, which come before the log.
+    counting: VecDeque<Batch>,
+    backfills: bool,
     columns: Vec<Column>,
     schema: Arc<Schema>,
     clock: Arc<dyn Clock>,
@@ -38,6 +44,7 @@ pub struct LogSource {
     caught_up: bool,
     /// The shard to look at first, so that a busy shard does not starve the others.
     turn: usize,
+    pace: Option<Pace>,
 }
 
 /// Parts that are read before the log, and the snapshot that keeps their files.
@@ -65,13 +72,23 @@ impl LogSource {
         schema: Arc<Schema>,
         clock: Arc<dyn Clock>,
         backfill: bool,
+        cpu: &Handle,
     ) -> Result<LogSource> {
-        let mut columns = Vec::with_capacity(scan.columns.len());
+        let pace = scan.replay.as_ref().map(|r| Pace::new(r, Arc::clone(&schema)));
+        let paced_by = scan.replay.as_ref().and_then(|r| r.column);
+        let mut schema = schema;
+        if let Some(at) = paced_by {
+            let column = &scan.stream.columns[at];
+            let mut fields = schema.fields.clone();
+            fields.push(Field::new(Arc::clone(&column.name), column.ty.clone()));
+            schema = Arc::new(Schema::new(fields));
+        }
+        let mut columns = Vec::with_capacity(scan.columns.len() + 1);
         let mut needs_log = false;
-        for column in &scan.columns {
+        for column in scan.columns.iter().copied().chain(paced_by.map(ScanColumn::Stored)) {
             columns.push(match column {
                 ScanColumn::Stored(i) => {
-                    let name = &scan.stream.columns[*i].name;
+                    let name = &scan.stream.columns[i].name;
                     let at = store
                         .schema
                         .index_of(name)
@@ -85,6 +102,8 @@ impl LogSource {
             });
             needs_log |= !matches!(column, ScanColumn::Stored(_));
         }
+        // Only the log knows the pace at which rows came.
+        let backfill = backfill && scan.replay.is_none();
         let view = store.view();
         let heads: Vec<Sequence> = view.log.iter().map(|(_, next)| *next).collect();
         let shards = store.logs.len();
@@ -92,7 +111,15 @@ impl LogSource {
         let mut history = None;
         let pending = || view.log.iter().map(|(from, _)| *from).collect::<Vec<_>>();
         let firsts = || store.logs.iter().map(|l| l.first_sequence()).collect::<Vec<_>>();
+        let by_sequence = matches!(scan.seek, Seek::Sequence(_) | Seek::Shards(_));
+        let is_keyed = keyed::is_keyed(&scan.stream) && backfill && !needs_log && !by_sequence;
+        let mut counting = VecDeque::new();
+        if is_keyed {
+            counting = keyed::compacted(&store, &scan.stream, &view, cpu)?.into();
+        }
         let starts: Vec<Sequence> = match &scan.seek {
+            // Whatever the seek says, a keyed stream begins with all rows that count.
+            _ if is_keyed => heads.clone(),
             Seek::Latest => heads.clone(),
             // Records that are in parts too are read from the log only when a column needs them.
             Seek::Earliest if backfill && !needs_log => {
@@ -129,22 +156,57 @@ impl LogSource {
         };
         let cursors =
             store.logs.iter().zip(starts).map(|(log, start)| log.subscribe(start.max(log.first_sequence()))).collect();
-        Ok(LogSource { store, columns, schema, clock, not_before, history, cursors, heads, caught_up: false, turn: 0 })
+        let backfills = is_keyed || scan.seek != Seek::Latest;
+        Ok(LogSource {
+            store,
+            counting,
+            backfills,
+            columns,
+            schema,
+            clock,
+            not_before,
+            history,
+            cursors,
+            heads,
+            caught_up: false,
+            turn: 0,
+            pace,
+        })
+    }
+
+    /// Whether rows of the past come first.
+    pub fn backfills(&self) -> bool {
+        self.backfills
     }
 
     /// The next piece, waiting for it. `None`: the stream was dropped or the server stops.
     pub async fn next(&mut self) -> Result<Option<Piece>> {
+        if let Some(batch) = self.counting.pop_front() {
+            let columns = stored(&self.columns).map(|at| Arc::clone(batch.column(at))).collect();
+            let batch = Batch::new(Arc::clone(&self.schema), columns, batch.rows());
+            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None }));
+        }
         if let Some(batch) = self.next_of_history().await? {
             return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None }));
         }
         loop {
+            if let Some(pace) = &mut self.pace
+                && let Some(piece) = pace.next(&*self.clock).await
+            {
+                return Ok(Some(piece));
+            }
             if !self.caught_up && self.cursors.iter().zip(&self.heads).all(|(c, head)| c.position() >= *head) {
                 self.caught_up = true;
                 return Ok(Some(Piece::CaughtUp));
             }
             match self.try_next()? {
-                Some((batch, shard, sequence)) if batch.rows() > 0 => {
-                    return Ok(Some(Piece::Rows { batch, shard, sequence: Some(sequence) }));
+                Some((record, batch, shard)) if batch.rows() > 0 => {
+                    let sequence = Some(record.sequence.0 as i64);
+                    match &mut self.pace {
+                        None => return Ok(Some(Piece::Rows { batch, shard, sequence })),
+                        Some(pace) => pace.take(&record, batch, shard, sequence)?,
+                    }
+                    continue;
                 }
                 Some(_) => continue,
                 None => {}
@@ -158,13 +220,13 @@ impl LogSource {
     }
 
     /// What can be had without waiting.
-    fn try_next(&mut self) -> Result<Option<(Batch, u32, i64)>> {
+    fn try_next(&mut self) -> Result<Option<(Arc<Record>, Batch, u32)>> {
         for i in 0..self.cursors.len() {
             let shard = (self.turn + i) % self.cursors.len();
             if let Some(record) = self.cursors[shard].try_next()? {
                 self.turn = shard + 1;
-                let sequence = record.sequence.0 as i64;
-                return Ok(Some((self.batch_of(&record, shard)?, shard as u32, sequence)));
+                let batch = self.batch_of(&record, shard)?;
+                return Ok(Some((record, batch, shard as u32)));
             }
         }
         Ok(None)

@@ -3,6 +3,7 @@
 //! In: batches with every stored column. Out: their sequence numbers, durable. Promise: `parts up to c ∪ log from c` is
 //! every row once, whatever moves between them meanwhile.
 
+use super::keyed;
 use super::streams::Streams;
 use bytes::Bytes;
 use hydron_base::{Error, Result};
@@ -260,8 +261,13 @@ pub fn event_span(batch: &Batch, column: usize) -> Option<EventSpan> {
     Some(EventSpan::new(low, high))
 }
 
-/// The plain columns of ORDER BY up to the first that is an expression, then event time for a stream.
+/// Of a keyed stream the key and the version. Else the plain columns of ORDER BY up to the first that is an expression, then event time for a stream.
 fn sort_columns(info: &StreamInfo, schema: &Schema) -> Vec<String> {
+    if keyed::is_keyed(info) {
+        // The rows of a key stand together, oldest version first; sorting keeps the order of equal ones.
+        let version = keyed::version_column(info);
+        return info.primary_key.iter().map(|k| k.to_string()).chain([version.to_string()]).collect();
+    }
     let inner = info.order_by.strip_prefix("tuple(").or_else(|| info.order_by.strip_prefix('('));
     let list = inner.and_then(|t| t.strip_suffix(')')).unwrap_or(&info.order_by);
     let columns: Vec<String> = list

@@ -6,7 +6,7 @@
 use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
-use super::{StreamStore, file};
+use super::{StreamStore, file, keyed};
 use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
@@ -112,7 +112,11 @@ impl HistorySource for Lookup {
             StreamKind::Stream | StreamKind::Table => {
                 return match self.state.existing(&info.database, &info.name)? {
                     Object::Stream(stream) if stream.info.uuid == info.uuid => {
-                        stored(stream.stored()?, scan, &self.memory)
+                        let store = stream.stored()?;
+                        match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
+                            true => counting(store, scan, self.engine.cpu.handle()),
+                            false => stored(store, scan, &self.memory),
+                        }
                     }
                     _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
                 };
@@ -165,6 +169,16 @@ fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result
         pin: Arc::new(view.snapshot.clone()),
     });
     Ok(ScanData { parts, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
+}
+
+/// The rows that count of a keyed stream.
+fn counting(store: &Arc<StreamStore>, scan: &Scan, cpu: &tokio::runtime::Handle) -> Result<ScanData> {
+    let schema = Arc::new(schema_of(scan));
+    let mut batches = Vec::new();
+    for batch in keyed::compacted(store, &scan.stream, &store.view(), cpu)? {
+        batches.push(stored_batch(store, &batch.to_arrow()?, scan, &schema, 0)?);
+    }
+    Ok(ScanData { batches, ..ScanData::default() })
 }
 
 /// The scan's columns of one log record.

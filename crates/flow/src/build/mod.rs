@@ -3,16 +3,19 @@
 //! In: a plan. Out: sources and the operators between them and the answer. Promise: what is not built answers
 //! NOT_IMPLEMENTED (48) and names the node; a part of the plan that ends by itself becomes a source of its own.
 
+mod join;
 mod recipe;
 mod text;
 
 use crate::operator::Operator;
 use crate::operator::array_join::ArrayJoin;
+use crate::operator::changelog::Changelog;
 use crate::operator::distinct::Distinct;
 use crate::operator::filter::Filter;
+use crate::operator::lag::Lag;
 use crate::operator::limit::{Limit, LimitBy};
 use crate::operator::project::Project;
-use crate::operator::signs::TakeSigns;
+use crate::operator::signs::{AddSigns, TakeSigns};
 use crate::operator::sort::Sort;
 use crate::operator::union::Union;
 use crate::operator::version::EmitVersion;
@@ -23,7 +26,7 @@ use crate::window::assign::AssignWindow;
 use crate::window::span::Spans;
 use crate::window::stamper::{Stamper, StamperSpec};
 use hydron_base::{Error, Result};
-use hydron_plan::explain::{Names, window_text};
+use hydron_plan::explain::{Names, lags_text, window_text};
 use hydron_plan::node::Aggregate;
 use hydron_plan::{Change, Node, Plan, Scan, ScanColumn};
 use hydron_types::{Field, LogicalType, Schema};
@@ -40,11 +43,27 @@ pub struct BuildOptions {
     pub parallelism: usize,
     /// The setting `emit_during_backfill`.
     pub emit_during_backfill: bool,
+    pub join: JoinLimits,
+}
+
+/// What joins of streams may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinLimits {
+    /// `join_max_buffered_bytes`: one byte more is SET_SIZE_LIMIT_EXCEEDED (191).
+    pub bytes_max: usize,
+    /// `keep_versions`: right rows that an ASOF join keeps of each key.
+    pub versions_max: usize,
+}
+
+impl Default for JoinLimits {
+    fn default() -> JoinLimits {
+        JoinLimits { bytes_max: 500 << 20, versions_max: 3 }
+    }
 }
 
 impl Default for BuildOptions {
     fn default() -> BuildOptions {
-        BuildOptions { parallelism: 1, emit_during_backfill: false }
+        BuildOptions { parallelism: 1, emit_during_backfill: false, join: JoinLimits::default() }
     }
 }
 
@@ -104,7 +123,7 @@ impl Builder {
             Node::Scan(scan) => self.scan(scan, plan),
             Node::Filter { input, predicate } => {
                 let below = self.plan(input, alone)?;
-                let op = Filter::new(predicate.clone(), is_whole_answer(input));
+                let op = Filter::new(predicate.clone(), input.is_whole_answer());
                 Ok(self.then(below, op, format!("Filter {}", Names(&input.schema).expr(predicate))))
             }
             Node::Project { input, exprs } => {
@@ -157,12 +176,27 @@ impl Builder {
                 Ok(self.then(below, op, format!("Distinct on {on}")))
             }
             Node::Union { inputs } => self.union(inputs, plan),
+            Node::Join(join) => Ok(self.join(join, plan, None)?.0),
+            Node::Changelog { input, keys, version } => {
+                let below = self.plan(input, alone)?;
+                let op = Changelog::new(keys.clone(), version.clone(), Arc::clone(&plan.schema))?;
+                Ok(self.then(below, op, format!("Changelog by {}", Names(&input.schema).list(keys))))
+            }
+            Node::Lags { input, keys, calls } => {
+                let below = self.plan(input, alone)?;
+                let op = Lag::new(keys.clone(), calls, Arc::clone(&plan.schema))?;
+                Ok(self.then(below, op, lags_text(calls, keys, &input.schema)))
+            }
+            Node::Signs { input } => {
+                let below = self.plan(input, alone)?;
+                Ok(self.then(below, AddSigns::new(Arc::clone(&plan.schema)), "Signs as _tp_delta".to_string()))
+            }
             other => Err(Error::not_implemented(format!("{} in a streaming query", node_name(other)))),
         }
     }
 
     fn source(&mut self, kind: SourceKind, schema: &Arc<Schema>, lanes: usize, text: Vec<(usize, String)>) -> Built {
-        self.sources.push(PipelineSource { kind, schema: Arc::clone(schema), entry: None });
+        self.sources.push(PipelineSource { kind, schema: Arc::clone(schema), entry: None, leads: false });
         Built { end: End::Source(self.sources.len() - 1), lanes, text }
     }
 
@@ -226,18 +260,22 @@ impl Builder {
 
     fn aggregate(&mut self, aggregate: &Aggregate, plan: &Plan, alone: bool) -> Result<Built> {
         let recipe = Recipe::of(aggregate, plan, self.options)?;
-        let below = self.plan(recipe.input, alone)?;
-        let lanes = below.lanes;
         let line = text::aggregate(&recipe, aggregate);
-        if aggregate.partition_keys > 0 && (aggregate.window.is_some() || aggregate.emit_version) {
+        let in_substreams = aggregate.partition_keys > 0 && !recipe.is_plain_substreams(aggregate);
+        let (below, is_stamped) = match &recipe.input.node {
+            Node::Join(join) if !in_substreams => self.join(join, recipe.input, Some(&recipe))?,
+            _ => (self.plan(recipe.input, alone)?, false),
+        };
+        let lanes = below.lanes;
+        if in_substreams {
             return self.substreams(aggregate, recipe, below, plan, line);
         }
         let mut built = below;
-        if let Some(spec) = recipe.stamper(lanes, true) {
+        if let Some(spec) = recipe.stamper(lanes, true).filter(|_| !is_stamped) {
             let stamps = text::stamper(&spec, &recipe);
             built = self.then(built, Stamper::new(spec), stamps);
         }
-        let divisible = alone && self.sharded.is_none() && !recipe.is_session() && !recipe.groups().keys.is_empty();
+        let divisible = alone && self.sharded.is_none() && recipe.is_divisible();
         let text = above(
             if divisible {
                 format!("{line}; {}", text::counted(self.options.parallelism.max(1), "task"))
@@ -317,19 +355,6 @@ fn above(line: String, below: Vec<(usize, String)>) -> Vec<(usize, String)> {
     text
 }
 
-/// Whether each batch of the plan is a whole answer of a global aggregation that replaces the one before.
-fn is_whole_answer(plan: &Plan) -> bool {
-    match &plan.node {
-        Node::Aggregate(a) => plan.streaming && a.window.is_none() && !a.emit.as_ref().is_some_and(|e| e.changelog),
-        Node::Filter { input, .. }
-        | Node::Project { input, .. }
-        | Node::Sort { input, .. }
-        | Node::LimitBy { input, .. }
-        | Node::ArrayJoin { input, .. } => is_whole_answer(input),
-        _ => false,
-    }
-}
-
 /// The node as an error message names it.
 pub fn node_name(node: &Node) -> &'static str {
     match node {
@@ -350,6 +375,8 @@ pub fn node_name(node: &Node) -> &'static str {
         Node::Union { .. } => "UNION",
         Node::SetOperation { .. } => "INTERSECT or EXCEPT",
         Node::WindowFunctions { .. } => "f() OVER (...)",
+        Node::Changelog { .. } | Node::Signs { .. } => "changelog()",
+        Node::Lags { .. } => "lag()",
         // Nodes may be added to the plan before a stream can run them.
         #[allow(unreachable_patterns)]
         _ => "this operation",

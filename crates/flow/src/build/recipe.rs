@@ -1,6 +1,6 @@
 //! What an aggregation of a plan needs to become operators: its groups, its window, when it answers.
 
-use super::{BuildOptions, is_whole_answer, node_name};
+use super::{BuildOptions, node_name};
 use crate::group::GroupSpec;
 use crate::group::global::{Global, GlobalSpec};
 use crate::operator::Operator;
@@ -63,8 +63,7 @@ impl<'a> Recipe<'a> {
 
     fn global(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
         let input = &*aggregate.input;
-        let default =
-            Emit { trigger: Trigger::Periodic(PERIOD_MS_DEFAULT), changelog: false, delay: None, timeout_ms: None };
+        let default = plain_emit(Trigger::Periodic(PERIOD_MS_DEFAULT));
         let emit = aggregate.emit.clone().unwrap_or(default);
         let retracting = match input.change {
             Change::Append => false,
@@ -73,13 +72,23 @@ impl<'a> Recipe<'a> {
                 return Err(Error::not_implemented("aggregating a versioned_kv stream in a streaming query"));
             }
         };
+        let trigger = match emit.trigger {
+            // A substream answers when it has news: of one group each, only those that were touched answer.
+            Trigger::Periodic(ms)
+                if aggregate.partition_keys > 0 && aggregate.partition_keys == aggregate.keys.len() =>
+            {
+                Trigger::PeriodicOnUpdate(ms)
+            }
+            other => other,
+        };
         let aggs = if retracting { retracting_forms(&aggregate.aggs)? } else { aggregate.aggs.clone() };
         let spec = GlobalSpec {
             groups: GroupSpec { keys: aggregate.keys.clone(), aggs },
-            trigger: emit.trigger,
+            trigger,
             changelog: emit.changelog,
+            repeats: emit.repeat,
             retracting,
-            restarts: is_whole_answer(input),
+            restarts: input.is_whole_answer(),
             emit_during_backfill: options.emit_during_backfill,
             schema,
         };
@@ -87,7 +96,7 @@ impl<'a> Recipe<'a> {
     }
 
     fn windowed(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
-        let default = Emit { trigger: Trigger::AfterWatermark, changelog: false, delay: None, timeout_ms: None };
+        let default = plain_emit(Trigger::AfterWatermark);
         let emit = aggregate.emit.clone().unwrap_or(default);
         if emit.changelog {
             return Err(Error::not_implemented("EMIT CHANGELOG of a window aggregation"));
@@ -143,8 +152,19 @@ impl<'a> Recipe<'a> {
                     end_inclusive: *end_inclusive,
                 };
                 let (zone, trigger, waits) = (window.zone, emit.trigger, delay > 0);
-                let spec =
-                    SessionSpec { rule, time, zone, groups, filters, layout, trigger, waits, emit_during_backfill };
+                let repeats = emit.repeat;
+                let spec = SessionSpec {
+                    rule,
+                    time,
+                    zone,
+                    groups,
+                    filters,
+                    layout,
+                    trigger,
+                    repeats,
+                    waits,
+                    emit_during_backfill,
+                };
                 Maker::Session(Arc::new(spec))
             }
             kind => {
@@ -159,6 +179,7 @@ impl<'a> Recipe<'a> {
                     input,
                     layout,
                     trigger,
+                    repeats: emit.repeat,
                     emit_during_backfill,
                 };
                 Maker::Window(Arc::new(spec))
@@ -186,13 +207,27 @@ impl<'a> Recipe<'a> {
         }
     }
 
-    pub fn is_session(&self) -> bool {
+    /// Whether the substreams of an aggregation are just its groups: each has one group, and none has state of its own beside.
+    pub fn is_plain_substreams(&self, aggregate: &Aggregate) -> bool {
+        aggregate.window.is_none() && !aggregate.emit_version && aggregate.partition_keys == aggregate.keys.len()
+    }
+
+    /// Whether several operators may share the keys: their answers to one message must make one answer.
+    pub fn is_divisible(&self) -> bool {
+        !self.is_session() && self.emit.trigger != Trigger::PerEvent && !self.groups().keys.is_empty()
+    }
+
+    fn is_session(&self) -> bool {
         matches!(self.maker, Maker::Session(_))
     }
 
     pub fn operator(&self) -> Result<Box<dyn Operator>> {
         self.maker.operator()
     }
+}
+
+fn plain_emit(trigger: Trigger) -> Emit {
+    Emit { trigger, changelog: false, delay: None, timeout_ms: None, repeat: false }
 }
 
 /// The aggregates in the form that takes withdrawals.

@@ -4,7 +4,7 @@
 //! groups and then the new ones. Promise: no row, no answer; state lives as long as the query.
 
 use super::{GroupSpec, Groups};
-use crate::operator::expr::{concat_deltas, take};
+use crate::operator::expr::{concat_deltas, slice_delta, take};
 use crate::operator::{Msg, Operator, Output, Rows};
 use crate::state::{StateReader, StateWriter};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, UInt32Array};
@@ -19,6 +19,8 @@ pub struct GlobalSpec {
     pub trigger: Trigger,
     /// EMIT CHANGELOG: answers end with `_tp_delta`.
     pub changelog: bool,
+    /// A tick answers also when nothing came since the last one.
+    pub repeats: bool,
     /// Rows may be withdrawn: a group of which nothing is left is withdrawn too.
     pub retracting: bool,
     /// Each batch is a whole new answer of the aggregation below: start from empty.
@@ -48,7 +50,7 @@ struct Mark {
     /// Rows in it. Only counted where rows can vanish.
     live: i64,
     touched: bool,
-    /// Its last answer is with the client and must be withdrawn before a new one.
+    /// Its last answer is with the client; in a changelog it must be withdrawn before a new one.
     answered: bool,
 }
 
@@ -59,16 +61,19 @@ impl Global {
     }
 
     fn tracks_touched(&self) -> bool {
-        self.spec.changelog || matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::PeriodicOnUpdate(_))
+        self.spec.changelog
+            || matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::PerEvent | Trigger::PeriodicOnUpdate(_))
     }
 
     fn tracks_live(&self) -> bool {
         self.spec.retracting || self.spec.restarts
     }
 
-    /// Whether a group has something to say: one without keys always has.
+    /// Whether a group has something to say. One without keys always has; one of which nothing is left goes on to
+    /// say so where it once said something, while a changelog withdraws it.
     fn is_live(&self, group: u32) -> bool {
         !self.tracks_live()
+            || (self.marks[group as usize].answered && !self.spec.restarts && !self.spec.changelog)
             || self.marks[group as usize].live > 0
             || (self.spec.groups.keys.is_empty() && !self.spec.restarts)
     }
@@ -164,6 +169,8 @@ impl Global {
         let groups: Vec<u32> = candidates.iter().copied().filter(|g| self.is_live(*g)).collect();
         if self.spec.changelog {
             candidates.iter().for_each(|g| self.marks[*g as usize].answered = false);
+        }
+        if self.spec.changelog || self.spec.retracting {
             groups.iter().for_each(|g| self.marks[*g as usize].answered = true);
         }
         if groups.is_empty() {
@@ -182,12 +189,22 @@ impl Global {
 impl Operator for Global {
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         match msg {
+            Msg::Rows(rows) if self.spec.trigger == Trigger::PerEvent && !self.holds_back() => {
+                for row in 0..rows.len() {
+                    self.absorb(cx, &Rows { delta: slice_delta(&rows.delta, row, 1), lane: rows.lane })?;
+                    self.emit(out)?;
+                }
+                Ok(())
+            }
             Msg::Rows(rows) => {
                 self.absorb(cx, &rows)?;
                 let at_once = matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::AfterWatermark);
                 if at_once && !self.holds_back() { self.emit(out) } else { Ok(()) }
             }
-            Msg::Tick if !self.holds_back() => self.emit(out),
+            Msg::Tick if !self.holds_back() => {
+                self.pending |= self.spec.repeats && !self.groups.is_empty();
+                self.emit(out)
+            }
             Msg::Tick | Msg::Watermark(_) | Msg::Timeout => Ok(()),
             Msg::BackfillStart => {
                 self.backfilling = true;

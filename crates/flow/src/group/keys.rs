@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// All hashes of keys use this seed: a checkpoint may be read by another process, which must find the same shard.
 const SEED: u64 = 0x6879_6472_6f6e;
 
+/// The group of a key that no table has.
+pub const NO_GROUP: u32 = u32::MAX;
+
 /// Groups in one table: numbers are 32 bits.
 const GROUPS_MAX: usize = u32::MAX as usize - 1;
 
@@ -103,6 +106,29 @@ impl KeyTable {
         Ok(())
     }
 
+    /// Puts the group of each of `rows` rows into `groups`, [`NO_GROUP`] for a key that was never assigned.
+    pub fn find(&self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+        groups.clear();
+        groups.reserve(rows);
+        match &self.kind {
+            Kind::One { seen } => groups.resize(rows, if *seen { 0 } else { NO_GROUP }),
+            Kind::Fixed(fixed) => fixed.find(&keys[0], groups)?,
+            Kind::Bytes(bytes, null) => {
+                let column =
+                    keys[0].as_binary_opt::<i32>().ok_or_else(|| Error::bug("a string key that is not binary"))?;
+                groups.extend((0..rows).map(|r| match column.is_valid(r) {
+                    true => bytes.find(column.value(r)),
+                    false => null.0.unwrap_or(NO_GROUP),
+                }));
+            }
+            Kind::Rows(bytes, converter, _) => {
+                let converted = converter.convert_columns(keys).map_err(arrow_error)?;
+                groups.extend(converted.iter().map(|row| bytes.find(row.as_ref())));
+            }
+        }
+        Ok(())
+    }
+
     /// The keys of all groups in the order of their numbers.
     pub fn all_keys(&self) -> Result<Vec<ArrayRef>> {
         self.keys(&(0..self.len() as u32).collect::<Vec<_>>())
@@ -131,10 +157,13 @@ impl KeyTable {
     }
 }
 
-fn row_converter(types: &[DataType]) -> Result<RowConverter> {
+/// Rows of these types as bytes that compare as the rows do.
+///
+/// Errors: NOT_IMPLEMENTED for a type without such an order.
+pub fn row_converter(types: &[DataType]) -> Result<RowConverter> {
     let fields: Vec<_> = types.iter().map(|t| SortField::new(t.clone())).collect();
     if !RowConverter::supports_fields(&fields) {
-        return Err(Error::not_implemented(format!("grouping a stream by a key of type {types:?}")));
+        return Err(Error::not_implemented(format!("a key or kept row of a stream of type {types:?}")));
     }
     RowConverter::new(fields).map_err(arrow_error)
 }
@@ -231,6 +260,20 @@ impl FixedKeys {
         found.get().1
     }
 
+    fn find(&self, column: &ArrayRef, groups: &mut Vec<u32>) -> Result<()> {
+        let state = FixedState::with_seed(SEED);
+        let lookup = |bits: u64| {
+            let found = self.table.find(state.hash_one(bits), |(k, _)| *k == bits);
+            found.map_or(NO_GROUP, |(_, group)| *group)
+        };
+        match column.nulls() {
+            None => for_each_fixed(column, |_, bits| groups.push(lookup(bits))),
+            Some(nulls) => for_each_fixed(column, |row, bits| {
+                groups.push(if nulls.is_valid(row) { lookup(bits) } else { self.null.unwrap_or(NO_GROUP) });
+            }),
+        }
+    }
+
     fn null_group(&mut self) -> u32 {
         let keys = &mut self.keys;
         *self.null.get_or_insert_with(|| {
@@ -292,6 +335,12 @@ impl ByteKeys {
         let group = ends.len() as u32 - 1;
         table.insert_unique(hash, (hash, group), |(h, _)| *h);
         group
+    }
+
+    fn find(&self, key: &[u8]) -> u32 {
+        let hash = FixedState::with_seed(SEED).hash_one(key);
+        let found = self.table.find(hash, |(h, g)| *h == hash && slot(&self.arena, &self.ends, *g) == key);
+        found.map_or(NO_GROUP, |(_, group)| *group)
     }
 
     /// A group that no key leads to: the caller remembers it.

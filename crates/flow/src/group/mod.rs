@@ -3,10 +3,12 @@
 //! In: evaluated keys and arguments. Out: keys and answers of any groups, or their saved states. Promise: `save` and
 //! `merge` into fresh groups give the same answers, whole or in shares.
 //!
-//! In reading order: [`keys`] (keys to dense numbers), this file (states by number), [`global`] (aggregation without windows).
+//! In reading order: [`keys`] (keys to dense numbers), this file (states by number), [`global`] (aggregation without windows),
+//! [`last`] (the last row of each key).
 
 pub mod global;
 pub mod keys;
+pub mod last;
 
 use crate::operator::expr::{eval_columns, take, take_signs};
 use crate::state::{Share, StateReader, StateWriter};

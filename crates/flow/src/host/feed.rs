@@ -5,8 +5,8 @@ use super::parallel::{self, Shards};
 use super::progress::QueryProgress;
 use super::query::{Checkpoint, CheckpointReply, HostContext, Waiting, cancelled};
 use super::source::{SourceItem, SourceReader};
-use crate::operator::{Msg, Rows};
-use crate::pipeline::Pipeline;
+use crate::operator::{Msg, PAST_LANE, Rows};
+use crate::pipeline::{Pipeline, PipelineSource, SourceKind};
 use futures::FutureExt;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Error, Result};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -49,10 +49,15 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     let backfills: Vec<bool> = readers.iter().map(|r| r.backfills()).collect();
     let (inbox_in, inbox) = mpsc::channel(feed.context.edge_batches_max.max(1));
-    for (source, reader) in readers.into_iter().enumerate() {
-        tasks.spawn_on(Mark::current().on(read(source, reader, inbox_in.clone())), &feed.context.io);
+    // Sources that lead and whose past is not complete yet: the others wait until there is none.
+    let leads: Vec<bool> =
+        pipeline.sources.iter().zip(&readers).map(|(s, r)| s.leads && has_past(s, r.as_ref())).collect();
+    let (leading, _) = watch::channel(leads.iter().filter(|l| **l).count());
+    for ((source, reader), leads) in readers.into_iter().enumerate().zip(leads) {
+        let turn = Turn { leading: leading.clone(), leads };
+        tasks.spawn_on(Mark::current().on(read(source, reader, inbox_in.clone(), turn)), &feed.context.io);
     }
-    drop(inbox_in);
+    drop((inbox_in, leading));
     let cancel = feed.cancel.clone();
     let memory = Arc::clone(&feed.context.memory);
     let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0 };
@@ -86,14 +91,56 @@ pub async fn run(
     }
 }
 
+/// Whether something of a source is complete at some time: its past, or all of it.
+fn has_past(source: &PipelineSource, reader: &dyn SourceReader) -> bool {
+    matches!(source.kind, SourceKind::Bounded(_)) || reader.backfills()
+}
+
+/// When a source may be read.
+struct Turn {
+    /// How many sources lead that the others still wait for.
+    leading: watch::Sender<usize>,
+    leads: bool,
+}
+
+impl Turn {
+    async fn come(&self) {
+        if !self.leads {
+            let mut leading = self.leading.subscribe();
+            // An error would mean that nobody is left to wait for.
+            let _ = leading.wait_for(|n| *n == 0).await;
+        }
+    }
+
+    /// The past of this source is in the inbox.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.leads) {
+            self.leading.send_modify(|n| *n -= 1);
+        }
+    }
+}
+
 /// Moves the items of one source into the query's inbox.
-async fn read(source: usize, mut reader: Box<dyn SourceReader>, inbox: mpsc::Sender<(usize, Result<SourceItem>)>) {
+async fn read(
+    source: usize,
+    mut reader: Box<dyn SourceReader>,
+    inbox: mpsc::Sender<(usize, Result<SourceItem>)>,
+    mut turn: Turn,
+) {
+    turn.come().await;
     loop {
         let item = AssertUnwindSafe(reader.next()).catch_unwind().await;
         let item = item.unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
         let item = item.map(|item| item.unwrap_or(SourceItem::End));
         let last = matches!(item, Err(_) | Ok(SourceItem::End));
-        if inbox.send((source, item)).await.is_err() || last {
+        let complete = last || matches!(item, Ok(SourceItem::BackfillEnd));
+        if inbox.send((source, item)).await.is_err() {
+            return;
+        }
+        if complete {
+            turn.pass_on();
+        }
+        if last {
             return;
         }
     }
@@ -143,6 +190,8 @@ struct Driver {
     meter: Meter,
     /// Last sequence number of each shard, by source.
     positions: Vec<BTreeMap<u32, i64>>,
+    /// By source: rows of the past come in.
+    past: Vec<bool>,
     batches: u64,
 }
 
@@ -150,7 +199,8 @@ impl Driver {
     fn new(feed: Feed, pipeline: Pipeline, sink: Sink) -> Driver {
         let meter = Meter::new(Arc::clone(&feed.progress), &feed.context.memory);
         let positions = vec![BTreeMap::new(); pipeline.sources.len()];
-        Driver { feed, pipeline, sink, meter, positions, batches: 0 }
+        let past = vec![false; pipeline.sources.len()];
+        Driver { feed, pipeline, sink, meter, positions, past, batches: 0 }
     }
 
     fn now(&mut self) -> EvalContext {
@@ -161,6 +211,7 @@ impl Driver {
 
     async fn run(&mut self, mut inbox: Inbox, backfills: &[bool]) -> Result<()> {
         let cx = self.now();
+        self.past = backfills.to_vec();
         self.pipeline.start(cx.now);
         for (source, _) in backfills.iter().enumerate().filter(|(_, b)| **b) {
             if self.take(source, Msg::BackfillStart, 0).await? == Flow::Done {
@@ -221,9 +272,13 @@ impl Driver {
                     return Ok(Flow::Continue);
                 }
                 self.feed.progress.add_in(rows, batch.bytes());
-                self.take(source, Msg::Rows(Rows { delta: Delta::insert(batch), lane: shard }), rows).await
+                let lane = if self.past[source] && sequence.is_none() { PAST_LANE } else { shard };
+                self.take(source, Msg::Rows(Rows { delta: Delta::insert(batch), lane }), rows).await
             }
-            SourceItem::BackfillEnd => self.take(source, Msg::BackfillEnd, 0).await,
+            SourceItem::BackfillEnd => {
+                self.past[source] = false;
+                self.take(source, Msg::BackfillEnd, 0).await
+            }
             SourceItem::Idle => Ok(Flow::Continue),
             SourceItem::End => self.take(source, Msg::End, 0).await,
         }

@@ -69,6 +69,12 @@ pub fn slice_delta(delta: &Delta, offset: usize, len: usize) -> Delta {
     Delta { rows: delta.rows.slice(offset, len), signs: delta.signs.as_ref().map(|s| s.slice(offset, len)) }
 }
 
+/// The values of several arrays of one type, in order.
+pub fn concat_columns(parts: &[&ArrayRef]) -> Result<ArrayRef> {
+    let arrays: Vec<&dyn Array> = parts.iter().map(|a| a.as_ref()).collect();
+    compute::concat(&arrays).map_err(arrow_error)
+}
+
 /// All rows of several deltas of one schema, in order. `parts` is not empty.
 pub fn concat_deltas(parts: &[Delta]) -> Result<Delta> {
     let [first, rest @ ..] = parts else {
@@ -79,10 +85,7 @@ pub fn concat_deltas(parts: &[Delta]) -> Result<Delta> {
     }
     let rows = parts.iter().map(|d| d.rows.rows()).sum();
     let columns = (0..first.rows.columns.len())
-        .map(|c| {
-            let arrays: Vec<&dyn Array> = parts.iter().map(|d| d.rows.columns[c].as_ref()).collect();
-            compute::concat(&arrays).map_err(arrow_error)
-        })
+        .map(|c| concat_columns(&parts.iter().map(|d| &d.rows.columns[c]).collect::<Vec<_>>()))
         .collect::<Result<Vec<_>>>()?;
     let signs = match parts.iter().any(|d| d.signs.is_some()) {
         false => None,

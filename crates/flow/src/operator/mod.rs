@@ -7,9 +7,11 @@
 //! that needs no groups; aggregation is in `group` and `window`.
 
 pub mod array_join;
+pub mod changelog;
 pub mod distinct;
 pub mod expr;
 pub mod filter;
+pub mod lag;
 pub mod limit;
 pub mod project;
 pub mod signs;
@@ -53,6 +55,10 @@ pub enum Msg {
 
 /// The lane of rows that were known before: they hold no watermark back and push none on.
 pub const FREE_LANE: u32 = u32::MAX;
+
+/// The lane of rows of the past of which nobody knows the shard: they say how far time has come in every lane that has no
+/// rows of its own.
+pub const PAST_LANE: u32 = u32::MAX - 1;
 
 /// Rows and the shard of the source they came through.
 #[derive(Clone, Debug)]

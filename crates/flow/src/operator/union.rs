@@ -1,6 +1,6 @@
 //! Several inputs as one: rows as they come, control once all inputs agree.
 
-use super::{FREE_LANE, Msg, Operator, Output, Rows};
+use super::{FREE_LANE, Msg, Operator, Output, PAST_LANE, Rows};
 use hydron_base::Result;
 use hydron_func::EvalContext;
 use hydron_types::{Batch, Delta, Schema};
@@ -32,7 +32,11 @@ impl Operator for Union {
     fn on_msg(&mut self, _: &EvalContext, input: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         match msg {
             Msg::Rows(Rows { delta, lane }) => {
-                let lane = self.lanes_before[input].map_or(FREE_LANE, |before| lane.saturating_add(before));
+                let lane = match self.lanes_before[input] {
+                    Some(_) if lane == PAST_LANE => PAST_LANE,
+                    Some(before) => lane.saturating_add(before),
+                    None => FREE_LANE,
+                };
                 let rows = delta.rows.rows();
                 let batch = Batch::new(Arc::clone(&self.schema), delta.rows.columns, rows);
                 out.push(Msg::Rows(Rows { delta: Delta { rows: batch, signs: delta.signs }, lane }))

@@ -57,7 +57,7 @@ fn silence_is_counted_from_the_end_of_the_past() {
 #[test]
 fn emit_during_backfill_answers_as_the_past_is_read() {
     let plan = Group::of(tumble(5)).by_window().count().emit(emit(Trigger::AfterWatermark)).plan();
-    let options = BuildOptions { parallelism: 1, emit_during_backfill: true };
+    let options = BuildOptions { parallelism: 1, emit_during_backfill: true, ..BuildOptions::default() };
     Player::new(plan, options).play(
         "
         past      | nothing
@@ -66,5 +66,24 @@ fn emit_during_backfill_answers_as_the_past_is_read() {
         new       | nothing
         ",
         false,
+    );
+}
+
+/// Parts hold the rows of all shards: a shard that has nothing new must not keep the windows of the past open.
+#[test]
+fn the_past_says_how_far_every_shard_has_come() {
+    let scan = scan_of(2, hydron_plan::Change::Append);
+    let windows = window(scan, hydron_plan::WindowKind::Tumble { size: seconds(5) });
+    let plan = Group::of(windows).by_window().count().emit(emit(Trigger::AfterWatermark)).plan();
+    check(
+        plan,
+        "
+        past            | nothing
+        old 1s a, 12s a | nothing
+        rows@1 11s a    | nothing
+        new             | 0s 5s 1
+        rows@1 20s a    | nothing
+        rows@0 16s a    | 10s 15s 2
+        ",
     );
 }

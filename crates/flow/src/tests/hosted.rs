@@ -46,7 +46,7 @@ fn item(rows: &[(i64, &str)]) -> SourceItem {
 }
 
 fn started(plan: &Plan, parallelism: usize, context: HostContext) -> (mpsc::Sender<SourceItem>, QueryHandle) {
-    let options = BuildOptions { parallelism, emit_during_backfill: false };
+    let options = BuildOptions { parallelism, ..BuildOptions::default() };
     start_pipeline(build(plan, options).unwrap(), context)
 }
 
@@ -140,7 +140,7 @@ async fn a_kill_is_error_394_and_frees_the_readers() {
     for parallelism in [1, 2] {
         let life = Arc::new(());
         let plan = Group::of(scan()).by(K).count().emit(emit(Trigger::Periodic(1_000))).plan();
-        let options = BuildOptions { parallelism, emit_during_backfill: false };
+        let options = BuildOptions { parallelism, ..BuildOptions::default() };
         let reader = Box::new(Held(Arc::clone(&life)));
         let mut handle = Query::start(build(&plan, options).unwrap(), vec![reader], context()).unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -221,7 +221,7 @@ async fn a_checkpoint_continues_on_another_number_of_shards() {
         let checkpoint = handle.checkpoint().await.unwrap();
         assert_eq!((checkpoint.positions, checkpoint.answers), (vec![vec![(0, 3)]], 1));
         drop(handle);
-        let options = BuildOptions { parallelism: after, emit_during_backfill: false };
+        let options = BuildOptions { parallelism: after, ..BuildOptions::default() };
         let mut pipeline = build(&plan, options).unwrap();
         pipeline.restore(&checkpoint.state).unwrap();
         let (send, mut handle) = start_pipeline(pipeline, context());

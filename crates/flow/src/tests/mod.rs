@@ -5,6 +5,7 @@
 mod backfill;
 mod global;
 mod hosted;
+mod joins;
 mod others;
 mod plans;
 mod property;

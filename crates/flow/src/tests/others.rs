@@ -100,7 +100,7 @@ fn a_window_without_aggregation_puts_its_bounds_on_rows() {
 #[test]
 fn explain_shows_the_way_of_a_row_backwards() {
     let plan = Group::of(tumble(5)).by_window().by(K).count().emit(emit(Trigger::AfterWatermark)).plan();
-    let text = build(&plan, BuildOptions { parallelism: 2, emit_during_backfill: false }).unwrap().text;
+    let text = build(&plan, BuildOptions { parallelism: 2, ..BuildOptions::default() }).unwrap().text;
     let expected = "\
         WindowAggregate count() by window_start, window_end, k; tumble 5 second by t in UTC; emit after watermark; 2 tasks\n  \
         Watermark of t\n    \
@@ -123,9 +123,10 @@ fn what_streams_cannot_run_is_named() {
         on: vec![],
         filter: None,
         asof: None,
+        range: None,
         use_nulls: false,
     };
-    refused(same_columns(scan(), |_| Node::Join(join)), "JOIN");
+    refused(same_columns(scan(), |_| Node::Join(join)), "a join of two streams without an equality");
     let over_changelog = window(scan_of(1, Change::Changelog), hydron_plan::WindowKind::Tumble { size: seconds(5) });
     refused(Group::of(over_changelog).by_window().count().plan(), "a window over a changelog");
     refused(Group::of(scan_of(1, Change::VersionedKv)).count().plan(), "versioned_kv");

@@ -66,7 +66,8 @@ pub fn scan_of(shards: u32, change: Change) -> Plan {
         comment: String::new(),
     };
     let columns = (0..fields.len()).map(ScanColumn::Stored).collect();
-    let scan = Scan { stream: Arc::new(stream), columns, seek: Seek::Latest, pruning: None, limit_hint: 0 };
+    let scan =
+        Scan { stream: Arc::new(stream), columns, seek: Seek::Latest, pruning: None, limit_hint: 0, replay: None };
     plan(Node::Scan(scan), fields, change)
 }
 
@@ -131,7 +132,7 @@ pub fn session(timeout: i64, max_size: i64) -> Plan {
 }
 
 pub fn emit(trigger: Trigger) -> Emit {
-    Emit { trigger, changelog: false, delay: None, timeout_ms: None }
+    Emit { trigger, changelog: false, delay: None, timeout_ms: None, repeat: false }
 }
 
 pub fn changelog(trigger: Trigger) -> Emit {

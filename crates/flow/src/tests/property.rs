@@ -3,6 +3,7 @@
 
 use super::plans::*;
 use super::script::is_changelog;
+use super::sql::bound;
 use crate::build::{BuildOptions, build};
 use crate::operator::{Msg, Rows};
 use hydron_base::world::WallTime;
@@ -35,7 +36,7 @@ type Cells = Vec<String>;
 
 /// All answers of a query over `rows`, which then end.
 fn answers(plan: &Plan, rows: &[Row], feeding: Feeding) -> Vec<(Cells, i8)> {
-    let mut options = BuildOptions { parallelism: feeding.parallelism, emit_during_backfill: false };
+    let mut options = BuildOptions { parallelism: feeding.parallelism, ..BuildOptions::default() };
     let mut pipeline = build(plan, options).unwrap();
     let cx = EvalContext::at(WallTime(0));
     pipeline.start(cx.now);
@@ -93,6 +94,72 @@ fn by_definition(rows: &[Row], slide: i64, size: i64) -> Vec<Cells> {
     rows
 }
 
+/// The rows of each key's sessions, by definition: start, end and count, in milliseconds.
+fn sessions(rows: &[Row], timeout: i64, longest: i64) -> Vec<Cells> {
+    struct Open {
+        start: i64,
+        end: i64,
+        timeout_at: i64,
+        count: u64,
+    }
+    let mut open: BTreeMap<&str, Open> = BTreeMap::new();
+    let mut closed: Vec<Cells> = Vec::new();
+    let mut close = |k: &str, session: &Open, end: i64| {
+        closed.push([k.to_string(), session.start.to_string(), end.to_string(), session.count.to_string()].to_vec());
+    };
+    for (t, k, _) in rows {
+        if let Some(session) = open.get_mut(k.as_str()) {
+            if *t >= session.start + longest {
+                close(k, session, session.start + longest);
+            } else if *t >= session.timeout_at {
+                close(k, session, session.timeout_at);
+            } else {
+                session.count += 1;
+                if *t >= session.end {
+                    (session.end, session.timeout_at) = (*t + 1, *t + timeout);
+                }
+                continue;
+            }
+        }
+        open.insert(k, Open { start: *t, end: *t + 1, timeout_at: *t + timeout, count: 1 });
+    }
+    // The end closes what is open as if a row had come just then.
+    open.iter().for_each(|(k, s)| close(k, s, s.timeout_at.min(s.start + longest)));
+    closed.sort();
+    closed
+}
+
+/// All answers of a join over the rows of both sides: the right ones come first, whole.
+fn joined(plan: &Plan, left: &[Row], right: &[Row], feeding: Feeding) -> Vec<(Cells, i8)> {
+    let mut options = BuildOptions { parallelism: feeding.parallelism, ..BuildOptions::default() };
+    let mut pipeline = build(plan, options).unwrap();
+    let cx = EvalContext::at(WallTime(0));
+    let mut out: Vec<Msg> = Vec::new();
+    pipeline.start(cx.now);
+    let mut steps: Vec<(usize, &[Row])> = right.chunks(feeding.batch).map(|c| (1, c)).collect();
+    let ended = steps.len();
+    steps.extend(left.chunks(feeding.batch).map(|c| (0, c)));
+    for (n, (source, chunk)) in steps.into_iter().enumerate() {
+        if n == ended {
+            pipeline.push(&cx, 1, Msg::End, &mut out).unwrap();
+        }
+        if feeding.restart_after == Some(n) {
+            let state = pipeline.snapshot().unwrap();
+            options.parallelism = 5 - options.parallelism;
+            pipeline = build(plan, options).unwrap();
+            pipeline.restore(&state).unwrap();
+            pipeline.start(cx.now);
+        }
+        let all = batch(chunk);
+        let schema = std::sync::Arc::clone(&pipeline.sources[source].schema);
+        let read: Vec<usize> = schema.fields.iter().map(|f| all.schema.index_of(&f.name).unwrap()).collect();
+        let rows = Rows::insert(all.project(schema, &read));
+        pipeline.push(&cx, source, Msg::Rows(rows), &mut out).unwrap();
+    }
+    let deltas = out.iter().filter_map(|m| if let Msg::Rows(rows) = m { Some(&rows.delta) } else { None });
+    deltas.flat_map(|d| (0..d.rows.rows()).map(|r| cells(d, r, false))).collect()
+}
+
 /// Rows whose time rises by up to 2 s a row and is up to 3 s out of order.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (0i64..2_000, 0i64..3_000, 0u8..6, -50i64..50);
@@ -129,6 +196,67 @@ proptest! {
             let expected = by_definition(&rows, slide * 1_000, size * 1_000);
             for feeding in FEEDINGS {
                 prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{:?}", feeding);
+            }
+        }
+    }
+
+    #[test]
+    fn each_substream_has_its_own_windows(rows in rows()) {
+        let plan = Group::of(tumble(5)).by(K).by_window().count().agg("sum", &[I]).substreams(1).emit(delayed()).plan();
+        let by_window = by_definition(&rows, 5_000, 5_000).into_iter();
+        let mut expected: Vec<Cells> =
+            by_window.map(|c| vec![c[2].clone(), c[0].clone(), c[1].clone(), c[3].clone(), c[4].clone()]).collect();
+        expected.sort();
+        for feeding in FEEDINGS {
+            prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn each_substream_has_its_own_sessions(rows in rows()) {
+        let plan = Group::of(session(2, 7)).by(K).by_window().count().substreams(1).plan();
+        let expected = sessions(&rows, 2_000, 7_000);
+        for feeding in FEEDINGS {
+            prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn a_session_of_all_rows_is_that_of_one_key(rows in rows()) {
+        let plan = Group::of(session(2, 7)).by_window().count().plan();
+        let of_one_key: Vec<Row> = rows.iter().map(|(t, _, i)| (*t, "k".to_string(), *i)).collect();
+        let mut expected: Vec<Cells> = sessions(&of_one_key, 2_000, 7_000).into_iter().map(|c| c[1..].to_vec()).collect();
+        expected.sort();
+        for feeding in FEEDINGS {
+            prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn a_join_finds_every_pair_once(left in rows(), right in rows()) {
+        let pair = |l: &Row, r: &Row| vec![l.1.clone(), l.2.to_string(), r.2.to_string()];
+        let matches = |l: &Row, r: &Row| l.1 == r.1;
+        let right: Vec<Row> = right.into_iter().take(40).collect();
+        let mut inner: Vec<Cells> = Vec::new();
+        let mut outer: Vec<Cells> = Vec::new();
+        for l in &left {
+            let of_row: Vec<Cells> = right.iter().filter(|r| matches(l, r)).map(|r| pair(l, r)).collect();
+            if of_row.is_empty() {
+                outer.push(vec![l.1.clone(), l.2.to_string(), "0".to_string()]);
+            }
+            outer.extend(of_row.iter().cloned());
+            inner.extend(of_row);
+        }
+        inner.sort();
+        outer.sort();
+        for (sql, expected) in [
+            ("SELECT s.k, s.i, b.i FROM s JOIN table(r) AS b ON s.k = b.k", &inner),
+            ("SELECT s.k, s.i, b.i FROM s LEFT JOIN table(r) AS b ON s.k = b.k", &outer),
+            ("SELECT s.k, s.i, b.i FROM s JOIN r AS b ON s.k = b.k", &inner),
+        ] {
+            let plan = bound(sql);
+            for feeding in FEEDINGS {
+                prop_assert_eq!(&sorted(joined(&plan, &left, &right, feeding)), expected, "{}, {:?}", sql, feeding);
             }
         }
     }

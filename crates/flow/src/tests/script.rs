@@ -1,15 +1,16 @@
 //! A story as text: on the left what happens, on the right what comes out.
 //!
 //! ```text
-//! rows 9s a, 10s b 5   | nothing            rows of (time, key, number = 1); `rows@1` in another shard, `rows -…` withdrawn
+//! rows 9s a, 10s b 5   | nothing            rows of (time, key, number = 1); `rows@1` in another shard, `rows -…` withdrawn,
+//!                                           `old` of the past, in a shard that nobody knows
 //! after 2s             | 0s 10s a 1; …      wall time passes; rows of one batch are joined by `;`, batches by `/`
-//! past / new / end     | late 1             backfill starts, ends, the source ends; late rows so far
+//! past / new / end     | late 1             backfill starts, ends, the source ends (`end@1`: source 1); late rows so far
 //! ```
 //! Rows of a batch may come in any order.
 
 use super::plans::{Row, signed_batch};
 use crate::build::{BuildOptions, build};
-use crate::operator::{Msg, Rows};
+use crate::operator::{Msg, PAST_LANE, Rows};
 use crate::pipeline::Pipeline;
 use hydron_base::world::WallTime;
 use hydron_func::EvalContext;
@@ -27,7 +28,7 @@ pub struct Player {
 /// Runs the story on one, two and four shards, and again with a restart after every step, onto another number of shards.
 pub fn check(plan: Plan, story: &str) {
     for (parallelism, restarts) in [(1, false), (2, false), (4, false), (1, true), (3, true)] {
-        let options = BuildOptions { parallelism, emit_during_backfill: false };
+        let options = BuildOptions { parallelism, ..BuildOptions::default() };
         Player::new(plan.clone(), options).play(story, restarts);
     }
 }
@@ -76,7 +77,12 @@ impl Player {
     pub fn step(&mut self, input: &str) -> Vec<Delta> {
         let (verb, rest) = input.split_once(' ').unwrap_or((input, ""));
         let mut out: Vec<Msg> = Vec::new();
-        match verb {
+        let source = verb.split_once('@').map_or(0, |(_, n)| n.parse().unwrap());
+        let mut control = |msg: Msg| {
+            let cx = EvalContext::at(self.now);
+            self.pipeline.push(&cx, source, msg, &mut out).unwrap();
+        };
+        match verb.split_once('@').map_or(verb, |(verb, _)| verb) {
             "after" => {
                 let until = self.now.plus_millis(millis(rest));
                 while let Some(timer) = self.pipeline.next_timer().filter(|t| *t <= until) {
@@ -85,14 +91,14 @@ impl Player {
                 }
                 self.now = until;
             }
-            "past" => self.pipeline.push(&self.cx(), 0, Msg::BackfillStart, &mut out).unwrap(),
-            "new" => self.pipeline.push(&self.cx(), 0, Msg::BackfillEnd, &mut out).unwrap(),
-            "end" => self.pipeline.push(&self.cx(), 0, Msg::End, &mut out).unwrap(),
-            rows if rows.starts_with("rows") => {
-                let lane: u32 = rows.strip_prefix("rows@").map_or(0, |l| l.parse().unwrap());
+            "past" => control(Msg::BackfillStart),
+            "new" => control(Msg::BackfillEnd),
+            "end" => control(Msg::End),
+            "rows" | "old" => {
+                let lane = if verb == "old" { PAST_LANE } else { source as u32 };
                 let sources = self.pipeline.sources.len();
-                let source = if sources > 1 { lane as usize % sources } else { 0 };
-                let lane = if sources > 1 { 0 } else { lane };
+                let source = if sources > 1 { source % sources } else { 0 };
+                let lane = if sources > 1 && lane != PAST_LANE { 0 } else { lane };
                 let delta = Delta::insert(self.rows(source, rest));
                 self.pipeline.push(&self.cx(), source, Msg::Rows(Rows { delta, lane }), &mut out).unwrap();
             }

@@ -26,7 +26,9 @@ impl Catalog for OneStream {
             [("t", time_type()), ("k", LogicalType::String), ("i", LogicalType::Int64), ("_tp_time", time_type())];
         let (mode, signed) = match name {
             "s" => (StreamMode::Append, false),
-            "changes" => (StreamMode::Changelog, true),
+            "r" => (StreamMode::Append, false),
+            "changes" | "others" => (StreamMode::Changelog, true),
+            "kv" => (StreamMode::VersionedKv, false),
             _ => return None,
         };
         let mut columns: Vec<ColumnInfo> = types.into_iter().map(|(n, t)| ColumnInfo::new(n, t)).collect();
@@ -40,7 +42,7 @@ impl Catalog for OneStream {
             kind: StreamKind::Stream,
             mode,
             columns,
-            primary_key: vec![],
+            primary_key: if mode == StreamMode::VersionedKv { vec!["k".into()] } else { vec![] },
             order_by: String::new(),
             partition_by: String::new(),
             version_column: None,
@@ -69,14 +71,14 @@ impl Catalog for OneStream {
     }
 }
 
-fn bound(sql: &str) -> Plan {
+pub fn bound(sql: &str) -> Plan {
     let parsed = hydron_sql::parse_statement(sql).unwrap();
     let StatementKind::Query(query) = &parsed.statement.kind else { panic!("not a SELECT: {sql}") };
     let bound = bind_select(query, &OneStream, &BindContext { streaming: true, ..BindContext::default() });
     bound.unwrap_or_else(|e| panic!("{sql}: {e}")).plan
 }
 
-fn told(sql: &str, story: &str) {
+pub fn told(sql: &str, story: &str) {
     check(bound(sql), story);
 }
 
@@ -210,6 +212,19 @@ fn sessions_and_substreams() {
 }
 
 #[test]
+fn substreams_of_an_aggregation_answer_when_they_have_news() {
+    told(
+        "SELECT k, count() FROM s PARTITION BY k EMIT PERIODIC 1s",
+        "
+        rows 0s a, 0s b | nothing
+        after 1s        | a 1; b 1
+        rows 0s a       | nothing
+        after 1s        | a 2
+        ",
+    );
+}
+
+#[test]
 fn unions_and_windows_over_subqueries() {
     told(
         "SELECT k, i FROM s WHERE i = 1 UNION ALL SELECT k, i FROM s WHERE i = 2",
@@ -224,6 +239,32 @@ fn unions_and_windows_over_subqueries() {
         rows 0s a 2, 1s a 1 | nothing
         rows 9s a 1         | nothing
         rows 9s a 2         | 0s 2
+        ",
+    );
+}
+
+#[test]
+fn lags_look_back_in_each_substream() {
+    told(
+        "SELECT k, lag(i), lag(i, 2, 7) FROM s WHERE i > 0",
+        "
+        rows 0s a 1, 0s b 2 | a 0 7; b 1 7
+        rows 0s a 0         | nothing
+        rows 0s a 3         | a 2 1
+        ",
+    );
+    told(
+        "SELECT k, i - lag(i) AS d FROM s PARTITION BY k",
+        "
+        rows 0s a 1, 0s b 2 | a 1; b 2
+        rows 0s a 5, 0s b 9 | a 4; b 7
+        ",
+    );
+    told(
+        "SELECT to_string(lags(i, 1, 2)), neighbor(i, -1) FROM s",
+        "
+        rows 0s a 1, 0s b 2, 0s c 3 | [0,0] 0; [1,0] 1; [2,1] 2
+        rows 0s c 4                 | [3,2] 3
         ",
     );
 }

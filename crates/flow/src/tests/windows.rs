@@ -169,7 +169,7 @@ fn the_slowest_shard_decides_unless_a_timeout_lets_it_go() {
 fn check_without_restarts(plan: hydron_plan::Plan, story: &str) {
     use super::script::Player;
     for parallelism in [1, 2] {
-        let options = crate::BuildOptions { parallelism, emit_during_backfill: false };
+        let options = crate::BuildOptions { parallelism, ..crate::BuildOptions::default() };
         Player::new(plan.clone(), options).play(story, false);
     }
 }

@@ -34,6 +34,8 @@ pub struct WindowSpec {
     pub input: Arc<Schema>,
     pub layout: Layout,
     pub trigger: Trigger,
+    /// A tick answers also when nothing came since the last one.
+    pub repeats: bool,
     pub emit_during_backfill: bool,
 }
 
@@ -396,7 +398,10 @@ impl Operator for WindowAggregate {
                 if self.spec.trigger == Trigger::OnUpdate && !self.holds_back() { self.partial(out) } else { Ok(()) }
             }
             Msg::Watermark(EventTime(mark)) => self.on_watermark(mark, out),
-            Msg::Tick if !self.holds_back() => self.partial(out),
+            Msg::Tick if !self.holds_back() => {
+                self.pending |= self.spec.repeats;
+                self.partial(out)
+            }
             Msg::Tick => Ok(()),
             Msg::Timeout => self.close_all(out),
             Msg::BackfillStart => {

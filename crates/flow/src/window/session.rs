@@ -42,6 +42,8 @@ pub struct SessionSpec {
     pub filters: Vec<Expr>,
     pub layout: Layout,
     pub trigger: Trigger,
+    /// A tick answers also when nothing came since the last one.
+    pub repeats: bool,
     /// Closed sessions wait for the watermark: only with a delay.
     pub waits: bool,
     pub emit_during_backfill: bool,
@@ -298,7 +300,10 @@ impl Operator for SessionAggregate {
                 self.mark = self.mark.max(Some(mark));
                 self.emit_closed(out)
             }
-            Msg::Tick if !self.holds_back() => self.partial(out),
+            Msg::Tick if !self.holds_back() => {
+                self.pending |= self.spec.repeats;
+                self.partial(out)
+            }
             Msg::Tick => Ok(()),
             Msg::Timeout => self.close_all(out),
             Msg::BackfillStart => {

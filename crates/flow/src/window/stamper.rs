@@ -4,7 +4,7 @@
 //! rows stay away. Promise: watermarks never fall; a lane without rows holds them back unless a timeout is set.
 
 use super::span::{ticks_to_micros, wall_to_ticks};
-use crate::operator::{EventTime, FREE_LANE, Msg, Operator, Output, Rows, Stats};
+use crate::operator::{EventTime, FREE_LANE, Msg, Operator, Output, PAST_LANE, Rows, Stats};
 use crate::state::{StateReader, StateWriter};
 use hydron_base::Result;
 use hydron_base::world::WallTime;
@@ -38,6 +38,8 @@ pub struct TimeColumn {
 pub struct Stamper {
     spec: StamperSpec,
     lanes: Vec<Lane>,
+    /// The newest time of rows of the past, for lanes without rows of their own.
+    past: Option<i64>,
     sent: Option<i64>,
     next_tick: Option<WallTime>,
     /// When the last row came, until a timeout was sent for it.
@@ -57,7 +59,7 @@ struct Lane {
 impl Stamper {
     pub fn new(spec: StamperSpec) -> Stamper {
         let lanes = vec![Lane::default(); spec.lanes.max(1)];
-        Stamper { spec, lanes, sent: None, next_tick: None, last_rows: None, backfilling: false }
+        Stamper { spec, lanes, past: None, sent: None, next_tick: None, last_rows: None, backfilling: false }
     }
 
     fn see(&mut self, now: WallTime, rows: &Rows) {
@@ -67,6 +69,10 @@ impl Stamper {
             true => Some(wall_to_ticks(now, time.digits)),
             false => time_values(rows.batch().column(time.column)).iter().copied().max(),
         };
+        if rows.lane == PAST_LANE {
+            self.past = self.past.max(newest);
+            return;
+        }
         let at = rows.lane as usize;
         if at >= self.lanes.len() {
             self.lanes.resize(at + 1, Lane::default());
@@ -81,7 +87,9 @@ impl Stamper {
     fn stamp(&mut self, out: &mut dyn Output) -> Result<()> {
         let awake = self.lanes.iter().filter(|l| !l.idle);
         // `None` is below all times: a lane without a row yet holds everything back.
-        let Some(mark) = awake.map(|l| l.newest).min().flatten().map(|m| m.saturating_sub(self.spec.delay)) else {
+        let Some(mark) =
+            awake.map(|l| l.newest.or(self.past)).min().flatten().map(|m| m.saturating_sub(self.spec.delay))
+        else {
             return Ok(());
         };
         if self.sent.is_some_and(|sent| sent >= mark) {
@@ -169,6 +177,7 @@ impl Operator for Stamper {
     fn snapshot(&self, w: &mut StateWriter) -> Result<()> {
         w.put_u64(self.lanes.len() as u64);
         self.lanes.iter().for_each(|l| w.put_option(l.newest));
+        w.put_option(self.past);
         w.put_option(self.sent);
         w.put_bool(self.last_rows.is_some());
         w.put_bool(self.backfilling);
@@ -185,6 +194,7 @@ impl Operator for Stamper {
             self.lanes.resize(lanes, Lane::default());
         }
         self.lanes.iter_mut().zip(newest).for_each(|(l, n)| l.newest = n);
+        self.past = r.option()?;
         self.sent = r.option()?;
         self.last_rows = r.bool()?.then_some(WallTime(0));
         self.backfilling = r.bool()?;
@@ -194,7 +204,7 @@ impl Operator for Stamper {
     fn stats(&self) -> Stats {
         let Some(time) = self.spec.time else { return Stats::default() };
         let micros = |t: i64| ticks_to_micros(t, time.digits);
-        let newest = self.lanes.iter().filter_map(|l| l.newest).max();
+        let newest = self.lanes.iter().filter_map(|l| l.newest).max().max(self.past);
         Stats { rows_late: 0, watermark_us: self.sent.map(micros), event_time_us_max: newest.map(micros) }
     }
 }

@@ -38,6 +38,7 @@ fn join(kind: JoinKind, strictness: JoinStrictness) -> Plan {
         on,
         filter: None,
         asof: None,
+        range: None,
         use_nulls: false,
     });
     Plan { node, schema: Arc::new(Schema::new(fields)), ..Plan::one_row() }
@@ -106,6 +107,7 @@ fn asof_takes_the_nearest() {
         on: vec![(one.clone(), one)],
         filter: None,
         asof: Some(asof),
+        range: None,
         use_nulls: false,
     });
     let plan = Plan { node, schema: Arc::new(Schema::new(fields)), ..Plan::one_row() };

@@ -125,6 +125,7 @@ pub fn scan(columns: &[(&str, &str)]) -> Plan {
         seek: Seek::Earliest,
         pruning: None,
         limit_hint: 0,
+        replay: None,
     };
     Plan { node: Node::Scan(scan), schema, streaming: false, change: Change::Append }
 }

@@ -9,4 +9,5 @@ mod retry;
 mod server;
 mod slt;
 mod stop;
+mod streaming;
 mod terminal;

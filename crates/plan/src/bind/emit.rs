@@ -50,9 +50,14 @@ impl<'a> Binder<'a> {
             return Ok(EmitPlan::default());
         }
         refuse_later_options(clause)?;
-        let timed = clause.after.is_some() || clause.periodic.is_some() || clause.on_update;
+        let timed = clause.after.is_some() || clause.periodic.is_some() || clause.on_update || clause.per_event;
         if !aggregated && (timed || clause.delay.is_some() || clause.timeout.is_some()) {
-            return Err(incorrect("EMIT PERIODIC, AFTER WATERMARK, ON UPDATE, DELAY and TIMEOUT need an aggregation"));
+            return Err(incorrect(
+                "EMIT PERIODIC, AFTER WATERMARK, ON UPDATE, PER EVENT, DELAY and TIMEOUT need an aggregation",
+            ));
+        }
+        if clause.per_event && window {
+            return Err(incorrect("EMIT PER EVENT is for aggregations without a window"));
         }
         if clause.periodic.is_some() && (clause.delay.is_some() || clause.timeout.is_some()) {
             return Err(incorrect("EMIT PERIODIC does not go with DELAY or TIMEOUT"));
@@ -76,6 +81,7 @@ impl<'a> Binder<'a> {
             return Ok(EmitPlan { emit: None, changelog, last });
         }
         let trigger = match (periodic.or(batch), clause.on_update) {
+            _ if clause.per_event => Trigger::PerEvent,
             (Some(period), true) => Trigger::PeriodicOnUpdate(interval_ms(period)),
             (None, true) => Trigger::OnUpdate,
             // EMIT LAST over all groups answers when its windows close.
@@ -84,9 +90,11 @@ impl<'a> Binder<'a> {
                 None => Trigger::AfterWatermark,
             },
             (Some(period), false) => Trigger::Periodic(interval_ms(period)),
+            // Each answer below is one here.
+            (None, false) if plan.is_whole_answer() => Trigger::OnUpdate,
             (None, false) => Trigger::Periodic(PERIOD_MS),
         };
-        let emit = Emit { trigger, changelog, delay, timeout_ms: timeout.map(interval_ms) };
+        let emit = Emit { trigger, changelog, delay, timeout_ms: timeout.map(interval_ms), repeat: clause.repeat };
         Ok(EmitPlan { emit: Some(emit), changelog, last })
     }
 
@@ -162,8 +170,6 @@ impl<'a> Binder<'a> {
 fn refuse_later_options(clause: &ast::Emit) -> Result<()> {
     let what = match clause {
         c if matches!(c.after, Some(ast::EmitAfter::SessionClose { .. })) => "EMIT AFTER SESSION CLOSE",
-        c if c.repeat => "EMIT PERIODIC … REPEAT",
-        c if c.per_event => "EMIT PER EVENT",
         _ => return Ok(()),
     };
     Err(Error::not_implemented(what))

@@ -11,7 +11,7 @@ use super::env::Env;
 use super::literal::literal;
 use super::scope::Scope;
 use crate::expr::{AggCall, Expr, ExprKind};
-use crate::node::WindowCall;
+use crate::node::{LagCall, WindowCall};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
@@ -25,8 +25,9 @@ pub(super) const ARRAY_JOINS: usize = 2 << 32;
 pub(super) const WINDOWS: usize = 3 << 32;
 pub(super) const EMIT_VERSION: usize = 4 << 32;
 pub(super) const DELTA: usize = 5 << 32;
+pub(super) const LAGS: usize = 6 << 32;
 /// Parameters of the lambda being bound.
-const PARAMS: usize = 6 << 32;
+const PARAMS: usize = 7 << 32;
 
 /// Depth of an expression with its aliases put in: beyond it a thread of 2 MiB is in danger.
 const DEPTH_MAX: usize = 400;
@@ -82,6 +83,7 @@ pub(super) struct Exprs<'a> {
     pub aggs: Vec<AggCall>,
     pub array_joins: Vec<Expr>,
     pub windows: Vec<WindowCall>,
+    pub lags: Vec<LagCall>,
     pub named_windows: &'a [ast::NamedWindow],
     pub emit_version: bool,
     /// `_tp_delta` may be selected: the query emits a changelog.
@@ -124,6 +126,7 @@ impl<'a> Exprs<'a> {
             aggs: Vec::new(),
             array_joins: Vec::new(),
             windows: Vec::new(),
+            lags: Vec::new(),
             named_windows: &[],
             emit_version: false,
             delta: false,

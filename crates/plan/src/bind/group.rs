@@ -3,12 +3,14 @@
 //! Output of the node: keys, substream keys first; aggregates; `emit_version`; `_tp_delta`. A part of an expression that equals
 //! a key is that key; any other column of the rows is NOT_AN_AGGREGATE (215).
 
+use super::call::arg_info;
 use super::emit::EmitPlan;
 use super::expr::{AGGREGATES, ARRAY_JOINS, DELTA, EMIT_VERSION, Exprs};
 use super::source::WindowColumns;
 use crate::expr::{AggCall, Expr, ExprKind};
 use crate::node::{Aggregate, Change, Grouping, Node, Plan, SortKey, WindowCall, WindowGroup};
 use hydron_base::{Code, Error, Result};
+use hydron_func::Registry;
 use hydron_types::{Field, LogicalType, Schema};
 use std::sync::Arc;
 
@@ -26,7 +28,9 @@ pub(super) struct AggregateStep<'s, 'x> {
 }
 
 impl AggregateStep<'_, '_> {
-    pub fn build(self, input: Plan) -> Result<Plan> {
+    pub fn build(mut self, input: Plan) -> Result<Plan> {
+        // Rows that replace each other are withdrawn from the groups they were in.
+        let input = super::changes::tracked(input)?;
         let streaming = input.streaming;
         let (keys, partition_keys) = self.all_keys()?;
         let window = self.window.filter(|_| streaming).map(|w| WindowGroup {
@@ -36,6 +40,9 @@ impl AggregateStep<'_, '_> {
         if window.as_ref().is_some_and(|w| w.start_key.is_none() && w.end_key.is_none()) {
             let text = "an aggregation over a window needs window_start or window_end in GROUP BY";
             return Err(Error::new(Code::WINDOW_COLUMN_NOT_REFERENCED, text));
+        }
+        if streaming && input.change != Change::Append {
+            self.aggs = self.aggs.iter().map(|a| counted(a, self.x)).collect::<Result<_>>()?;
         }
         self.check_retraction(&input)?;
         let mut fields: Vec<Field> =
@@ -102,6 +109,16 @@ impl AggregateStep<'_, '_> {
             None => Ok(()),
         }
     }
+}
+
+/// `count_distinct(x)` as `count(DISTINCT x)`, which counts each value and so can take one back.
+fn counted(agg: &AggCall, x: &Exprs<'_>) -> Result<AggCall> {
+    if !matches!(&*agg.name, "count_distinct" | "unique_exact") || agg.args.len() != 1 {
+        return Ok(agg.clone());
+    }
+    let infos: Vec<_> = agg.args.iter().map(|a| arg_info(a, None)).collect();
+    let bound = Registry::builtin().bind_retracting_count_distinct(&x.cx, &infos)?;
+    Ok(AggCall { bound, ..agg.clone() })
 }
 
 fn key_name(key: &Expr, position: usize, input: &Plan) -> Arc<str> {

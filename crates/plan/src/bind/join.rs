@@ -3,8 +3,10 @@
 use super::Binder;
 use super::alias::Aliases;
 use super::cast::cast_to;
+use super::changes::{is_changing, tracked};
 use super::env::Env;
 use super::expr::{Exprs, Place};
+use super::join_range::Range;
 use super::scope::{Scope, Show};
 use super::source::From;
 use crate::expr::Expr;
@@ -26,19 +28,21 @@ struct Condition {
     asof: Option<(Expr, Expr, AsofOrder)>,
     /// Over the left columns followed by the right ones.
     both: Vec<Expr>,
+    /// Between two streams.
+    range: Option<Range>,
     never: bool,
 }
 
 /// Which inputs an expression reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     None,
     Left,
     Right,
     Both,
 }
 
-fn side(expr: &Expr, left_width: usize) -> Side {
+pub(super) fn side(expr: &Expr, left_width: usize) -> Side {
     let mut side = Side::None;
     expr.columns(&mut |c| {
         let this = if c < left_width { Side::Left } else { Side::Right };
@@ -68,8 +72,8 @@ impl<'a> Binder<'a> {
         }
         let distinct = settings.bool("any_join_distinct_right_table_keys");
         let (kind, strictness) = kinds(join, settings.text("join_default_strictness"), distinct)?;
-        let distinct = distinct && strictness == JoinStrictness::Any;
-        check_streams(&left, &right, kind, strictness)?;
+        let (left, right) = stream_inputs(left, right, kind, strictness)?;
+        let distinct = distinct && strictness == JoinStrictness::Any && !right.plan.streaming;
         let left_width = left.plan.schema.len();
         let use_nulls = settings.bool("join_use_nulls");
         let using = match &join.constraint {
@@ -77,7 +81,7 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         if let Some(columns) = using {
-            let node = JoinNode { kind, strictness, use_nulls, distinct };
+            let node = JoinNode { kind, strictness, use_nulls, distinct, range_max: 0 };
             return self.join_using(left, right, columns, node, env, aliases);
         }
         let streaming = left.plan.streaming;
@@ -88,7 +92,8 @@ impl<'a> Binder<'a> {
             Some(ast::JoinConstraint::On(on)) => {
                 let mut x = Exprs::new(self, env, scope.clone(), aliases, streaming);
                 x.strict = true;
-                self.condition(&mut x, on, left_width, strictness)?
+                let range = (streaming && right_plan.streaming).then(Range::default);
+                self.condition(&mut x, on, left_width, strictness, range)?
             }
             _ if kind == JoinKind::Cross => Condition::default(),
             _ => return Err(Error::new(Code::INVALID_JOIN_ON_EXPRESSION, "a JOIN needs ON or USING")),
@@ -103,7 +108,8 @@ impl<'a> Binder<'a> {
             ));
         }
         let _ = joins;
-        let node = JoinNode { kind, strictness, use_nulls, distinct };
+        let range_max = settings.uint("max_join_range");
+        let node = JoinNode { kind, strictness, use_nulls, distinct, range_max };
         let (plan, scope) = node.build(left_plan, right_plan, scope, condition)?;
         Ok(From { plan, scope, flat: left_flat && right_flat, window, unnamed: false })
     }
@@ -114,8 +120,9 @@ impl<'a> Binder<'a> {
         on: &ast::Expr,
         left_width: usize,
         strictness: JoinStrictness,
+        range: Option<Range>,
     ) -> Result<Condition> {
-        let mut condition = Condition::default();
+        let mut condition = Condition { range, ..Condition::default() };
         for part in conjuncts(on) {
             self.conjunct(x, part, left_width, strictness, &mut condition)?;
         }
@@ -130,6 +137,14 @@ impl<'a> Binder<'a> {
         strictness: JoinStrictness,
         condition: &mut Condition,
     ) -> Result<()> {
+        if let Some(range) = &mut condition.range
+            && x.range_condition(part, left_width, range)?
+        {
+            if strictness != JoinStrictness::All {
+                return Err(Error::new(Code::SYNTAX_ERROR, "a range in ON goes with ALL, not with ASOF or LATEST"));
+            }
+            return Ok(());
+        }
         let comparison = part.as_function().filter(|f| comparison(&f.name).is_some());
         if let Some(f) = comparison {
             let [a, b] = f.args.as_slice() else {
@@ -342,7 +357,7 @@ fn parts_of<'e>(expr: &'e ast::Expr, name: &str) -> Vec<&'e ast::Expr> {
 }
 
 /// `Some(None)` for equality, `Some(order)` for an inequality.
-fn comparison(name: &str) -> Option<Option<AsofOrder>> {
+pub(super) fn comparison(name: &str) -> Option<Option<AsofOrder>> {
     Some(match name {
         "equals" => None,
         "less" => Some(AsofOrder::Less),
@@ -353,7 +368,7 @@ fn comparison(name: &str) -> Option<Option<AsofOrder>> {
     })
 }
 
-fn mirrored(order: AsofOrder) -> AsofOrder {
+pub(super) fn mirrored(order: AsofOrder) -> AsofOrder {
     match order {
         AsofOrder::Less => AsofOrder::Greater,
         AsofOrder::LessOrEqual => AsofOrder::GreaterOrEqual,
@@ -396,6 +411,30 @@ fn kinds(join: &ast::Join, default_strictness: &str, distinct: bool) -> Result<(
     Err(Error::not_implemented(format!("{strictness:?} {kind:?} JOIN").to_uppercase()))
 }
 
+/// The inputs of a join as it needs them: between two streams, rows that replace each other become changes, and the signs of
+/// the sides are not columns any more.
+fn stream_inputs(mut left: From, mut right: From, kind: JoinKind, strictness: JoinStrictness) -> Result<(From, From)> {
+    check_streams(&left, &right, kind, strictness)?;
+    if left.plan.streaming && right.plan.streaming {
+        left.plan = tracked(left.plan)?;
+        if strictness == JoinStrictness::All {
+            right.plan = tracked(right.plan)?;
+        }
+    }
+    // The signs of the sides are not those of the join; only a table's are columns like others beside rows without a sign.
+    let hide = |from: &mut From| {
+        let signs = from.scope.columns.iter_mut().filter(|c| &*c.name == "_tp_delta");
+        signs.for_each(|c| c.show = Show::Hidden);
+    };
+    if left.plan.streaming && right.plan.streaming {
+        hide(&mut left);
+    }
+    if right.plan.streaming || left.plan.change != Change::Append {
+        hide(&mut right);
+    }
+    Ok((left, right))
+}
+
 /// What of joins with streams can be planned.
 fn check_streams(left: &From, right: &From, kind: JoinKind, strictness: JoinStrictness) -> Result<()> {
     let name = |from: &From| {
@@ -405,13 +444,26 @@ fn check_streams(left: &From, right: &From, kind: JoinKind, strictness: JoinStri
     match (left.plan.streaming, right.plan.streaming) {
         (false, false) => Ok(()),
         (true, true) => {
-            Err(Error::not_implemented(format!("a join of two streams, {} and {},", name(left), name(right))))
+            use JoinStrictness::{All, Any, Asof, Latest};
+            let kind_fits = matches!(kind, JoinKind::Inner | JoinKind::Left);
+            let fits = match (left.plan.change, strictness, right.plan.change) {
+                (Change::Append, All, _) => true,
+                (Change::Append, Any | Latest | Asof, Change::Append | Change::VersionedKv) => true,
+                (Change::Append, ..) => false,
+                (_, All, right) => right != Change::Append,
+                _ => false,
+            };
+            if kind_fits && fits {
+                return Ok(());
+            }
+            let text = format!("{strictness:?} {kind:?} JOIN").to_uppercase();
+            Err(Error::not_implemented(format!("{text} of two streams, {} and {},", name(left), name(right))))
         }
         (false, true) => {
             Err(Error::not_implemented(format!("a join of the table {} with the stream {}", name(left), name(right))))
         }
         (true, false) => {
-            let kind_fits = matches!(kind, JoinKind::Inner | JoinKind::Left);
+            let kind_fits = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Cross);
             let half = matches!(strictness, JoinStrictness::Semi | JoinStrictness::Anti);
             let changes = left.plan.change != Change::Append && strictness != JoinStrictness::All;
             if kind_fits && !half && !changes {
@@ -429,11 +481,17 @@ struct JoinNode {
     use_nulls: bool,
     /// The setting `any_join_distinct_right_table_keys`, for a join that is ANY.
     distinct: bool,
+    /// Seconds.
+    range_max: u64,
 }
 
 impl JoinNode {
     fn build(mut self, left: Plan, right: Plan, mut scope: Scope, condition: Condition) -> Result<(Plan, Scope)> {
-        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, never } = condition;
+        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, range, never } = condition;
+        let range = range.map_or(Ok(None), |r| r.finish(self.range_max))?;
+        if range.is_some() && (left.change != Change::Append || right.change != Change::Append) {
+            return Err(Error::new(Code::UNSUPPORTED, "a range in ON joins two appended streams"));
+        }
         let left_width = left.schema.len();
         // A condition on the side whose rows may be dropped filters that side before the join; on the side whose rows all
         // stay it decides about matches.
@@ -493,7 +551,10 @@ impl JoinNode {
         for (column, field) in scope.columns.iter_mut().zip(&fields) {
             column.ty = field.ty.clone();
         }
-        let (streaming, change) = (left.streaming, left.change);
+        let (streaming, mut change) = (left.streaming, left.change);
+        if right.streaming && is_changing(left.change) && is_changing(right.change) {
+            change = Change::Changelog;
+        }
         let node = Join {
             left: Box::new(left),
             right: Box::new(right),
@@ -502,6 +563,7 @@ impl JoinNode {
             on: keys,
             filter,
             asof,
+            range,
             use_nulls: self.use_nulls,
         };
         Ok((Plan { node: Node::Join(node), schema: Arc::new(Schema::new(fields)), streaming, change }, scope))

@@ -3,9 +3,10 @@
 //! In: a parsed query, the catalog, settings. Out: a [`Bound`] plan. Promise: what a query means does not depend on data,
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
-//! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`, `call`, `aggregate`,
-//! `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`, `join`, `array_join`, `seek` (FROM),
-//! `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT), `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
+//! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
+//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
+//! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
+//! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
 
 mod aggregate;
 mod alias;
@@ -13,6 +14,7 @@ mod array_join;
 mod asterisk;
 mod call;
 pub mod cast;
+mod changes;
 pub mod columns;
 pub mod depends;
 mod emit;
@@ -21,6 +23,8 @@ mod expr;
 mod fill;
 mod group;
 mod join;
+mod join_range;
+mod lag;
 mod literal;
 mod query;
 mod room;

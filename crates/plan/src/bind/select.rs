@@ -8,20 +8,23 @@ use super::aggregate::row_count;
 use super::alias::Aliases;
 use super::array_join::unfold_calls;
 use super::asterisk::Member;
+use super::changes::{tracked, with_signs};
 use super::emit::EmitPlan;
 use super::env::Env;
-use super::expr::{AGGREGATES, ARRAY_JOINS, Exprs, Place, WINDOWS};
+use super::expr::{AGGREGATES, ARRAY_JOINS, Exprs, LAGS, Place, WINDOWS};
 use super::group::{AggregateStep, Regroup, map_agg, map_window, plan_keys, try_map_window};
+use super::lag::with_lags;
 use super::query::Rel;
+use super::scope::Show;
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
-use crate::node::{Change, FillColumn, Grouping, Node, Plan, SortKey, WindowCall};
+use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, WindowCall};
 use crate::rewrite::{conjunction, conjuncts};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_func::Volatility;
 use hydron_sql::ast;
-use hydron_types::{Field, Schema};
+use hydron_types::{Field, LogicalType, Schema};
 use std::sync::Arc;
 
 /// The clauses, bound over the columns of FROM and placeholders.
@@ -94,6 +97,7 @@ impl<'a> Binder<'a> {
             Some(from) => from,
             None => self.from(select.from.as_ref(), &env, &aliases)?,
         };
+        let from = self.with_changes(from, select)?;
         let (plan, flat, mut window) = (from.plan, from.flat, from.window);
         let mut x = Exprs::new(self, &env, from.scope, &aliases, plan.streaming);
         x.named_windows = &select.windows;
@@ -105,6 +109,9 @@ impl<'a> Binder<'a> {
         if aggregated && !plan.streaming && clauses.grouping == Grouping::Plain {
             clauses.lower_having();
         }
+        if aggregated && !x.lags.is_empty() {
+            return Err(Error::not_implemented("lag() and its like beside aggregates; over a subquery of them"));
+        }
         let emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
         let plan = self.emit_last(&mut x, plan, &emit, aggregated, &mut window, &mut ClausesMut(&mut clauses))?;
         self.check_delta(&x, select, &plan, aggregated, &emit)?;
@@ -112,12 +119,21 @@ impl<'a> Binder<'a> {
         Ok(Rel { plan, flat: flat && !aggregated })
     }
 
+    /// Where the query names the sign of rows: rows that replace each other are followed as changes, and the sign is a column.
+    fn with_changes(&self, mut from: From, select: &ast::Select) -> Result<From> {
+        let has_sign = from.scope.columns.iter().any(|c| &*c.name == "_tp_delta" && c.show != Show::Hidden);
+        let is_append = from.plan.change == Change::Append;
+        if has_sign || is_append || !from.plan.streaming || !names_delta(select) {
+            return Ok(from);
+        }
+        from.plan = with_signs(tracked(from.plan)?);
+        from.scope.push("_tp_delta", LogicalType::Int8, Show::ByName);
+        Ok(from)
+    }
+
     fn clauses(&self, x: &mut Exprs<'_>, select: &ast::Select) -> Result<Clauses> {
         if select.interpolate.is_some() {
             return Err(Error::not_implemented("INTERPOLATE"));
-        }
-        if !select.shuffle_by.is_empty() {
-            return self.shuffle(select);
         }
         if select.projection.is_empty() {
             return Err(Error::new(Code::EMPTY_LIST_OF_COLUMNS_QUERIED, "the select list is empty"));
@@ -137,6 +153,7 @@ impl<'a> Binder<'a> {
             select.partition_by.iter().map(|e| x.bind_in(e, Place::GROUP_BY)).collect::<Result<Vec<_>>>()?;
         let (keys, grouping) = self.group_by(x, select.group_by.as_ref(), &members)?;
         x.group_keys.clone_from(&keys);
+        self.check_shuffle(x, select, &keys)?;
         let mut items = Vec::with_capacity(members.len());
         for member in &members {
             items.push((Arc::from(member.name.as_str()), x.bind_in(&member.expr, Place::SELECT)?));
@@ -165,14 +182,24 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn shuffle(&self, select: &ast::Select) -> Result<Clauses> {
-        if !select.partition_by.is_empty() || select.shuffle_by.iter().any(|e| e.as_identifier().is_none()) {
-            return Err(Error::new(
-                Code::SYNTAX_ERROR,
-                "SHUFFLE BY takes column names and stands without PARTITION BY",
-            ));
+    /// SHUFFLE BY deals groups out by some of their keys. Groups are dealt out by all of them here, so it changes nothing.
+    ///
+    /// Errors: SYNTAX_ERROR (62) for expressions, for columns that are no keys, and beside PARTITION BY.
+    fn check_shuffle(&self, x: &mut Exprs<'_>, select: &ast::Select, keys: &[Expr]) -> Result<()> {
+        let wrong = |text: &str| Err(Error::new(Code::SYNTAX_ERROR, text));
+        if !select.shuffle_by.is_empty() && !select.partition_by.is_empty() {
+            return wrong("SHUFFLE BY stands without PARTITION BY");
         }
-        Err(Error::not_implemented("SHUFFLE BY"))
+        for column in &select.shuffle_by {
+            if column.as_identifier().is_none() {
+                return wrong("SHUFFLE BY takes names of columns");
+            }
+            let bound = x.bind_in(column, Place::GROUP_BY)?;
+            if !keys.iter().any(|k| k.is_same(&bound)) {
+                return wrong("the columns of SHUFFLE BY are among those of GROUP BY");
+            }
+        }
+        Ok(())
     }
 
     /// Keys without repetition; sets as positions in them.
@@ -409,6 +436,14 @@ impl<'a> Binder<'a> {
             }
             plan = plan.filter(places.put(having));
         }
+        if !x.lags.is_empty() {
+            let calls = x.lags.iter().map(|l| LagCall { value: places.put(&l.value), ..l.clone() });
+            let (keys, calls) = (clauses.partition_by.iter().map(|k| places.put(k)).collect(), calls.collect());
+            (0..x.lags.len()).for_each(|i| {
+                places.0.insert(LAGS + i, plan.schema.len() + i);
+            });
+            plan = with_lags(plan, keys, calls);
+        }
         if !calls.is_empty() {
             let calls: Vec<WindowCall> = calls.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
             plan = window_functions(plan, calls, &mut places);
@@ -493,6 +528,12 @@ fn names_aggregates(select: &ast::Select) -> bool {
         e.as_function().is_some_and(|f| registry.aggregate(&f.name).is_some() && registry.scalar(&f.name).is_none())
     };
     select.projection.iter().chain(&select.having).any(|e| e.any(&mut is_aggregate))
+}
+
+/// Whether the select list or a condition names `_tp_delta`.
+fn names_delta(select: &ast::Select) -> bool {
+    let mut is_delta = |e: &ast::Expr| e.as_identifier().is_some_and(|i| i.short() == "_tp_delta");
+    select.projection.iter().chain(&select.filter).any(|e| e.any(&mut is_delta))
 }
 
 fn unfold(mut plan: Plan, joins: &[(usize, Expr)], places: &mut Places) -> Result<Plan> {

@@ -7,7 +7,7 @@ use super::expr::{Exprs, Place};
 use super::scope::{Scope, Show, TableName};
 use crate::catalog::{ColumnDefault, Source, StreamInfo, StreamKind, StreamMode, ViewInfo};
 use crate::expr::Expr;
-use crate::node::{Change, Node, Plan, Scan, ScanColumn, Seek};
+use crate::node::{Change, Node, Plan, Replay, Scan, ScanColumn, Seek};
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast;
 use hydron_types::{Field, LogicalType, Schema, Value};
@@ -200,7 +200,8 @@ impl<'a> Binder<'a> {
             StreamMode::ChangelogKv => Change::ChangelogKv,
             StreamMode::VersionedKv => Change::VersionedKv,
         };
-        let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0 };
+        let replay = if streaming { replay(info, settings)? } else { None };
+        let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay };
         let plan = Plan { node: Node::Scan(scan), schema: Arc::new(Schema::new(fields)), streaming, change };
         let from = From { plan, scope, flat: true, window: None, unnamed: false };
         self.alias_columns(info, from, env)
@@ -224,6 +225,35 @@ impl<'a> Binder<'a> {
         let ast = hydron_sql::parse_expression(text)?;
         let aliases = Aliases::default();
         Exprs::new(self, env, scope.clone(), &aliases, false).bind_in(&ast, Place::DEFAULT)
+    }
+}
+
+/// The settings `replay_speed` and `replay_time_column`.
+///
+/// Errors: BAD_ARGUMENTS (36) for a column that is no time, UNSUPPORTED (997) for a stream that is not appended to.
+fn replay(info: &StreamInfo, settings: &hydron_base::Settings) -> Result<Option<Replay>> {
+    let speed = settings.float("replay_speed");
+    if speed <= 0.0 || info.kind != StreamKind::Stream {
+        return Ok(None);
+    }
+    if info.mode != StreamMode::Append {
+        return Err(Error::new(
+            Code::UNSUPPORTED,
+            format!("replay_speed with stream \"{}\", which is keyed", info.name),
+        ));
+    }
+    let name = settings.text("replay_time_column");
+    if matches!(name, "" | "_tp_append_time") {
+        return Ok(Some(Replay { speed, column: None }));
+    }
+    let found = info.column(name).filter(|(_, c)| c.is_stored());
+    let is_time = |ty: &LogicalType| matches!(ty.bare(), LogicalType::DateTime(_) | LogicalType::DateTime64(..));
+    match found {
+        Some((at, column)) if is_time(&column.ty) => Ok(Some(Replay { speed, column: Some(at) })),
+        _ => {
+            let text = format!("replay_time_column '{name}' is no stored datetime column of stream \"{}\"", info.name);
+            Err(Error::bad_arguments(text))
+        }
     }
 }
 

@@ -240,21 +240,6 @@ impl<'a> Binder<'a> {
         Ok(from)
     }
 
-    fn changelog(&self, f: &ast::Function, env: &Env<'_>) -> Result<From> {
-        let Some(source) = f.args.first() else { return Err(arity(f, 1)) };
-        let from = self.source_argument(source, env, 4, "changelog")?;
-        if !from.plan.streaming {
-            return Err(Error::new(Code::UNSUPPORTED, "changelog() needs a streaming source"));
-        }
-        if from.plan.change == Change::ChangelogKv {
-            return Err(Error::new(
-                Code::UNSUPPORTED,
-                "changelog() of a changelog_kv stream: its rows are changes already",
-            ));
-        }
-        Err(Error::not_implemented("changelog()"))
-    }
-
     /// A function of the catalog, with its constant arguments; a plain word means its text.
     fn catalog_function(&self, f: &ast::Function, env: &Env<'_>) -> Result<From> {
         let mut args = Vec::with_capacity(f.args.len());

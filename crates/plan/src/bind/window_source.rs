@@ -51,6 +51,13 @@ pub(super) fn interval_ms(interval: Interval) -> i64 {
     i64::try_from(i128::from(ns) * i128::from(interval.count) / 1_000_000).unwrap_or(i64::MAX)
 }
 
+/// Ticks of `10^-digits` seconds, for intervals of fixed length; `None`: it has none, or is no whole number of ticks.
+pub(super) fn interval_ticks(interval: Interval, digits: u8) -> Option<i64> {
+    let ns = i128::from(interval.unit.nanoseconds()?) * i128::from(interval.count);
+    let tick = 10_i128.pow(9 - u32::from(digits.min(9)));
+    (ns % tick == 0).then(|| i64::try_from(ns / tick).ok()).flatten()
+}
+
 /// The arguments of a window function after its source.
 struct Args<'e> {
     time: Option<&'e ast::Expr>,

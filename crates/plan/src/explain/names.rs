@@ -3,7 +3,7 @@
 //! A name that two columns of one input have is followed by its position: `i#0`, `i#3`.
 
 use crate::expr::{AggCall, Expr, ExprKind};
-use crate::node::{Emit, Interval, SortKey, Trigger};
+use crate::node::{Emit, Interval, LagCall, SortKey, Trigger};
 use hydron_types::Schema;
 use hydron_types::logical::identifier;
 
@@ -89,8 +89,12 @@ pub fn emit_text(emit: &Emit) -> String {
         Trigger::AfterWatermark => "after watermark".to_string(),
         Trigger::Periodic(ms) => format!("periodic {ms} ms"),
         Trigger::OnUpdate => "on update".to_string(),
+        Trigger::PerEvent => "per event".to_string(),
         Trigger::PeriodicOnUpdate(ms) => format!("periodic {ms} ms on update"),
     };
+    if emit.repeat {
+        text += " repeat";
+    }
     if emit.changelog {
         text += " changelog";
     }
@@ -101,4 +105,12 @@ pub fn emit_text(emit: &Emit) -> String {
         text += &format!(" timeout {timeout} ms");
     }
     text
+}
+
+/// `Lags i 2..2 back, v 1..3 back by t`
+pub fn lags_text(calls: &[LagCall], keys: &[Expr], schema: &Schema) -> String {
+    let names = Names(schema);
+    let call = |c: &LagCall| format!("{} {}..{} back", names.expr(&c.value), c.from, c.to);
+    let by = if keys.is_empty() { String::new() } else { format!(" by {}", names.list(keys)) };
+    format!("Lags {}{by}", calls.iter().map(call).collect::<Vec<_>>().join(", "))
 }

@@ -1,6 +1,6 @@
 //! The bound plan as an indented tree, one node a line, its columns and types behind it.
 
-use super::names::{Names, emit_text, interval_text};
+use super::names::{Names, emit_text, interval_text, lags_text};
 use crate::node::{
     Aggregate, AsofOrder, Change, Frame, FrameBound, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek, WindowCall,
     WindowFunction, WindowKind, WindowSpec,
@@ -96,6 +96,12 @@ fn node(plan: &Plan) -> String {
         Node::Distinct { on, .. } if on.is_empty() => "Distinct".to_string(),
         Node::Distinct { on, .. } => format!("Distinct on {}", names.list(on)),
         Node::Union { .. } => "Union".to_string(),
+        Node::Changelog { keys, version, .. } => {
+            let version = version.as_ref().map_or(String::new(), |v| format!(" version {}", names.expr(v)));
+            format!("Changelog by {}{version}", names.list(keys))
+        }
+        Node::Signs { .. } => "Signs".to_string(),
+        Node::Lags { keys, calls, input } => lags_text(calls, keys, &input.schema),
         Node::SetOperation { except, distinct, .. } => {
             let kind = if *except { "Except" } else { "Intersect" };
             format!("{kind}{}", if *distinct { " distinct" } else { "" })
@@ -123,6 +129,9 @@ fn scan_text(scan: &Scan, schema: &Schema) -> String {
     }
     if let Some(pruning) = &scan.pruning {
         text += &format!(" pruning {}", Names(schema).expr(pruning));
+    }
+    if let Some(replay) = &scan.replay {
+        text += &format!(" replayed {} times as fast", replay.speed);
     }
     if scan.limit_hint > 0 {
         text += &format!(" first {}", scan.limit_hint);
@@ -223,6 +232,15 @@ fn join_text(join: &Join) -> String {
             AsofOrder::GreaterOrEqual => ">=",
         };
         text += &format!(" asof {} {sign} right {}", left.expr(l), right.expr(r));
+    }
+    if let Some(range) = &join.range {
+        text += &format!(
+            " range {} <= {} - right {} <= {}",
+            range.low,
+            left.expr(&range.left),
+            right.expr(&range.right),
+            range.high
+        );
     }
     if let Some(filter) = &join.filter {
         let fields = join.left.schema.fields.iter().chain(&join.right.schema.fields).cloned().collect();

@@ -1,8 +1,9 @@
 //! Plan to better plan. Same rows, same order where order is promised; a streaming plan emits what it emitted.
 //!
-//! In reading order: [`pushdown`] (filters toward sources), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
+//! In reading order: [`pushdown`] (filters toward sources), [`lift`] (windows above joins), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
 //! reads), [`limit`] (how many rows a source need give), [`seek`] (where a streaming source starts, from its filter).
 
+mod lift;
 mod limit;
 mod prune;
 mod pushdown;
@@ -39,6 +40,7 @@ impl Options {
 pub fn optimize(plan: Plan, options: &Options) -> Result<Plan> {
     let schema = Arc::clone(&plan.schema);
     let plan = pushdown::push_filters(plan);
+    let plan = lift::lift_windows(plan);
     let plan = seek::find_seeks(plan, options)?;
     let plan = simplify::simplify(plan);
     let plan = prune::prune_columns(plan);

@@ -2,7 +2,8 @@
 
 use crate::expr::{AggCall, Expr};
 use crate::node::{
-    Aggregate, FillColumn, Join, Node, Plan, Scan, SortKey, WindowCall, WindowFunction, WindowKind, WindowSpec,
+    Aggregate, FillColumn, Join, JoinRange, LagCall, Node, Plan, Scan, SortKey, WindowCall, WindowFunction, WindowKind,
+    WindowSpec,
 };
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -139,6 +140,42 @@ fn prune(plan: Plan, used: Vec<bool>) -> (Plan, Moves) {
             let (left, right) = (whole(*left), whole(*right));
             let moves = identity(schema.len());
             (with(Node::SetOperation { left, right, except, distinct }, schema), moves)
+        }
+        Node::Changelog { input, keys, version } => {
+            let mut needed = used;
+            keys.iter().chain(&version).for_each(|e| note(&mut needed, e));
+            let (input, moves) = prune(*input, needed);
+            let keys = keys.iter().map(|k| moved(k, &moves)).collect();
+            let version = version.map(|v| moved(&v, &moves));
+            let schema = Arc::clone(&input.schema);
+            (with(Node::Changelog { input: Box::new(input), keys, version }, schema), moves)
+        }
+        Node::Signs { input } => {
+            let width = input.schema.len();
+            let (input, mut moves) = prune(*input, used[..width].to_vec());
+            if !used[width] {
+                moves.push(GONE);
+                return (input, moves);
+            }
+            moves.push(input.schema.len());
+            let mut fields = input.schema.fields.clone();
+            fields.push(schema.fields[width].clone());
+            (with(Node::Signs { input: Box::new(input) }, Arc::new(Schema::new(fields))), moves)
+        }
+        Node::Lags { input, keys, calls } => {
+            let width = input.schema.len();
+            let kept: Vec<usize> = (0..calls.len()).filter(|i| used[width + i]).collect();
+            let mut needed = used[..width].to_vec();
+            keys.iter().chain(kept.iter().map(|k| &calls[*k].value)).for_each(|e| note(&mut needed, e));
+            let (input, mut moves) = prune(*input, needed);
+            let below = input.schema.len();
+            moves.extend((0..calls.len()).map(|i| kept.iter().position(|k| *k == i).map_or(GONE, |p| below + p)));
+            let mut fields = input.schema.fields.clone();
+            fields.extend(kept.iter().map(|k| schema.fields[width + k].clone()));
+            let keys = keys.iter().map(|k| moved(k, &moves)).collect();
+            let calls = kept.iter().map(|k| LagCall { value: moved(&calls[*k].value, &moves), ..calls[*k].clone() });
+            let node = Node::Lags { input: Box::new(input), keys, calls: calls.collect() };
+            (with(node, Arc::new(Schema::new(fields))), moves)
         }
         Node::WindowFunctions { input, calls } => prune_calls(*input, calls, &schema, used, with),
     }
@@ -286,6 +323,10 @@ fn prune_join(join: Join, schema: &Schema, used: Vec<bool>, with: impl Fn(Node, 
         note(&mut left_used, l);
         note(&mut right_used, r);
     }
+    if let Some(range) = &join.range {
+        note(&mut left_used, &range.left);
+        note(&mut right_used, &range.right);
+    }
     let (left, left_moves) = prune(*join.left, left_used);
     let (right, right_moves) = prune(*join.right, right_used);
     let shift = left.schema.len();
@@ -298,6 +339,11 @@ fn prune_join(join: Join, schema: &Schema, used: Vec<bool>, with: impl Fn(Node, 
     let node = Join {
         on: join.on.iter().map(|(l, r)| (moved(l, &left_moves), moved(r, &right_moves))).collect(),
         asof: join.asof.as_ref().map(|(l, r, o)| (moved(l, &left_moves), moved(r, &right_moves), *o)),
+        range: join.range.as_ref().map(|r| JoinRange {
+            left: moved(&r.left, &left_moves),
+            right: moved(&r.right, &right_moves),
+            ..*r
+        }),
         filter: join.filter.as_ref().map(|f| moved(f, &moves)),
         left: Box::new(left),
         right: Box::new(right),

@@ -35,9 +35,27 @@ fn push(plan: Plan, mut filters: Vec<Expr>) -> Plan {
             let input = Box::new(push(*input, down));
             apply(rebuild(Node::Project { input, exprs }), up)
         }
-        Node::AssignWindow { input, window } => {
+        // Keys are the same on a row and on the one it replaces; what else a filter reads decides which row is the last.
+        Node::Changelog { input, keys, version } => {
+            let is_key = |c: usize| keys.iter().any(|k| k.as_column() == Some(c));
+            let (down, up) = split(filters, |f| {
+                let mut of_key = reads_something(f);
+                f.columns(&mut |c| of_key &= is_key(c));
+                of_key
+            });
+            let input = Box::new(push(*input, down));
+            apply(rebuild(Node::Changelog { input, keys, version }), up)
+        }
+        Node::Signs { input } => {
             let width = input.schema.len();
             let (down, up) = split(filters, |f| within(f, 0, width));
+            let input = Box::new(push(*input, down));
+            apply(rebuild(Node::Signs { input }), up)
+        }
+        Node::AssignWindow { input, window } => {
+            let width = input.schema.len();
+            // In a stream a row that fails a condition still says how far event time has come.
+            let (down, up) = split(filters, |f| !streaming && within(f, 0, width));
             let input = Box::new(push(*input, down));
             apply(rebuild(Node::AssignWindow { input, window }), up)
         }
@@ -138,7 +156,7 @@ fn split(filters: Vec<Expr>, down: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Ex
     filters.into_iter().partition(|f| f.volatility() < Volatility::Volatile && down(f))
 }
 
-fn within(expr: &Expr, from: usize, to: usize) -> bool {
+pub(super) fn within(expr: &Expr, from: usize, to: usize) -> bool {
     let mut inside = true;
     expr.columns(&mut |c| inside &= (from..to).contains(&c));
     inside
@@ -151,7 +169,7 @@ fn reads_something(expr: &Expr) -> bool {
 }
 
 /// Whether the columns a filter reads can be replaced by what computes them.
-fn can_substitute(filter: &Expr, exprs: &[Expr]) -> bool {
+pub(super) fn can_substitute(filter: &Expr, exprs: &[Expr]) -> bool {
     let mut fits = true;
     filter.columns(&mut |c| {
         fits &= exprs.get(c).is_some_and(|e| e.volatility() < Volatility::Volatile && calls(e) <= REPEATED_CALLS_MAX);

@@ -3,6 +3,7 @@
 //! A lower bound is a place in the log; a filter that also admits the oldest rows starts at the beginning; the filter itself
 //! stays. `_tp_time > earliest_ts()` only says "from the beginning" and goes.
 
+use super::pushdown::{can_substitute, substitute, within};
 use super::{Options, conjunction, conjuncts, map_inputs};
 use crate::catalog::StreamKind;
 use crate::expr::{Expr, ExprKind};
@@ -22,15 +23,17 @@ pub(super) fn find_seeks(plan: Plan, options: &Options) -> Result<Plan> {
 fn visit(plan: Plan, options: &Options, error: &mut Option<Error>) -> Plan {
     let Plan { node, schema, streaming, change } = plan;
     let node = match node {
-        Node::Filter { input, predicate } if streaming && matches!(input.node, Node::Scan(_)) => {
-            match over_scan(*input, predicate, options) {
-                Ok(plan) => return plan,
-                Err(e) => {
-                    error.get_or_insert(e);
-                    return Plan { node: Node::Values { batches: Vec::new() }, schema, streaming, change };
-                }
+        Node::Filter { input, predicate } if streaming => match over(*input, predicate, options) {
+            Ok(Plan { node: Node::Filter { input, predicate }, schema, streaming, change }) => {
+                let input = Box::new(visit(*input, options, error));
+                return Plan { node: Node::Filter { input, predicate }, schema, streaming, change };
             }
-        }
+            Ok(plan) => return visit(plan, options, error),
+            Err(e) => {
+                error.get_or_insert(e);
+                return Plan { node: Node::Values { batches: Vec::new() }, schema, streaming, change };
+            }
+        },
         node => node,
     };
     map_inputs(Plan { node, schema, streaming, change }, &mut |input| visit(input, options, error))
@@ -46,16 +49,43 @@ enum Said {
     },
 }
 
-fn over_scan(plan: Plan, predicate: Expr, options: &Options) -> Result<Plan> {
-    let Plan { node, schema, streaming, change } = plan;
-    let Node::Scan(mut scan) = node else {
-        return Ok(Plan { node, schema, streaming, change }.filter(predicate));
-    };
+/// A condition above a source, and how the source is reached. Windows and projections between do not change what it says
+/// about time.
+fn at_scan<'p>(part: &Expr, plan: &'p Plan) -> Option<(Expr, &'p Scan)> {
+    match &plan.node {
+        Node::Scan(scan) => Some((part.clone(), scan)),
+        Node::AssignWindow { input, .. } | Node::Changelog { input, .. } | Node::Signs { input }
+            if within(part, 0, input.schema.len()) =>
+        {
+            at_scan(part, input)
+        }
+        Node::Project { input, exprs } if can_substitute(part, exprs) => at_scan(&substitute(part, exprs), input),
+        Node::Join(join) if join.left.streaming && within(part, 0, join.left.schema.len()) => at_scan(part, &join.left),
+        _ => None,
+    }
+}
+
+fn scan_mut(plan: &mut Plan) -> Option<&mut Scan> {
+    match &mut plan.node {
+        Node::Scan(scan) => Some(scan),
+        Node::AssignWindow { input, .. }
+        | Node::Changelog { input, .. }
+        | Node::Signs { input }
+        | Node::Project { input, .. } => scan_mut(input),
+        Node::Join(join) => scan_mut(&mut join.left),
+        _ => None,
+    }
+}
+
+fn over(mut plan: Plan, predicate: Expr, options: &Options) -> Result<Plan> {
     let mut kept = Vec::new();
     let mut time: Option<Seek> = None;
     let mut sequence: Option<Seek> = None;
     for part in conjuncts(predicate) {
-        let (said, by_sequence) = condition(&part, &scan, options)?;
+        let (said, by_sequence) = match at_scan(&part, &plan) {
+            Some((at, scan)) => condition(&at, scan, options)?,
+            None => (Said::Nothing, false),
+        };
         let Said::From { seek, drop } = said else {
             kept.push(part);
             continue;
@@ -69,13 +99,16 @@ fn over_scan(plan: Plan, predicate: Expr, options: &Options) -> Result<Plan> {
             kept.push(part);
         }
     }
-    let seekable = scan.stream.kind == StreamKind::Stream && options.seek_by_filter && scan.seek == Seek::Latest;
-    if let Some(seek) = sequence.or(time).filter(|_| seekable) {
-        scan.seek = seek;
-    }
     let predicate = conjunction(kept);
-    scan.pruning.clone_from(&predicate);
-    let plan = Plan { node: Node::Scan(scan), schema, streaming, change };
+    if let Some(scan) = scan_mut(&mut plan) {
+        let seekable = scan.stream.kind == StreamKind::Stream && options.seek_by_filter && scan.seek == Seek::Latest;
+        if let Some(seek) = sequence.or(time).filter(|_| seekable) {
+            scan.seek = seek;
+        }
+    }
+    if let Node::Scan(scan) = &mut plan.node {
+        scan.pruning.clone_from(&predicate);
+    }
     Ok(match predicate {
         Some(predicate) => plan.filter(predicate),
         None => plan,

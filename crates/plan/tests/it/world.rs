@@ -41,7 +41,7 @@ fn stream(name: &str, kind: StreamKind, mode: StreamMode, shards: u32, columns: 
         kind,
         mode,
         columns: infos,
-        primary_key: Vec::new(),
+        primary_key: if mode == StreamMode::VersionedKv { vec!["i".into()] } else { Vec::new() },
         order_by: String::new(),
         partition_by: String::new(),
         version_column: None,
