@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     for piece in bytes.chunks(usize::from(*step) + 1) {
         decoder.buffer.extend_from_slice(piece);
         loop {
-            match decoder.next() {
+            match decoder.next_packet() {
                 Ok(Some(_)) if trusted & 1 == 1 => decoder.trust(),
                 Ok(Some(_)) => {}
                 Ok(None) => break,

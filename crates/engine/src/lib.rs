@@ -1,7 +1,8 @@
 //! One API for every front end: a session sends text, a query gives batches.
 //!
 //! In reading order: [`options`] (how an engine is opened), [`engine`] (the engine), [`session`] (who asks, with which
-//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file for each kind of statement),
+//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file
+//! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
 //! stream), [`outcome`] (what became of an INSERT whose server died), [`system`] (the server's own state as tables), [`crash_report`]
 //! (what is kept of a crash).

@@ -104,7 +104,7 @@ pub fn run(args: DemoArgs) -> Result<i32> {
 
     println!("A server runs on {address}, data in {}.", dir.display());
     println!("Try in another terminal:");
-    println!("  hydron client --port {}", address.port());
+    println!("  hydron client --http --port {}", address.port());
     println!("  curl 'http://{address}/?query=select+count()+from+table(flights)'");
     println!("\n{CREATE}\n{QUERY}\n");
     let outcome = show(&args, &runtime, &address.to_string());

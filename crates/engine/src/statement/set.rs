@@ -3,7 +3,7 @@
 use super::{Answer, Context, answer};
 use crate::session::Session;
 use hydron_base::{Code, Error, Result};
-use hydron_plan::bind::apply_settings;
+pub use hydron_plan::bind::{apply_settings, query_settings};
 use hydron_sql::ast::Setting;
 use std::sync::Arc;
 

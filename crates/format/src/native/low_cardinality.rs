@@ -36,8 +36,8 @@ pub(super) fn write(array: &ArrayRef, ty: &T, out: &mut Vec<u8>) -> Result<()> {
         dictionary = arrow::compute::concat(&[null.as_ref(), dictionary.as_ref()]).map_err(impossible)?;
     }
     let (code, width) = match dictionary.len() {
-        ..=0x100 => (0_u64, 1),
-        ..=0x1_0000 => (1, 2),
+        0..=0x100 => (0_u64, 1),
+        0x101..=0x1_0000 => (1, 2),
         _ => (2, 4),
     };
     out.extend_from_slice(&(code | HAS_ADDITIONAL_KEYS | UPDATES_DICTIONARY).to_le_bytes());

@@ -59,13 +59,25 @@ pub struct ClientArgs {
     pub common: CommonArgs,
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
-    /// The server's HTTP port.
-    #[arg(long, default_value_t = 8123)]
-    pub port: u16,
+    /// The server's native port; with --http its HTTP port. Without it 8463 or 8123.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Speak HTTP instead of the native protocol.
+    #[arg(long)]
+    pub http: bool,
+    /// Send and receive rows uncompressed.
+    #[arg(long, conflicts_with = "http")]
+    pub no_compression: bool,
     #[arg(short, long, default_value = "default")]
     pub user: String,
     #[arg(long, default_value = "", env = "HYDRON_PASSWORD", hide_env_values = true)]
     pub password: String,
+}
+
+impl ClientArgs {
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.http { 8123 } else { 8463 })
+    }
 }
 
 #[derive(Args)]

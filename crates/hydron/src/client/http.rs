@@ -44,7 +44,7 @@ impl HttpBackend {
         let random = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(HttpBackend {
             agent: config.into(),
-            base: format!("http://{}:{}/", args.host, args.port),
+            base: format!("http://{}:{}/", args.host, args.port()),
             user: args.user.clone(),
             password: args.password.clone(),
             session: format!("client-{}-{random:x}", std::process::id()),

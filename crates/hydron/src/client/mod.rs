@@ -1,8 +1,9 @@
 //! `hydron client` and `hydron local`: one front end over two backends.
 //!
-//! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`http`] (a server), [`embedded`] (an engine in
-//! this process), [`batch`] (statements from flags, files and pipes) with [`testmode`] (what scripts of test suites expect),
-//! [`repl`] (statements from a person) with [`editor`] (lines being typed) and [`screen`] (answer and progress), [`interrupt`] (Ctrl-C).
+//! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`native`] and [`http`] (a server), [`embedded`] (an
+//! engine in this process), [`batch`] (statements from flags, files and pipes) with [`testmode`] (what scripts of test suites
+//! expect), [`repl`] (statements from a person) with [`editor`] (lines being typed) and [`screen`] (answer and progress),
+//! [`interrupt`] (Ctrl-C).
 
 mod args;
 mod backend;
@@ -11,6 +12,7 @@ mod editor;
 mod embedded;
 mod http;
 mod interrupt;
+mod native;
 mod repl;
 mod screen;
 mod testmode;
@@ -23,8 +25,10 @@ use std::io::IsTerminal;
 
 /// Runs against a server.
 pub fn client(args: ClientArgs) -> Result<i32> {
-    let mut backend = http::HttpBackend::new(&args)?;
-    run(&mut backend, &args.common)
+    match args.http {
+        true => run(&mut http::HttpBackend::new(&args)?, &args.common),
+        false => run(&mut native::NativeBackend::new(&args), &args.common),
+    }
 }
 
 /// Runs in this process, without a server.

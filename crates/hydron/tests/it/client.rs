@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 fn client(port: u16, flags: &[&str], script: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
-    command.args(["client", "--port", &port.to_string()]).args(flags);
+    command.args(["client", "--http", "--port", &port.to_string()]).args(flags);
     let mut process =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the client starts");
     process.stdin.take().expect("piped").write_all(script.as_bytes()).expect("the client reads");

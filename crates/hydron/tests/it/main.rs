@@ -4,6 +4,7 @@ mod answers;
 mod client;
 mod crash;
 mod errors;
+mod protocols;
 mod remote;
 mod retry;
 mod server;

@@ -31,6 +31,16 @@ impl Server {
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
+        Server::spawn(command, port)
+    }
+
+    /// With its native port open too, which is returned.
+    pub fn start_native(dir: &Path) -> (Server, u16) {
+        let (port, tcp_port) = (free_port(), free_port());
+        (Server::spawn(command_with(dir, port, tcp_port), port), tcp_port)
+    }
+
+    fn spawn(mut command: Command, port: u16) -> Server {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("piped");
@@ -78,12 +88,16 @@ impl Server {
 }
 
 pub fn command(dir: &Path, port: u16) -> Command {
+    command_with(dir, port, 0)
+}
+
+fn command_with(dir: &Path, port: u16, tcp_port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
     command
         .arg("server")
         .arg("--data-dir")
         .arg(dir)
-        .args(["--http-port", &port.to_string(), "--tcp-port", "0", "--set", "rest_port=0"])
+        .args(["--http-port", &port.to_string(), "--tcp-port", &tcp_port.to_string(), "--set", "rest_port=0"])
         .args(["--set", "logger.level=warn", "--set", "log.segment_bytes=4194304"]);
     command
 }

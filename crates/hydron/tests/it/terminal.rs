@@ -39,7 +39,7 @@ impl Terminal {
         let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
         let end = || Stdio::from(slave.try_clone().expect("a copy of the terminal"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
-        command.args(["client", "--port", &port.to_string()]).env("HOME", home).env("TERM", "xterm");
+        command.args(["client", "--http", "--port", &port.to_string()]).env("HOME", home).env("TERM", "xterm");
         command.stdin(end()).stdout(end()).stderr(end());
         // SAFETY: both calls are async-signal-safe.
         unsafe {

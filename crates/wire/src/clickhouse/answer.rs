@@ -26,6 +26,9 @@ const PROGRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 // A query that waits for rows says so, which keeps proxies and drivers from giving up.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
+// A query that was killed while its client takes nothing gets this long to end its frame; then the connection goes.
+const KILLED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a client does while its query runs.
 pub(super) enum Interruption {
     Cancel,
@@ -92,15 +95,14 @@ impl Connection {
             _ => self.stream(&mut running, &mut encoder).await,
         };
         match answered {
-            Ok(None) => self.end_of_stream().await,
-            Ok(Some(Interruption::Cancel)) => {
+            Ok(None | Some(Interruption::Cancel)) => {
+                // The client may send its next query, under the same id, as soon as it hears of this one's end.
                 drop(running);
                 self.end_of_stream().await
             }
             Ok(Some(Interruption::Gone)) => Ok(After::Close),
             Err(e) => {
                 running.note_error(&e);
-                // The client may send its next query as soon as it hears of this one's end.
                 drop(running);
                 match is_of_connection(&e) {
                     true => Err(e),
@@ -215,8 +217,22 @@ impl Connection {
                 Some(Some(Item::Extremes(batch))) => encoder.write(server::EXTREMES, Some(&batch), &mut frame)?,
             }
             if !frame.is_empty() {
-                self.socket.send(&frame).await?;
+                self.send_unless_killed(&frame, running).await?;
             }
+        }
+    }
+
+    /// Sends a frame; a KILL or a stop of the server does not wait for a client that takes nothing.
+    async fn send_unless_killed(&mut self, frame: &[u8], running: &mut Running) -> Result<()> {
+        let cancel = running.cancel_token();
+        let killed = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(KILLED_PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            sent = self.socket.send(frame) => sent,
+            () = killed => Err(Error::new(Code::NETWORK_ERROR, "the query was killed while its client took nothing")),
         }
     }
 

@@ -100,7 +100,7 @@ impl Connection {
                 Ok(Some(ClientPacket::Query(query))) => {
                     // The whole of a query runs on the computing threads, its encoding too.
                     let cpu = self.app.engine.inner().cpu.handle().clone();
-                    let (connection, after) = match cpu.spawn(self.query_guarded(query)).await {
+                    let (connection, after) = match cpu.spawn(Box::pin(self.query_guarded(query))).await {
                         Ok(ran) => ran,
                         // The computing threads are gone, and the connection with them.
                         Err(_) => return,
@@ -127,7 +127,7 @@ impl Connection {
                 self.socket.send(WRONG_PORT).await?;
                 return Ok(false);
             }
-            match self.decoder.next()? {
+            match self.decoder.next_packet()? {
                 Some(ClientPacket::Hello(hello)) => break hello,
                 Some(_) => return Err(unexpected("a login")),
                 None if !self.socket.receive(&mut self.decoder.buffer).await? => return Ok(false),
@@ -188,7 +188,7 @@ impl Connection {
             self.decoder.buffer = bytes::BytesMut::new();
         }
         loop {
-            if let Some(packet) = self.decoder.next()? {
+            if let Some(packet) = self.decoder.next_packet()? {
                 return Ok(Some(packet));
             }
             if !self.decoder.is_inside_packet() {
@@ -211,7 +211,7 @@ impl Connection {
     /// The next packet while a query waits for the client; `None` when it has gone. Dropping this loses nothing.
     pub(super) async fn packet(&mut self) -> Result<Option<ClientPacket>> {
         loop {
-            if let Some(packet) = self.decoder.next()? {
+            if let Some(packet) = self.decoder.next_packet()? {
                 return Ok(Some(packet));
             }
             if !self.socket.receive(&mut self.decoder.buffer).await? {

@@ -123,7 +123,7 @@ impl ClientDecoder {
     }
 
     /// The next packet, when its last byte is in the buffer.
-    pub fn next(&mut self) -> Result<Option<ClientPacket>> {
+    pub fn next_packet(&mut self) -> Result<Option<ClientPacket>> {
         loop {
             if let Some(incoming) = &mut self.incoming {
                 let Some(block) = incoming.block.feed(&mut self.buffer)? else { return Ok(None) };
@@ -280,7 +280,7 @@ mod tests {
         let mut names = Vec::new();
         for piece in bytes.chunks(step) {
             decoder.buffer.extend_from_slice(piece);
-            while let Some(packet) = decoder.next()? {
+            while let Some(packet) = decoder.next_packet()? {
                 names.push(name(&packet));
                 decoder.trust();
             }

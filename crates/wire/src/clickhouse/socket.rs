@@ -131,7 +131,8 @@ impl ClientSocket {
             if self.shutdown().await.is_err() {
                 return;
             }
-            let mut scratch = [0; 4 << 10];
+            // On the heap: an array here would be part of every waiting connection.
+            let mut scratch = vec![0; 4 << 10];
             let mut left = LINGER_BYTES_MAX;
             while left > 0 {
                 match self.read(&mut scratch).await {

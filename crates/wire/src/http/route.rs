@@ -26,6 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BrokenOff>;
@@ -103,8 +104,20 @@ impl App {
 
     /// Starts the query and returns when its answer begins.
     async fn query(&self, parts: &Parts, body: Incoming, from: SocketAddr, seat: Option<Arc<Seat>>) -> Result<Head> {
-        let mut request = QueryRequest::parse(parts)?;
-        let user = self.options.users.admit(&request.user, &request.password, from.ip()).await?;
+        let admitted = match QueryRequest::parse(parts) {
+            Ok(request) => {
+                let user = self.options.users.admit(&request.user, &request.password, from.ip()).await;
+                user.map(|user| (request, user))
+            }
+            Err(e) => Err(e),
+        };
+        let (mut request, user) = match admitted {
+            Ok(admitted) => admitted,
+            Err(e) => {
+                pass_over(body).await;
+                return Err(e);
+            }
+        };
         let mut session = self.session(&request, &user)?;
         if !request.database.is_empty() {
             session.database = Arc::from(request.database.as_str());
@@ -256,6 +269,23 @@ impl Drop for Tracked {
     fn drop(&mut self) {
         self.seat.connection().set(ENDED);
     }
+}
+
+// A refused request is read so far and so long: a client that is still sending when the connection closes would not see
+// why it was refused.
+const REFUSED_BYTES_MAX: usize = 1 << 20;
+const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+
+async fn pass_over(mut body: Incoming) {
+    let read = async {
+        let mut left = REFUSED_BYTES_MAX;
+        while left > 0 {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    // Whoever sends more, or nothing, may miss the answer.
+    let _ = tokio::time::timeout(REFUSED_PATIENCE, read).await;
 }
 
 /// The id that the client has given, for answers to requests that fail before the query starts.

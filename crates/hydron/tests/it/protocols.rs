@@ -1,0 +1,83 @@
+//! `hydron client` over the native port and over HTTP: the same statements, the same answers.
+
+use crate::server::Server;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+
+struct Client {
+    flags: Vec<String>,
+}
+
+impl Client {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
+        command.arg("client").args(&self.flags).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the client runs")
+    }
+
+    fn ask(&self, query: &str) -> String {
+        let output = self.run(&["--query", query]);
+        assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn feed(&self, query: &str, rows: &str) {
+        let mut child = self.command(&["--query", query]).stdin(Stdio::piped()).spawn().expect("the client starts");
+        child.stdin.take().expect("piped").write_all(rows.as_bytes()).expect("rows");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn both_protocols_answer_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, tcp_port) = Server::start_native(&dir.path().join("data"));
+    let flags = |list: &[&str]| Client { flags: list.iter().map(|f| f.to_string()).collect() };
+    let native = flags(&["--port", &tcp_port.to_string()]);
+    let plain = flags(&["--port", &tcp_port.to_string(), "--no-compression"]);
+    let http = flags(&["--http", "--port", &server.port.to_string()]);
+    for client in [&native, &plain, &http] {
+        client.ask("CREATE STREAM t (a uint64, b string DEFAULT concat('b', to_string(a)))");
+        client.ask("INSERT INTO t (a, b) VALUES (1, 'x'), (2, 'y')");
+        client.feed("INSERT INTO t (a, b) FORMAT CSV", "3,z\n4,w\n");
+        client.feed("INSERT INTO t FORMAT JSONEachRow", "{\"a\":5}\n{\"a\":6,\"b\":\"v\"}\n");
+        let rows = client.ask("SELECT a, b FROM table(t) ORDER BY a FORMAT CSV");
+        assert_eq!(rows, "1,\"x\"\n2,\"y\"\n3,\"z\"\n4,\"w\"\n5,\"b5\"\n6,\"v\"\n");
+        let json = client.ask("SELECT 1 AS x, [to_datetime('2024-01-01 00:00:00', 'UTC')] AS t FORMAT JSONEachRow");
+        assert_eq!(json, "{\"x\":1,\"t\":[\"2024-01-01 00:00:00Z\"]}\n");
+        let several = client.run(&["-n", "-q", "SET max_result_rows = 1; SELECT 1; SELECT number FROM numbers(5)"]);
+        assert_eq!(several.status.code(), Some(396 % 256), "{}", String::from_utf8_lossy(&several.stderr));
+        let wrong = client.run(&["--query", "SELECT x FROM nowhere"]);
+        assert_eq!(wrong.status.code(), Some(60));
+        assert!(String::from_utf8_lossy(&wrong.stderr).contains("UNKNOWN_STREAM"));
+        let refused = client.run(&["--password", "wrong", "--query", "SELECT 1"]);
+        assert_eq!(refused.status.code(), Some(516 % 256), "{}", String::from_utf8_lossy(&refused.stderr));
+        client.ask("DROP STREAM t");
+    }
+}
+
+#[test]
+fn a_stream_is_printed_as_it_comes_and_ends_with_an_interrupt() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, tcp_port) = Server::start_native(&dir.path().join("data"));
+    server.ask("CREATE STREAM t (a uint64)");
+    let client = Client { flags: vec!["--port".into(), tcp_port.to_string()] };
+    let mut tail = client.command(&["--query", "SELECT a FROM t FORMAT TSVWithNames"]).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    // The header comes when the query runs.
+    assert_eq!(lines.next().unwrap().unwrap(), "a");
+    for a in 1..4 {
+        server.ask(&format!("INSERT INTO t (a) VALUES ({a})"));
+        assert_eq!(lines.next().unwrap().unwrap(), a.to_string());
+    }
+    // SAFETY: signals a child that has not been waited for.
+    unsafe { libc::kill(tail.id() as i32, libc::SIGINT) };
+    assert_eq!(tail.wait().unwrap().code(), Some(394 % 256));
+    assert_eq!(server.ask("SELECT count() FROM system.processes WHERE query LIKE 'SELECT a FROM t%'"), "0\n");
+}
