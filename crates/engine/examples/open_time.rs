@@ -1,8 +1,12 @@
 //! How long an engine takes to open after it was killed: `open_time [streams] [MiB of log tail] [times]`.
 //!
+//! The first half of the times as the first worker of a supervisor, which reads the device, the second half as one that
+//! follows another, which believes the page cache.
+//!
 //! A child process fills the logs and kills itself; then one child after the other opens them, tells how long that took
 //! and kills itself, so that each finds what a crash leaves.
 
+use hydron_board::Board;
 use hydron_engine::{Engine, EngineOptions, Input, QueryOptions};
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +17,7 @@ fn main() {
     let number = |at: usize, default: usize| args.get(at).and_then(|a| a.parse().ok()).unwrap_or(default);
     match args.get(1).map(String::as_str) {
         Some("fill") => fill(Path::new(&args[2]), number(3, 0), number(4, 0)),
-        Some("open") => open(Path::new(&args[2])),
+        Some("open") => open(Path::new(&args[2]), number(3, 1)),
         _ => measure(number(1, 100), number(2, 64), number(3, 5)),
     }
 }
@@ -26,8 +30,10 @@ fn measure(streams: usize, mib: usize, times: usize) {
     };
     let path = dir.path().to_str().expect("a path of letters");
     child(&["fill", path, &streams.to_string(), &mib.to_string()]);
-    for _ in 0..times {
-        child(&["open", path]);
+    for generation in ["1", "2"] {
+        for _ in 0..times {
+            child(&["open", path, generation]);
+        }
     }
 }
 
@@ -56,12 +62,15 @@ fn fill(dir: &Path, streams: usize, mib: usize) {
     kill();
 }
 
-fn open(dir: &Path) {
+fn open(dir: &Path, generation: usize) {
+    let board = Board::create().expect("shared memory");
+    (0..generation).for_each(|_| board.worker().reset());
+    board.install();
     let since = Instant::now();
     let engine = Engine::open(options(dir)).expect("the engine opens");
-    println!("{:.1} ms", since.elapsed().as_secs_f64() * 1e3);
-    drop(engine.clone());
+    println!("worker {generation}: {:.1} ms", since.elapsed().as_secs_f64() * 1e3);
     kill();
+    drop(engine);
 }
 
 /// Ends this process as a crash does.

@@ -19,6 +19,7 @@ use hydron_plan::ViewInfo;
 use hydron_store::catalog::{CatalogStore, Entry};
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,6 +37,9 @@ const CPU_STACK_BYTES: usize = 16 << 20;
 
 /// Threads that open logs at a start. More than cores, since they wait for the disk.
 const OPEN_THREADS_MAX: usize = 8;
+
+/// Where queries put rows for which memory does not suffice.
+pub const SPILL_DIRECTORY: &str = "tmp";
 
 /// What an INSERT gets to end by itself when the engine closes: a slow one is told to come again.
 const INSERT_PATIENCE: Duration = Duration::from_millis(500);
@@ -134,8 +138,12 @@ impl Engine {
             options,
         });
         inner.load()?;
-        let dir = inner.options.data_dir.clone();
-        inner.cpu.handle().spawn_blocking(move || crate::crash_report::prune(&dir));
+        let left = set_spilled_aside(&dir);
+        inner.cpu.handle().spawn_blocking(move || {
+            crate::crash_report::prune(&dir);
+            // What stays now is removed at the next start.
+            left.iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
+        });
         Ok(Engine { inner })
     }
 
@@ -333,6 +341,19 @@ impl Inner {
             properties: serde_json::json!({ "database": database, "name": name, "object": object }),
         }
     }
+}
+
+/// Directories of rows that queries of earlier servers have spilled, under names that nobody uses any more.
+fn set_spilled_aside(data_dir: &Path) -> Vec<PathBuf> {
+    let spilled = data_dir.join(SPILL_DIRECTORY);
+    if spilled.exists() {
+        let aside = data_dir.join(format!("{SPILL_DIRECTORY}.{}", Uuid::new_v4()));
+        // It stays where it is if it cannot be renamed, and only takes room.
+        let _ = std::fs::rename(&spilled, aside);
+    }
+    let prefix = format!("{SPILL_DIRECTORY}.");
+    let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_name().to_string_lossy().starts_with(&prefix)).map(|e| e.path()).collect()
 }
 
 /// The configured limit, or 90 % of the memory that the machine has and the control group leaves; 8 GiB where neither can

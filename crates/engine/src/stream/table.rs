@@ -65,7 +65,7 @@ fn options(lookup: &Lookup) -> ExecOptions {
         threads,
         batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
         memory: Arc::clone(&lookup.memory),
-        spill_dir: Some(lookup.engine.options.data_dir.join("tmp")),
+        spill_dir: Some(lookup.engine.options.data_dir.join(crate::engine::SPILL_DIRECTORY)),
         read_limit: ReadLimit {
             rows_max: settings.uint("max_rows_to_read"),
             bytes_max: settings.uint("max_bytes_to_read"),

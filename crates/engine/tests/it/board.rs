@@ -7,6 +7,7 @@ use hydron_engine::place::text_hash;
 use hydron_engine::{CrashReport, InsertOutcome, QueryOptions};
 use hydron_types::Value;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 fn running(world: &World, id: &str) -> &'static Query {
     world.board.queries().iter().find(|q| q.is_running() && q.id.get() == id).expect("the query has a place")
@@ -27,7 +28,7 @@ async fn a_running_query_stands_on_the_board() {
     assert_eq!((query.kind(), query.phase()), (Kind::Stream, "run"));
     assert_eq!(query.hash.load(Ordering::Relaxed), text_hash(text));
     assert_eq!([query.text.get(), query.user.get(), query.interface.get()], [text, "me", "test"]);
-    assert!(query.settings.get().contains("max_threads = 2"), "{}", query.settings.get());
+    assert!(query.settings.get().contains("max_threads = '2'"), "{}", query.settings.get());
     let index = world.board.connections()[3].query().unwrap();
     assert_eq!(world.board.queries()[index].id.get(), "stream");
     drop(stream);
@@ -168,4 +169,19 @@ async fn after_a_restart_the_log_tells_what_became_of_an_insert() {
     orphan.stream.set_bytes(&[9; 16]);
     assert_eq!(world.engine.insert_outcome(orphan), InsertOutcome::Unknown { token: "k".into() });
     orphan.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_queries_of_a_dead_server_have_spilled_is_removed() {
+    let mut world = World::open();
+    let spilled = world.data_dir().join("tmp").join("of a query");
+    std::fs::create_dir_all(&spilled).unwrap();
+    std::fs::write(spilled.join("rows"), "rows").unwrap();
+    world.reopen().await;
+    let left = || std::fs::read_dir(world.data_dir()).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    let since = Instant::now();
+    while left().iter().any(|n| n.to_string_lossy().starts_with("tmp")) && since.elapsed() < Duration::from_secs(10) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!left().iter().any(|n| n.to_string_lossy().starts_with("tmp")), "{:?}", left());
 }

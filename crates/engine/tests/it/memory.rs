@@ -15,7 +15,9 @@ async fn a_query_ends_at_its_limit_and_gives_all_back() {
         "select length(group_array(number)) from numbers(5000000) settings max_memory_usage = 8000000",
         "insert into s (a) settings max_memory_usage = 1000 select number from numbers(100000)",
     ] {
+        let since = Instant::now();
         let error = world.run(text).await.expect_err(text);
+        println!("{:?} {text}", since.elapsed());
         assert_eq!(error.code, Code::MEMORY_LIMIT_EXCEEDED, "{text}: {error}");
         assert!(error.message.contains("memory limit"), "{error}");
     }

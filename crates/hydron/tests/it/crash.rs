@@ -1,6 +1,6 @@
 //! SIGKILL of the worker, 50 times, under four writers: no acknowledged row is missing, none is doubled.
 
-use crate::server::Server;
+use crate::server::{Server, free_port};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,9 @@ struct Outcomes {
 #[test]
 fn no_acknowledged_row_is_lost_or_doubled_over_fifty_kills() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Arc::new(Server::start(&dir.path().join("data")));
+    // Fifty in a row would be answered with safe mode, in which nothing is written.
+    let settings = [("crash.safe_mode", "0")];
+    let server = Arc::new(Server::start_with(&dir.path().join("data"), free_port(), &settings));
     server.ask(
         "create stream k (id uint64, writer uint64) settings flush_threshold_ms = 200, flush_threshold_count = 500",
     );

@@ -37,10 +37,10 @@ pub trait DiskFile: Send + Sync {
     /// cache may show bytes that never arrived there.
     fn forget_cache(&self) -> io::Result<()>;
 
-    /// The first byte at or after `from` that may be something else than zero: files know which of their room was never
-    /// written. `None`: all that follows is zero.
-    fn next_written(&self, from: u64) -> Option<u64> {
-        Some(from)
+    /// A place in the first `len` bytes from which on all are zero: file systems know which room was never written. Ask
+    /// before reading, for what was read counts as written.
+    fn written_end(&self, len: u64) -> u64 {
+        len
     }
 }
 
@@ -99,6 +99,9 @@ pub fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
 pub struct OsDisk;
 
 struct OsFile(File);
+
+// A segment has two or three: what is written, what is reserved.
+const EXTENTS_MAX: usize = 1024;
 
 // Linux takes at most this many parts in one call (IOV_MAX).
 const PARTS_MAX: usize = 1024;
@@ -160,14 +163,23 @@ impl DiskFile for OsFile {
         Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
     }
 
-    fn next_written(&self, from: u64) -> Option<u64> {
+    fn written_end(&self, len: u64) -> u64 {
         // All reads and writes name their place, so nobody minds where the file's own position is.
-        match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
-            Ok(at) => Some(at),
-            Err(rustix::io::Errno::NXIO) => None,
-            // A file system that does not know: everything is looked at.
-            Err(_) => Some(from),
+        let seek = |to: SeekFrom| rustix::fs::seek(&self.0, to);
+        let (mut at, mut end) = (0, 0);
+        for _ in 0..EXTENTS_MAX {
+            match seek(SeekFrom::Data(at)) {
+                Err(rustix::io::Errno::NXIO) => return end,
+                Ok(data) if data >= len => return end,
+                Ok(data) => match seek(SeekFrom::Hole(data)) {
+                    Ok(hole) => (at, end) = (hole, hole.min(len)),
+                    Err(_) => return len,
+                },
+                // A file system that does not know: everything is looked at.
+                Err(_) => return len,
+            }
         }
+        len
     }
 }
 

@@ -165,14 +165,18 @@ impl Segment {
             self.file.forget_cache().map_err(|e| StoreError::disk("read", &self.path, e))?;
         }
         let len = self.len()?;
+        let written = self.file.written_end(len);
         if !self.head_is_whole(ident)? {
-            self.check_all_zero(len)?;
+            if !self.is_zero(0, written)? {
+                let why = "head of the segment is missing, records are there";
+                return Err(StoreError::damaged(&self.path, 0, why));
+            }
             self.file
                 .write_at(&[&segment_head(ident, self.base, now_ms)], 0)
                 .map_err(|e| StoreError::disk("write", &self.path, e))?;
         }
         let mut cut = Cut { bytes: 0, why: None, reserved: len.max(SEGMENT_HEAD_BYTES) };
-        if let ScanEnd::Bad(why) = self.scan(len, keys)? {
+        if let ScanEnd::Bad(why) = self.scan(written.max(SEGMENT_HEAD_BYTES), keys)? {
             let summary = self.summary();
             let mut tail = zeroed(len - summary.end).map_err(|e| StoreError::disk("read", &self.path, e))?;
             let got = self.read_at(&mut tail, summary.end)?;
@@ -189,23 +193,22 @@ impl Segment {
             self.file.truncate(summary.end).map_err(|e| StoreError::disk("truncate", &self.path, e))?;
             cut = Cut { bytes: written as u64, why: Some(why), reserved: summary.end };
         }
+        let end = self.summary().end;
+        if cut.reserved < end {
+            // The file ends within the padding of its last record, of which nothing is missing.
+            self.file.truncate(end).map_err(|e| StoreError::disk("truncate", &self.path, e))?;
+            cut.reserved = end;
+        }
         // Records that were written and not synced are there after a crash of the process alone.
         self.file.sync().map_err(|e| StoreError::disk("sync", &self.path, e))?;
         Ok(cut)
     }
 
-    fn check_all_zero(&self, len: u64) -> Result<()> {
-        match self.first_not_zero(0, len)? {
-            Some(_) => Err(StoreError::damaged(&self.path, 0, "head of the segment is missing, records are there")),
-            None => Ok(()),
-        }
-    }
-
     /// Indexes records from the first on, and their keys.
-    fn scan(&self, len: u64, keys: &mut KeyWindow) -> Result<ScanEnd> {
+    fn scan(&self, end: u64, keys: &mut KeyWindow) -> Result<ScanEnd> {
         let mut reader = Reader::new(SEGMENT_HEAD_BYTES, self.base);
         loop {
-            match reader.step(self, len)? {
+            match reader.step(self, end)? {
                 Step::Record(head) => {
                     let outline = head.outline(reader.bytes());
                     if let Some(key) = outline.key {
@@ -214,7 +217,7 @@ impl Segment {
                     self.index.write().push(&head);
                     reader.advance(&head);
                 }
-                Step::Empty => return self.scan_end_of_zeros(reader.offset(), len),
+                Step::Empty => return self.scan_end_of_zeros(reader.offset(), end),
                 Step::Bad(why) => return Ok(ScanEnd::Bad(why)),
                 Step::More(_) => return Ok(ScanEnd::Bad("record is cut off")),
             }
@@ -222,27 +225,23 @@ impl Segment {
     }
 
     /// A zero length ends the records only if nothing follows it.
-    fn scan_end_of_zeros(&self, at: u64, len: u64) -> Result<ScanEnd> {
-        match self.first_not_zero(at, len)? {
-            Some(_) => Ok(ScanEnd::Bad("a hole lies between records")),
-            None => Ok(ScanEnd::Clean),
-        }
+    fn scan_end_of_zeros(&self, at: u64, end: u64) -> Result<ScanEnd> {
+        Ok(if self.is_zero(at, end)? { ScanEnd::Clean } else { ScanEnd::Bad("a hole lies between records") })
     }
 
-    /// Where between `at` and `len` something was written that is not zero, roughly.
-    fn first_not_zero(&self, mut at: u64, len: u64) -> Result<Option<u64>> {
+    fn is_zero(&self, mut at: u64, end: u64) -> Result<bool> {
         let mut chunk = vec![0; READ_BYTES];
-        while let Some(written) = self.file.next_written(at).filter(|w| *w < len) {
-            let got = self.read_at(&mut chunk, written)?;
+        while at < end {
+            let got = self.read_at(&mut chunk, at)?;
             if got == 0 {
                 break;
             }
             if chunk[..got].iter().any(|b| *b != 0) {
-                return Ok(Some(written));
+                return Ok(false);
             }
-            at = written + got as u64;
+            at += got as u64;
         }
-        Ok(None)
+        Ok(true)
     }
 
     /// Writes the index file of a segment that will not grow any more, with the keys known at its end.

@@ -580,6 +580,6 @@ fn a_stop_ends_queries_and_connections() {
     server.stop.cancel();
     assert!(client.next().is_none());
     server.runtime.block_on(server.engine.close(PATIENCE));
-    assert_eq!(tail.exception().code, 394);
+    assert_eq!(tail.exception().code, 2903);
     assert!(tail.next().is_none());
 }

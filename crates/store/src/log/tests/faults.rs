@@ -162,6 +162,24 @@ enum Blow {
     Zero(prop::sample::Index, usize),
 }
 
+/// A record is whole when its padding is not: the file is made as long as the reader expects.
+#[test]
+fn a_file_that_ends_within_the_padding_of_its_last_record_opens() {
+    for cut in 1..64 {
+        let world = World::new(Options { segment_bytes: 1 << 20, ..Options::default() });
+        (0..3).for_each(|n| _ = world.append(n));
+        world.volume.close();
+        let bytes = world.log.stats().bytes as usize;
+        let file = segment_files(&world.disk)[0].clone();
+        world.disk.tamper(&file, |file| file.truncate(bytes - cut)).expect("there");
+        let reopened = World::on(world.disk.clone(), Options::default()).expect("opens");
+        let there = reopened.read_from(0).len();
+        assert!(there >= 2, "{cut} bytes were cut, {there} records are left");
+        assert_eq!(reopened.append(there as i64).sequence.0, there as u64);
+        assert_eq!(reopened.read_from(0), (0..=there as i64).collect::<Vec<_>>(), "{cut} bytes were cut");
+    }
+}
+
 fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![
         any::<prop::sample::Index>().prop_map(Blow::Truncate),
