@@ -22,6 +22,9 @@ const PROBE_AFTER: Duration = Duration::from_millis(20);
 
 const PROBE_PAUSE: Duration = Duration::from_millis(2);
 
+/// From the first byte of the victim's answer to a signal from outside.
+const SETTLED_AFTER: Duration = Duration::from_millis(5);
+
 /// `SELECT 1` by the victim before the fault: the middle one is its round trip.
 const ROUND_TRIPS: usize = 5;
 
@@ -31,7 +34,7 @@ pub type Moment = (&'static str, &'static str, &'static str);
 const TRAPPED_AT: &[Moment] = &[
     ("mid_select", "table", "select {}"),
     ("mid_read", "table", "select {} from table(anchor)"),
-    ("mid_stream", "streaming", "select x, {} from anchor settings seek_to = 'earliest'"),
+    ("mid_stream", "streaming", "select {} from anchor settings seek_to = 'earliest'"),
     ("mid_insert", "table", "insert into sink (x) select {}"),
 ];
 
@@ -138,6 +141,8 @@ fn begin(
             // Its answer has begun when a byte can be read.
             victim.socket.set_read_timeout(Some(PATIENCE))?;
             victim.socket.peek(&mut [0])?;
+            // Not in the microseconds in which the server has written and not yet noted that it has: there it cannot know.
+            thread::sleep(SETTLED_AFTER);
             let at = Instant::now();
             process::signal(worker, signal);
             Ok((at, Ok(())))

@@ -173,7 +173,7 @@ impl Custodian {
                 kind: query.kind(),
                 is_parsed: !matches!(query.phase(), "" | "parse"),
                 is_culprit: incident.culprit == Some(at),
-                records: query.records.load(Ordering::Acquire),
+                records: query.records.load(Ordering::SeqCst),
                 resume_from: Some(query.resume_from.load(Ordering::Relaxed)).filter(|sn| *sn >= 0),
             }),
             is_rest_lost: self.board.outbox(index).is_none_or(|o| o.is_lost()),

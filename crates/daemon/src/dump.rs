@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -74,6 +74,10 @@ fn run() -> io::Result<()> {
     }
 }
 
+pub fn minidump_path(data_dir: &Path, incident: &str) -> PathBuf {
+    data_dir.join(DIRECTORY).join(format!("{incident}.dmp"))
+}
+
 /// Everything that needs the process first, names afterwards.
 fn dying(job: &Job, incident: &str, board: &Board, control: &OwnedFd) -> io::Result<()> {
     let crash = board.crash();
@@ -81,7 +85,7 @@ fn dying(job: &Job, incident: &str, board: &Board, control: &OwnedFd) -> io::Res
         (crash.context(), crash.stack(), crash.stack_address.load(Ordering::Relaxed), crash.tid());
     let modules = Module::of(job.pid);
     let context = crash_handler::CrashContext::from_bytes(&context);
-    let dump = job.data_dir.join(DIRECTORY).join(format!("{incident}.dmp"));
+    let dump = minidump_path(&job.data_dir, incident);
     let written = write_minidump(job.pid, tid, context.clone(), &dump);
     let _ = packet::send(control, Report::Walked.text().as_bytes());
 
@@ -104,12 +108,7 @@ fn dying(job: &Job, incident: &str, board: &Board, control: &OwnedFd) -> io::Res
     write_report(&job.data_dir, &report)
 }
 
-fn write_minidump(
-    pid: u32,
-    tid: u32,
-    context: Option<crash_handler::CrashContext>,
-    path: &std::path::Path,
-) -> Result<(), String> {
+fn write_minidump(pid: u32, tid: u32, context: Option<crash_handler::CrashContext>, path: &Path) -> Result<(), String> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|e| e.to_string())?;

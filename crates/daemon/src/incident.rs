@@ -70,6 +70,7 @@ impl Incident {
             signal,
             signal_name: signal_name(signal).to_string(),
             pid,
+            build_id: crate::build::id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             revision: 23,
             load_base: board.worker().load_base.load(Ordering::Relaxed),

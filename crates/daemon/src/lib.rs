@@ -2,11 +2,12 @@
 //!
 //! In reading order: [`config`] (file, flags, environment), [`listeners`] (ports, bound once and handed on), [`signals`],
 //! [`children`] and [`packet`] (processes and what is said between them), [`supervisor`]; what it decides, pure: [`life`],
-//! [`restart`], [`verdict`], [`intensity`]; what it keeps: [`custodian`] (client sockets), [`incident`] (crash records);
+//! [`restart`], [`verdict`], [`intensity`]; what it keeps: [`custodian`] (client sockets), [`incident`] (crash records, of which [`build`]);
 //! [`doorman`] (connections while no worker answers);
 //! [`service`] (the system's service manager), [`detach`] (the background), [`logging`]. Then [`worker`] with [`handler`] (faults) and [`shutdown`] (the ladder of
 //! deadlines, pure); at last [`dump`] and [`stack`] (a worker looked at from outside).
 
+pub mod build;
 pub mod children;
 pub mod config;
 pub mod custodian;

@@ -39,6 +39,8 @@ pub enum Act {
     /// Starts the process that walks the stacks.
     Dump,
     KillWorker,
+    /// Ends the process that walks the stacks: who traces a dead process keeps its parent from seeing that it is dead.
+    StopDump,
     /// Lets the standby begin, or starts a worker for it.
     Release,
     StartStandby,
@@ -70,8 +72,10 @@ enum State {
     Dying {
         kill_at: Duration,
     },
-    /// Killed; the kernel takes it down.
-    Killed,
+    /// Killed; the kernel takes it down. A dump that is not done is ended then.
+    Killed {
+        stop_dump_at: Option<Duration>,
+    },
     /// Dead; the next one begins then.
     Waiting {
         release_at: Duration,
@@ -120,7 +124,7 @@ impl Life {
 
     /// True while clients in the middle of a frame may become free to be told.
     pub fn is_dying(&self) -> bool {
-        matches!(self.state, State::Dying { .. } | State::Killed)
+        matches!(self.state, State::Dying { .. } | State::Killed { .. })
     }
 
     /// A worker has been ready at least once.
@@ -133,7 +137,8 @@ impl Life {
         let own = match self.state {
             State::Dying { kill_at } | State::Stopping { kill_at } => Some(kill_at),
             State::Waiting { release_at } => Some(release_at),
-            State::Starting | State::Ready | State::Killed => None,
+            State::Killed { stop_dump_at } => stop_dump_at,
+            State::Starting | State::Ready => None,
         };
         match (own, self.standby_at.filter(|_| !self.standby)) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -145,7 +150,11 @@ impl Life {
         match event {
             Event::Fault => self.fault(now),
             Event::Dumped => match self.state {
-                State::Dying { .. } => self.kill(),
+                State::Dying { .. } => self.kill(None),
+                State::Killed { .. } => {
+                    self.state = State::Killed { stop_dump_at: None };
+                    Vec::new()
+                }
                 _ => Vec::new(),
             },
             Event::Ready => {
@@ -188,8 +197,8 @@ impl Life {
         }
     }
 
-    fn kill(&mut self) -> Vec<Act> {
-        self.state = State::Killed;
+    fn kill(&mut self, stop_dump_at: Option<Duration>) -> Vec<Act> {
+        self.state = State::Killed { stop_dump_at };
         vec![Act::KillWorker]
     }
 
@@ -229,7 +238,12 @@ impl Life {
 
     fn tick(&mut self, now: Duration) -> Vec<Act> {
         match self.state {
-            State::Dying { kill_at } if now >= kill_at => return self.kill(),
+            // A walk through a dead process ends by itself soon, and then still gives names to what it has.
+            State::Dying { kill_at } if now >= kill_at => return self.kill(Some(now + self.patience.dump / 2)),
+            State::Killed { stop_dump_at: Some(at) } if now >= at => {
+                self.state = State::Killed { stop_dump_at: None };
+                return vec![Act::StopDump];
+            }
             State::Stopping { kill_at } if now >= kill_at => {
                 self.state = State::Stopping { kill_at: now + self.patience.stop };
                 return vec![Act::KillWorker];
@@ -285,6 +299,20 @@ mod tests {
         life.on(Event::Fault, ms(1_000));
         assert_eq!(life.on(Event::Tick, ms(1_200)), [Act::KillWorker]);
         assert_eq!(life.on(Event::Dumped, ms(1_201)), []);
+        assert_eq!(life.deadline(), None);
+    }
+
+    #[test]
+    fn a_dump_that_holds_a_dead_process_is_ended() {
+        let mut life = ready();
+        life.on(Event::Fault, ms(1_000));
+        assert_eq!(life.on(Event::Tick, ms(1_200)), [Act::KillWorker]);
+        assert_eq!(life.deadline(), Some(ms(1_300)));
+        assert_eq!(life.on(Event::Tick, ms(1_299)), []);
+        assert_eq!(life.on(Event::Tick, ms(1_300)), [Act::StopDump]);
+        assert_eq!(life.deadline(), None);
+        assert_eq!(life.on(Event::Dumped, ms(1_301)), []);
+        assert_eq!(life.on(Event::Died { code: None }, ms(1_302)), [Act::TellRest, Act::Release]);
     }
 
     #[test]

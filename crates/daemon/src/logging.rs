@@ -4,8 +4,10 @@
 
 use crate::config::Config;
 use parking_lot::Mutex;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tracing_subscriber::layer::SubscriberExt;
@@ -34,6 +36,21 @@ pub fn start(config: &Config) {
     let lines = fmt::layer().with_writer(|| Writer).with_ansi(false).with_target(false);
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = LOGGING.set(Logging { filter: handle, file: &FILE });
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// One line: who panics twice at once would print every frame with its name, which takes hundreds of milliseconds, while its
+/// client waits for word of the abort that follows. Frames come with `RUST_BACKTRACE=1`; those of a crash are in its record.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let frames = Backtrace::capture();
+    match frames.status() {
+        BacktraceStatus::Captured => tracing::error!("thread '{thread}' panicked at {place}: {message}\n{frames}"),
+        _ => tracing::error!("thread '{thread}' panicked at {place}: {message}"),
     }
 }
 

@@ -385,6 +385,7 @@ impl Supervisor {
                         worker.signal(Signal::KILL);
                     }
                 }
+                Act::StopDump => self.stop_dump(),
                 Act::Release => self.release()?,
                 Act::StartStandby => match self.start() {
                     Ok(standby) => self.standby = Some(standby),
@@ -404,6 +405,8 @@ impl Supervisor {
 
     /// Clients first: everything else can wait.
     fn begin_incident(&mut self) {
+        // A worker that hangs may wake up: what clients are told now must stay true.
+        self.board.worker().set_crashed();
         let (pid, up) = (self.worker.as_ref().map_or(0, Process::pid), self.released.elapsed());
         // Sockets that were accepted before the fault may still be on their way.
         while let Some(worker) = &self.worker
@@ -467,6 +470,14 @@ impl Supervisor {
             Ok(process) => self.dumper = Some(process),
             Err(e) => tell(&format!("no minidump: {e}")),
         }
+    }
+
+    /// What it has written of the dump is no dump.
+    fn stop_dump(&mut self) {
+        let (Some(dumper), Some(incident)) = (&self.dumper, &self.incident) else { return };
+        dumper.signal(Signal::KILL);
+        tell(&format!("the dump of incident {} took too long and was ended", incident.id()));
+        let _ = std::fs::remove_file(dump::minidump_path(&self.config.path, incident.id()));
     }
 
     fn write_stacks(&mut self) {

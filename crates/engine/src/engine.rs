@@ -231,40 +231,45 @@ impl Inner {
         }
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
+        let mut orphans = Vec::new();
         self.catalog.update(|state| {
             for (database, name, object) in loaded {
                 match object {
                     Loaded::Database(db) => {
                         state.databases.insert(Arc::clone(&db.name), db);
                     }
-                    Loaded::Object(object) => {
-                        if let Some(db) = state.databases.get_mut(&database) {
-                            db.objects.insert(name, object);
-                        }
-                    }
+                    Loaded::Object(object) => match state.databases.get_mut(&database) {
+                        Some(db) => drop(db.objects.insert(name, object)),
+                        None => orphans.push(format!("{database}.{name}")),
+                    },
                     Loaded::Function(f) => {
                         state.functions.insert(Arc::clone(&f.name), f);
                     }
                 }
             }
         });
+        if !orphans.is_empty() {
+            return Err(Error::bug(format!("the catalog has no database for: {}", orphans.join(", "))));
+        }
         if !self.catalog.snapshot().databases.contains_key(DEFAULT_DATABASE) {
             statement::database::create(self, DEFAULT_DATABASE, "")?;
         }
         Ok(())
     }
 
-    /// Loads all entries on several threads: most of the time of a start goes by in waiting for files to be synced.
+    /// Loads all entries on several threads: most of the time of a start goes by in waiting for files to be synced. They come
+    /// back in their order, in which a database stands before what is in it.
     fn load_entries(self: &Arc<Inner>, entries: &[Entry]) -> Vec<Result<(Arc<str>, Arc<str>, Loaded)>> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut loaded = Vec::new();
-            while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                loaded.push(self.load_entry(entry));
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(entry) = entries.get(at) else { return loaded };
+                loaded.push((at, self.load_entry(entry)));
             }
-            loaded
         };
-        std::thread::scope(|scope| {
+        let mut loaded = std::thread::scope(|scope| {
             // A thread that cannot be started is not missed: this one takes all that is left.
             let others: Vec<_> = (1..entries.len().min(OPEN_THREADS_MAX))
                 .filter_map(|_| {
@@ -274,10 +279,12 @@ impl Inner {
                 .collect();
             let mut loaded = work();
             for other in others {
-                loaded.extend(other.join().unwrap_or_else(|panic| vec![Err(Error::panicked(&*panic))]));
+                loaded.extend(other.join().unwrap_or_else(|panic| vec![(0, Err(Error::panicked(&*panic)))]));
             }
             loaded
-        })
+        });
+        loaded.sort_by_key(|(at, _)| *at);
+        loaded.into_iter().map(|(_, entry)| entry).collect()
     }
 
     fn load_entry(self: &Arc<Inner>, entry: &Entry) -> Result<(Arc<str>, Arc<str>, Loaded)> {

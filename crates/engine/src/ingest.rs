@@ -72,6 +72,14 @@ struct Submitted {
     held: Reserved,
 }
 
+/// Waits for the end of the process once a thread has faulted: what memory says is not to be believed any more, so nothing is
+/// stored and nothing is acknowledged.
+async fn wait_if_crashed() {
+    if Board::current().is_some_and(|b| b.worker().is_crashed()) {
+        std::future::pending::<()>().await;
+    }
+}
+
 impl Ingest {
     /// `columns`: names that the INSERT lists; empty: all that can be inserted (`named`: the input names its columns, so
     /// that event time may be among them).
@@ -243,11 +251,8 @@ impl Ingest {
         while let Some(oldest) = self.in_flight.pop_front() {
             self.arrived(oldest).await?;
         }
-        if Board::current().is_some_and(|b| b.worker().is_crashed()) {
-            // A thread has faulted. What memory says is not to be believed any more, so nothing is acknowledged: the log
-            // answers for this INSERT after the restart.
-            std::future::pending::<()>().await;
-        }
+        // The log answers for this INSERT after the restart.
+        wait_if_crashed().await;
         Ok(())
     }
 
@@ -279,6 +284,8 @@ impl Ingest {
         // The rows are encoded here, on a computing thread; the flusher only writes.
         let held = self.memory.reserve(record.bytes())?;
         let stamp = self.track.as_mut().map(InsertTrack::stamp);
+        // Counted first, then asked: whoever sees the fault and no record may say that none was stored, and none will be.
+        wait_if_crashed().await;
         let ticket = self.store.submit(shard, &record, key, stamp)?;
         self.in_flight.push_back(Submitted { ticket, rows: record.rows(), held });
         if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX

@@ -65,7 +65,7 @@ impl InsertTrack {
     pub fn stamp(&mut self) -> Bytes {
         let stamp = stamp(&self.id, self.records);
         self.records += 1;
-        self.query.records.store(self.records, Ordering::Release);
+        self.query.records.store(self.records, Ordering::SeqCst);
         stamp
     }
 

@@ -3,5 +3,6 @@
 mod board;
 mod kit;
 mod memory;
+mod open;
 mod panics;
 mod stop;

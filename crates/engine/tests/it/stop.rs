@@ -72,3 +72,17 @@ async fn kill_is_still_a_kill() {
     world.run("kill query where query_id = 'k' sync").await.unwrap();
     assert_eq!(stream.await.unwrap().unwrap_err().code, Code::QUERY_WAS_CANCELLED);
 }
+
+/// A fault shuts the gate of the log as well as that of the answer: the supervisor has told the client that nothing was
+/// stored, and the threads of a dying worker run on for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_that_comes_after_a_fault_stores_nothing() {
+    let mut world = World::open();
+    world.run("create stream s (a int)").await.unwrap();
+    world.board.worker().set_crashed();
+    let waits = tokio::time::timeout(Duration::from_millis(200), world.run("insert into s (a) values (1)")).await;
+    assert!(waits.is_err(), "it neither fails nor succeeds: {waits:?}");
+    world.board.worker().reset();
+    world.reopen().await;
+    assert_eq!(world.run("select count() from table(s)").await.unwrap(), vec![vec![Value::UInt(0)]]);
+}

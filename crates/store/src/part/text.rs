@@ -3,7 +3,7 @@
 //! The engine's strings are bytes. In a Parquet file a column of bytes carries the text annotation when all its values
 //! are valid UTF-8, so that other readers show text; reading turns it back into bytes. Neither way copies values.
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -75,5 +75,20 @@ pub fn restore(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
         .zip(schema.fields())
         .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c.clone()) } else { cast_whole(c, f.data_type()) })
         .collect();
-    RecordBatch::try_new(schema.clone(), columns?)
+    // A reader that wants no column still wants to know how many rows there are.
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns?, &options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_columns_keep_their_number() {
+        let schema = Arc::new(Schema::empty());
+        let options = RecordBatchOptions::new().with_row_count(Some(5));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), Vec::new(), &options).unwrap();
+        assert_eq!(restore(&batch, &schema).unwrap().num_rows(), 5);
+    }
 }
