@@ -153,9 +153,11 @@ impl App {
 
     /// Sends the result of a query on its way; returns when the answer begins.
     pub(crate) async fn begin(&self, running: Running, session: Lease, accepts: Option<Compression>) -> Result<Head> {
+        // A fault while the answer is written is this query's too.
+        let mark = running.mark();
         let pump = Pump::new(running, session, accepts, self.options.buffered_bytes_max);
         let (sender, head) = oneshot::channel();
-        self.engine.inner().cpu.handle().spawn(pump.run(sender));
+        self.engine.inner().cpu.handle().spawn(mark.on(pump.run(sender)));
         head.await.unwrap_or_else(|_| Err(Error::bug("the task that writes the answer ended without one")))
     }
 
