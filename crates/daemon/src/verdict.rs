@@ -85,7 +85,9 @@ pub fn verdict(view: &View, is_dead: bool) -> Verdict {
         State::Writing if view.is_rest_lost => Verdict::Close,
         State::Idle if view.flags & LAST != 0 => Verdict::Close,
         State::Idle => Verdict::Adopt,
-        State::Busy | State::Writing if view.flags & ENDED != 0 => Verdict::Finish,
+        // Its end is in the frame that is being written. Between two frames the end of an answer that is complete has not
+        // gone to the kernel yet, and never will: its client would wait for ever.
+        State::Writing if view.flags & ENDED != 0 => Verdict::Finish,
         State::Busy | State::Writing => match view.asked {
             None if view.flags & COMMITTED != 0 => Verdict::TellCommitted,
             None if view.flags & UNSURE != 0 => Verdict::Tell(Word::Unknown),
@@ -153,7 +155,10 @@ mod tests {
         let after = |flags| verdict(&View { flags, ..view(State::Busy, None) }, false);
         assert_eq!(after(COMMITTED), Verdict::TellCommitted);
         assert_eq!(after(UNSURE), Verdict::Tell(Word::Unknown));
-        assert_eq!(after(COMMITTED | ENDED), Verdict::Finish);
+        assert_eq!(after(COMMITTED | ENDED), Verdict::TellCommitted);
+        assert_eq!(after(ENDED), Verdict::Tell(Word::RestartedRetry));
+        let writing = View { flags: COMMITTED | ENDED, ..view(State::Writing, None) };
+        assert_eq!(verdict(&writing, true), Verdict::Finish);
     }
 
     #[test]

@@ -10,12 +10,16 @@ use hydron_board::{Board, Connection, Protocol, State};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use std::io::IoSlice;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
 
 /// While the supervisor is busy with something else a new connection waits this long; after that it goes without custody.
 const HOLD_PATIENCE: Duration = Duration::from_millis(50);
@@ -112,6 +116,16 @@ impl Custody {
             }
         }
     }
+}
+
+/// The next connection. Once a thread of this process has faulted there is none: it waits in the kernel for the next worker, since
+/// this one may end between taking it and handing over the copy that outlives it.
+pub async fn accept(listener: &TcpListener, custody: Option<&Arc<Custody>>) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| match custody {
+        Some(custody) if custody.board.worker().is_crashed() => Poll::Pending,
+        _ => listener.poll_accept(cx),
+    })
+    .await
 }
 
 /// One connection's place on the board.

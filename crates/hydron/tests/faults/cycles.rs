@@ -15,6 +15,8 @@ fn gates() -> Gates {
         ready_p50_ms: 5_000.0,
         ready_p99_ms: 5_000.0,
         kill_error_ms: 250.0,
+        // A build without optimizations has larger tables to relocate.
+        supervisor_kib: 16_384.0,
         ..Gates::release()
     }
 }

@@ -14,20 +14,22 @@ const WARM_UP: usize = 2_000;
 
 const PANICS: usize = 10_000;
 
+const BATCHES: usize = 10;
+
 const CONNECTIONS: usize = 4;
 
 /// What 10,000 panics may leave: less than the bytes of one message each.
-const LEFT_KIB_MAX: u64 = 1_024;
+const LEFT_KIB_MAX: i64 = 1_024;
 
 /// Panics `count` times on some connections at once; answers how long each error took, in milliseconds.
-fn panic_times(server: &Server, connections: &mut [Connection], count: usize) -> Figures {
+fn panic_times(server: &Server, connections: &mut [Connection], count: usize) -> Vec<f64> {
     let each = count / connections.len();
-    let times: Vec<f64> = std::thread::scope(|scope| {
+    let times = std::thread::scope(|scope| {
         let threads: Vec<_> = connections.iter_mut().map(|c| scope.spawn(move || panics_on(c, each))).collect();
         threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
     });
     assert_eq!(server.must("select 1").unwrap(), "1");
-    Figures::of(times)
+    times
 }
 
 fn panics_on(connection: &mut Connection, count: usize) -> Vec<f64> {
@@ -43,12 +45,12 @@ fn panics_on(connection: &mut Connection, count: usize) -> Vec<f64> {
 }
 
 /// Memory that is not of a file: tables for unwinding are read from the program the first time.
-fn memory_kib(worker: i32) -> u64 {
-    process::status(worker, "RssAnon").unwrap()
+fn memory_kib(worker: i32) -> i64 {
+    process::status(worker, "RssAnon").unwrap() as i64
 }
 
-fn threads_and_sockets(worker: i32) -> (Option<u64>, usize) {
-    (process::status(worker, "Threads"), process::sockets(worker).len())
+fn threads_and_sockets(worker: i32) -> (u64, usize) {
+    (process::status(worker, "Threads").unwrap(), process::sockets(worker).len())
 }
 
 #[test]
@@ -58,12 +60,23 @@ fn ten_thousand_panics_leave_nothing_behind() {
     let worker = server.find_worker().unwrap();
     let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| Connection::open(server.port, PATIENCE).unwrap()).collect();
     panic_times(&server, &mut connections, WARM_UP);
-    let (before, held) = (memory_kib(worker), threads_and_sockets(worker));
-    let times = panic_times(&server, &mut connections, PANICS);
-    let left = memory_kib(worker).saturating_sub(before);
+    let (mut before, held) = (memory_kib(worker), threads_and_sockets(worker));
+    let (mut times, mut growths) = (Vec::new(), Vec::new());
+    for _ in 0..BATCHES {
+        times.extend(panic_times(&server, &mut connections, PANICS / BATCHES));
+        let now = memory_kib(worker);
+        growths.push(now - before);
+        before = now;
+    }
+    // A huge page more or less is a step of the allocator; what leaks grows with every batch.
+    growths.sort_unstable();
+    let left = growths[BATCHES / 2] * BATCHES as i64;
     assert_eq!(server.find_worker(), Some(worker), "the process is the same");
-    assert!(left <= LEFT_KIB_MAX, "{PANICS} panics left {left} KiB behind");
-    assert_eq!(threads_and_sockets(worker), held);
+    assert!(left <= LEFT_KIB_MAX, "{PANICS} panics left {left} KiB behind: {growths:?} KiB in {BATCHES} batches");
+    let now = threads_and_sockets(worker);
+    // Threads for blocking work come and go.
+    assert!(now.0 <= held.0 + 4 && now.1 == held.1, "threads and sockets: {held:?}, then {now:?}");
+    let times = Figures::of(times);
     let p99 = times.percentile(99.0).unwrap();
     assert!(p99 <= 50.0, "p99 of {} errors was {p99:.1} ms", times.n());
 }

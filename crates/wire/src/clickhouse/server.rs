@@ -5,7 +5,7 @@ use super::options::TcpOptions;
 use super::packet::Exception;
 use super::socket::ClientSocket;
 use crate::adopt;
-use crate::custody::{Adopted, Custody};
+use crate::custody::{self, Adopted, Custody};
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
 use hydron_board::Protocol;
@@ -61,7 +61,7 @@ async fn accept(app: Arc<App>, listener: TcpListener, adopted: Vec<Adopted>, sto
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = custody::accept(&listener, app.options.custody.as_ref()) => accepted,
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,

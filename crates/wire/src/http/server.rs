@@ -3,7 +3,7 @@
 use super::options::HttpOptions;
 use super::route::App;
 use crate::adopt;
-use crate::custody::{Adopted, Custody};
+use crate::custody::{self, Adopted, Custody};
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
 use hydron_engine::Engine;
@@ -73,7 +73,7 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = custody::accept(&listener, custody.as_ref()) => accepted,
         };
         let (socket, from) = match accepted {
             Ok(accepted) => accepted,
