@@ -59,6 +59,7 @@ impl Process {
             child.pre_exec(move || {
                 crate::signals::unblock();
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
                 open.iter().try_for_each(|fd| keep_over_exec(*fd))
             });
         }

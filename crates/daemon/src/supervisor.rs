@@ -568,6 +568,12 @@ fn system(what: &str, e: std::io::Error) -> Error {
     Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"))
 }
 
+/// A supervisor keeps little: a huge page for each corner of its heap would be most of its memory. Workers ask for theirs again.
+pub fn stay_small() {
+    // SAFETY: changes an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// As many descriptors as the system allows: each client needs one here and one in the worker.
 fn raise_descriptor_limit() {
     // SAFETY: reads and writes one structure of ours.

@@ -45,6 +45,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|command| command == "server") {
+        // Before its heap grows.
+        hydron_daemon::supervisor::stay_small();
+    }
     let outcome = match Cli::parse().command {
         Command::Server(args) => server::run(args),
         Command::Client(args) => client::client(args),

@@ -1,6 +1,6 @@
 //! Inserts that are repeated with their `idempotent_id` until they are acknowledged, under SIGKILLs: every row is there once.
 
-use crate::server::Server;
+use crate::server::{Server, free_port};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ const ROWS: u64 = 500;
 #[test]
 fn a_repeated_insert_is_stored_once_over_kills() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Arc::new(Server::start(&dir.path().join("data")));
+    let server = Arc::new(Server::start_with(&dir.path().join("data"), free_port(), &[("crash.safe_mode", "0")]));
     server
         .ask("create stream k (id uint64) settings shards = 3, flush_threshold_ms = 200, flush_threshold_count = 2000");
     let (inserts, retries) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
