@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a server may take to close a connection that both sides have agreed to close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 // At 50 a second this is a server that has been silent for its whole patience.
 const WAITING_MAX: usize = 600;
@@ -28,7 +28,7 @@ pub struct Visit {
     pub started: Instant,
     pub ended: Instant,
     pub end: VisitEnd,
-    /// The answer said that the connection closes, and it did not within a second.
+    /// The answer said that the connection closes, and it did not in time.
     pub stayed_open: bool,
 }
 

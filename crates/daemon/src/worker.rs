@@ -45,12 +45,11 @@ pub fn run_inherited() -> i32 {
     let _ = rustix::thread::set_name(c"worker");
     let outcome = Handed::take().and_then(|handed| {
         let control = handed.control.try_clone();
-        run(handed).map_err(|e| {
+        run(handed).inspect_err(|e| {
             let report = Report::Failed { code: e.code.number(), message: e.message.clone() };
             if let Ok(control) = control {
                 let _ = packet::send(&control, report.text().as_bytes());
             }
-            e
         })
     });
     match outcome {
