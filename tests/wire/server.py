@@ -15,12 +15,12 @@ def free_port():
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, *flags):
         self.directory = tempfile.mkdtemp(prefix="hydron-wire-")
         self.http_port, self.tcp_port = free_port(), free_port()
         command = [os.environ["WIRE_PROGRAM"], "server", "--data-dir", os.path.join(self.directory, "data"),
                    "--http-port", str(self.http_port), "--tcp-port", str(self.tcp_port), "--rest-port", "0",
-                   "--set", "logger.level=warn"]
+                   "--set", "logger.level=warn", *flags]
         self.log = os.path.join(self.directory, "server.log")
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)

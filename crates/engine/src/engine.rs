@@ -99,11 +99,6 @@ impl Engine {
         std::fs::create_dir_all(&dir).map_err(|e| {
             Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", dir.display()))
         })?;
-        // Queries that spill put their files here; two that start at once would both try to make it.
-        let tmp = dir.join("tmp");
-        std::fs::create_dir_all(&tmp).map_err(|e| {
-            Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", tmp.display()))
-        })?;
         let started = options.clock.now();
         let lock = match options.lock {
             true => Some(DirLock::take(&dir, &statement::text::utc(started), REVISION)?),
@@ -139,6 +134,11 @@ impl Engine {
         });
         inner.load()?;
         let left = set_spilled_aside(&dir);
+        // Queries that spill put their files here; two that start at once would both try to make it.
+        let spilled = dir.join(SPILL_DIRECTORY);
+        std::fs::create_dir_all(&spilled).map_err(|e| {
+            Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create directory {}: {e}", spilled.display()))
+        })?;
         inner.cpu.handle().spawn_blocking(move || {
             crate::crash_report::prune(&dir);
             // What stays now is removed at the next start.

@@ -178,10 +178,13 @@ async fn what_queries_of_a_dead_server_have_spilled_is_removed() {
     std::fs::create_dir_all(&spilled).unwrap();
     std::fs::write(spilled.join("rows"), "rows").unwrap();
     world.reopen().await;
-    let left = || std::fs::read_dir(world.data_dir()).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    assert!(!spilled.exists(), "it is set aside before the first query");
+    let names = || std::fs::read_dir(world.data_dir()).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    let is_left = || names().iter().any(|n| n.to_string_lossy().starts_with("tmp."));
     let since = Instant::now();
-    while left().iter().any(|n| n.to_string_lossy().starts_with("tmp")) && since.elapsed() < Duration::from_secs(10) {
+    while is_left() && since.elapsed() < Duration::from_secs(10) {
         tokio::task::yield_now().await;
     }
-    assert!(!left().iter().any(|n| n.to_string_lossy().starts_with("tmp")), "{:?}", left());
+    assert!(!is_left(), "{:?}", names());
+    assert!(world.data_dir().join("tmp").is_dir(), "queries find their directory");
 }

@@ -13,6 +13,7 @@ use super::query::{Query, unquoted};
 use bytes::Bytes;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::connection::REQUEST_READ;
+use hydron_board::outbox::OUTBOX_BYTES;
 use hydron_engine::{Input, Item, Progress, QueryOptions, Running};
 use hydron_format::native::{NativeOptions, push_varint};
 use hydron_types::{Batch, TypeNames};
@@ -28,6 +29,38 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 // A query that was killed while its client takes nothing gets this long to end its frame; then the connection goes.
 const KILLED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of a block that the board can keep when a slow client takes a part of it: a supervisor ends the block of a worker that
+/// has died before it says a word. Half of an outbox, since rows differ.
+const BLOCK_BYTES: usize = OUTBOX_BYTES / 2;
+
+/// Rows of the first block, from which the size of a row is learnt.
+const FIRST_ROWS: usize = 1_024;
+
+/// Cuts batches into blocks of [`BLOCK_BYTES`], where a supervisor holds the socket too; elsewhere a batch is a block.
+struct Pieces {
+    is_guarded: bool,
+    rows_max: usize,
+}
+
+impl Pieces {
+    fn new(is_guarded: bool) -> Pieces {
+        Pieces { is_guarded, rows_max: FIRST_ROWS }
+    }
+
+    /// Takes the next block off `batch`.
+    fn cut(&self, batch: &mut Batch) -> Batch {
+        let rows = if self.is_guarded { batch.rows().min(self.rows_max) } else { batch.rows() };
+        let piece = batch.slice(0, rows);
+        *batch = batch.slice(rows, batch.rows() - rows);
+        piece
+    }
+
+    /// A block of so many rows took so many bytes.
+    fn note(&mut self, rows: usize, bytes: usize) {
+        self.rows_max = (rows * BLOCK_BYTES / bytes.max(1)).max(1);
+    }
+}
 
 /// What a client does while its query runs.
 pub(super) enum Interruption {
@@ -179,6 +212,7 @@ impl Connection {
         }
         let mut told = Told::new();
         let mut info = ProfileInfo::default();
+        let mut pieces = Pieces::new(self.socket.place().is_some());
         loop {
             frame.clear();
             let item = tokio::select! {
@@ -203,12 +237,20 @@ impl Connection {
                     return Ok(None);
                 }
                 Some(Some(Item::Rows(batch))) if batch.rows() == 0 => {}
-                Some(Some(Item::Rows(batch))) => {
-                    info.blocks += 1;
-                    info.rows += batch.rows() as u64;
-                    let before = frame.len();
-                    encoder.write(server::DATA, Some(&batch), &mut frame)?;
-                    info.bytes += (frame.len() - before) as u64;
+                Some(Some(Item::Rows(mut batch))) => {
+                    while batch.rows() > 0 {
+                        let piece = pieces.cut(&mut batch);
+                        info.blocks += 1;
+                        info.rows += piece.rows() as u64;
+                        let before = frame.len();
+                        encoder.write(server::DATA, Some(&piece), &mut frame)?;
+                        info.bytes += (frame.len() - before) as u64;
+                        pieces.note(piece.rows(), frame.len() - before);
+                        if batch.rows() > 0 {
+                            self.send_unless_killed(&frame, running).await?;
+                            frame.clear();
+                        }
+                    }
                     if told.next <= Instant::now() {
                         told.look(&running.progress, encoder.options.revision, &mut frame);
                     }
@@ -319,5 +361,25 @@ impl Told {
             written_rows: now.written_rows.saturating_sub(before.written_rows),
             written_bytes: now.written_bytes.saturating_sub(before.written_bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydron_types::Schema;
+    use std::sync::Arc;
+
+    #[test]
+    fn blocks_fit_the_outbox_once_the_size_of_a_row_is_known() {
+        let schema = Schema::new(vec![]);
+        let mut batch = Batch::new(Arc::new(schema), vec![], 10_000);
+        let mut pieces = Pieces::new(true);
+        assert_eq!(pieces.cut(&mut batch).rows(), FIRST_ROWS);
+        pieces.note(FIRST_ROWS, FIRST_ROWS * 100);
+        assert_eq!(pieces.cut(&mut batch).rows(), BLOCK_BYTES / 100);
+        pieces.note(1, BLOCK_BYTES * 9);
+        assert_eq!((pieces.cut(&mut batch).rows(), batch.rows()), (1, 10_000 - FIRST_ROWS - BLOCK_BYTES / 100 - 1));
+        assert_eq!(Pieces::new(false).cut(&mut batch.clone()).rows(), batch.rows());
     }
 }
