@@ -38,16 +38,6 @@ enum Fate {
     AskLog,
 }
 
-/// What became of the clients at one crash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    pub told: u32,
-    pub kept: u32,
-    pub waiting: u32,
-    /// In the middle of something that could not be finished.
-    pub untold: u32,
-}
-
 /// A connection for the next worker.
 pub struct HandOver<'a> {
     pub index: u32,
@@ -98,25 +88,23 @@ impl Custodian {
     }
 
     /// Tells every client that can be told. May be called again for those that could not be before.
-    pub fn tell(&mut self, incident: &Incident, is_dead: bool) -> Told {
-        let mut told = Told::default();
+    pub fn tell(&mut self, incident: &Incident, is_dead: bool) {
         if self.count == 0 {
-            return told;
+            return;
         }
         // The client whose query it was waits the longest.
         let first = incident.culprit.and_then(|q| self.board.query(q)).and_then(|q| q.connection());
         if let Some(index) = first.filter(|i| *i < self.held.len()) {
-            self.tell_one(index, incident, is_dead, &mut told);
+            self.tell_one(index, incident, is_dead);
         }
         for index in 0..self.held.len() {
             if self.held[index].is_some() {
-                self.tell_one(index, incident, is_dead, &mut told);
+                self.tell_one(index, incident, is_dead);
             }
         }
-        told
     }
 
-    fn tell_one(&mut self, index: usize, incident: &Incident, is_dead: bool, told: &mut Told) {
+    fn tell_one(&mut self, index: usize, incident: &Incident, is_dead: bool) {
         let connection = &self.board.connections()[index];
         let Some(held) = &self.held[index] else { return };
         if held.fate != Fate::Open {
@@ -134,11 +122,9 @@ impl Custodian {
         }
         match decision {
             Verdict::Adopt => {
-                told.kept += 1;
                 self.set_fate(index, Fate::Adopt);
             }
             Verdict::AskLog => {
-                told.waiting += 1;
                 if let Some(query) = connection.query().and_then(|q| self.board.query(q)) {
                     query.orphan();
                 }
@@ -146,20 +132,12 @@ impl Custodian {
             }
             Verdict::Tell(_) | Verdict::TellCommitted | Verdict::Finish => {
                 match self.say(index, connection, decision, incident) {
-                    Some(fate) => {
-                        told.told += 1;
-                        self.set_fate(index, fate);
-                    }
-                    None => {
-                        told.untold += 1;
-                        self.close(index);
-                    }
+                    Some(fate) => self.set_fate(index, fate),
+                    // In the middle of something that cannot be finished.
+                    None => self.close(index),
                 }
             }
-            Verdict::Close => {
-                told.untold += u32::from(state != State::Idle);
-                self.close(index);
-            }
+            Verdict::Close => self.close(index),
             Verdict::Later => {}
         }
     }

@@ -27,7 +27,6 @@ pub mod socket;
 pub use farewell::NativeFarewell;
 pub use options::TcpOptions;
 pub use server::serve;
-pub use socket::{Activity, Moment};
 
 #[cfg(test)]
 mod tests;

@@ -1,51 +1,30 @@
 //! The socket of one client: every byte that is read or written passes here.
 //!
-//! In and out: bytes. Promise: at each moment [`Activity`] says whether the connection waits, runs a query, or is inside a
-//! frame that it has begun to write, so that whoever must say a last word to the client knows whether it can.
+//! In and out: bytes. Promise: packets are sent whole, or the connection says nothing more. What a supervisor must know of it
+//! stands on the board, which [`Guarded`] keeps.
 
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Moment {
+enum Moment {
     /// Between two packets of the client.
-    Idle = 0,
+    Idle,
     /// A query runs; the last frame sent is whole.
-    Executing = 1,
+    Executing,
     /// The first bytes of a frame may have been sent, its last one has not.
-    MidFrame = 2,
-}
-
-/// The moment of one connection, shared with whoever watches it.
-#[derive(Clone, Debug, Default)]
-pub struct Activity(Arc<AtomicU8>);
-
-impl Activity {
-    pub fn now(&self) -> Moment {
-        match self.0.load(Ordering::Acquire) {
-            0 => Moment::Idle,
-            1 => Moment::Executing,
-            _ => Moment::MidFrame,
-        }
-    }
-
-    fn set(&self, moment: Moment) {
-        self.0.store(moment as u8, Ordering::Release);
-    }
+    MidFrame,
 }
 
 pub struct ClientSocket {
     stream: Guarded,
-    activity: Activity,
+    moment: Moment,
     send_patience: Duration,
 }
 
@@ -65,11 +44,7 @@ impl ClientSocket {
         sockopt::set_socket_keepalive(stream, true)?;
         sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
         sockopt::set_tcp_user_timeout(stream, u32::try_from(send_patience.as_millis()).unwrap_or(u32::MAX))?;
-        Ok(ClientSocket { stream: guarded, activity: Activity::default(), send_patience })
-    }
-
-    pub fn activity(&self) -> &Activity {
-        &self.activity
+        Ok(ClientSocket { stream: guarded, moment: Moment::Idle, send_patience })
     }
 
     /// The connection's place on the board, where a supervisor holds the socket too.
@@ -84,18 +59,18 @@ impl ClientSocket {
 
     /// A query begins or has ended. A frame that was broken off stays so: nothing more can be said then.
     pub fn set_executing(&mut self, executing: bool) {
-        if self.activity.now() != Moment::MidFrame {
-            self.activity.set(if executing { Moment::Executing } else { Moment::Idle });
+        if self.moment != Moment::MidFrame {
+            self.moment = if executing { Moment::Executing } else { Moment::Idle };
         }
     }
 
     /// Sends whole packets. Errors: SOCKET_TIMEOUT when the client takes nothing for too long, NETWORK_ERROR.
     pub async fn send(&mut self, frame: &[u8]) -> Result<()> {
-        let before = self.activity.now();
+        let before = self.moment;
         if before == Moment::MidFrame {
             return Err(Error::new(Code::NETWORK_ERROR, "an earlier frame was broken off"));
         }
-        self.activity.set(Moment::MidFrame);
+        self.moment = Moment::MidFrame;
         let mut rest = frame;
         while !rest.is_empty() {
             let patience = self.send_patience;
@@ -110,13 +85,13 @@ impl ClientSocket {
                 Ok(Err(e)) => return Err(gone(e)),
             }
         }
-        self.activity.set(before);
+        self.moment = before;
         Ok(())
     }
 
     /// Adds what the client has sent to `buffer`; false at the end of the stream. Dropping this loses nothing.
     pub async fn receive(&mut self, buffer: &mut bytes::BytesMut) -> Result<bool> {
-        let wanted = if self.activity.now() == Moment::Idle { IDLE_READ_BYTES } else { READ_BYTES };
+        let wanted = if self.moment == Moment::Idle { IDLE_READ_BYTES } else { READ_BYTES };
         buffer.reserve(wanted);
         match self.read_buf(buffer).await {
             Ok(0) => Ok(false),
