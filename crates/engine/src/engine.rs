@@ -132,6 +132,7 @@ impl Engine {
             lock: Mutex::new(lock),
             options,
         });
+        inner.streams.belong_to(&inner);
         inner.load()?;
         let left = set_spilled_aside(&dir);
         // Queries that spill put their files here; two that start at once would both try to make it.
@@ -301,8 +302,8 @@ impl Inner {
                 objects: Default::default(),
             }),
             record::STREAM => {
-                let info = record::stream_info(&database, &name, entry.uuid, stored)?;
-                let stream = Stream::open(self, info, entry.text.clone())?;
+                let (info, layouts) = record::stream(&database, &name, entry.uuid, stored)?;
+                let stream = Stream::open_with(self, info, entry.text.clone(), layouts)?;
                 Loaded::Object(Object::Stream(stream))
             }
             record::VIEW => {

@@ -6,6 +6,8 @@
 
 use crate::outcome::InsertTrack;
 use crate::query::Progress;
+use crate::stream::completion::Completion;
+use crate::stream::stream::Check;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use bytes::Bytes;
@@ -17,8 +19,8 @@ use hydron_format::InputBatch;
 use hydron_func::call::Volatility;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
-use hydron_plan::bind::bind_scalar_expr;
-use hydron_plan::{Catalog, ColumnDefault, Expr, StreamInfo};
+use hydron_plan::bind::{bind_condition, bind_scalar_expr};
+use hydron_plan::{Catalog, ColumnDefault, Expr};
 use hydron_store::log::Ticket;
 use hydron_types::cast::{CastOptions, cast};
 use hydron_types::column::array_of;
@@ -40,19 +42,17 @@ const TOKEN_BYTES_MAX: usize = 1_024;
 pub struct Ingest {
     stream: Arc<Stream>,
     store: Arc<StreamStore>,
-    /// Stored and ephemeral columns: what default expressions may read.
-    all: Arc<Schema>,
+    completion: Completion,
     /// Columns that the INSERT gives, as the input must produce them.
     pub input: Arc<Schema>,
-    /// Position in `all` of each input column.
+    /// Position of each input column among all that a default may read.
     given: Vec<usize>,
     /// Positions of the other columns (and of given ones, for rows that omit them), in an order in which each finds what
     /// it reads.
     order: Vec<usize>,
-    defaults: Vec<Option<Expr>>,
-    /// Position in `all` of each stored column.
-    stored: Vec<usize>,
     sharding: Option<Expr>,
+    /// What every row must satisfy, by name.
+    checks: Vec<(String, Expr)>,
     sort: Vec<usize>,
     cx: EvalContext,
     token: Option<String>,
@@ -95,8 +95,8 @@ impl Ingest {
     ) -> Result<Ingest> {
         let info = Arc::clone(&stream.info);
         let store = Arc::clone(stream.stored()?);
+        let completion = Completion::new(&info, catalog, bind_cx)?;
         let known: Vec<_> = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_))).collect();
-        let all = Arc::new(insertable(&info));
         let given = if columns.is_empty() {
             let usual = |(_, c): &(usize, &&hydron_plan::ColumnInfo)| {
                 !matches!(c.default, ColumnDefault::Materialized(_) | ColumnDefault::Ephemeral(_))
@@ -104,22 +104,8 @@ impl Ingest {
             };
             known.iter().enumerate().filter(usual).map(|(i, _)| i).collect()
         } else {
-            listed(&info.name, columns, &all, &known)?
+            listed(&info.name, columns, &completion.all, &known)?
         };
-        let mut defaults = Vec::with_capacity(known.len());
-        for column in &known {
-            let text = match &column.default {
-                ColumnDefault::Default(e) | ColumnDefault::Materialized(e) => Some(e.as_str()),
-                ColumnDefault::Ephemeral(e) => e.as_deref(),
-                _ => None,
-            };
-            let bind = |text: &str| {
-                let expr = hydron_sql::parse_expression(text)?;
-                bind_scalar_expr(&expr, &all, catalog, bind_cx)
-                    .map_err(|e| e.context(format!("default of column '{}'", column.name)))
-            };
-            defaults.push(text.map(bind).transpose()?);
-        }
         let sharding = match info.sharding_expr.as_str() {
             "" | "rand()" => None,
             _ if info.shards == 1 => None,
@@ -131,9 +117,14 @@ impl Ingest {
                 )
             }
         };
-        let stored: Vec<usize> = known.iter().enumerate().filter(|(_, c)| c.is_stored()).map(|(i, _)| i).collect();
-        let order = evaluation_order(&info.name, &all, &given, &defaults)?;
-        let input = Arc::new(Schema::new(given.iter().map(|i| all.fields[*i].clone()).collect()));
+        let check = |check: &Check| {
+            let bound = bind_condition(&check.expr, &store.schema, catalog, bind_cx);
+            let bound = bound.map_err(|e| e.context(format!("constraint '{}'", check.name)))?;
+            Ok((check.name.clone(), bound))
+        };
+        let checks = stream.checks().iter().map(check).collect::<Result<Vec<_>>>()?;
+        let order = completion.order(&given)?;
+        let input = Arc::new(Schema::new(given.iter().map(|i| completion.all.fields[*i].clone()).collect()));
         let sort = match info.kind {
             hydron_plan::StreamKind::Table if &*info.engine == "MergeTree" => {
                 store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
@@ -144,21 +135,20 @@ impl Ingest {
         let token = token(settings)?;
         // Rows that a repeated INSERT would send to another shard must not choose it: each batch goes where its token says.
         let sharding = sharding.filter(|expr| {
-            let changing = changing_columns(&defaults);
+            let changing = completion.changing();
             let mut repeats = expr.volatility() == Volatility::Immutable;
-            expr.columns(&mut |column| repeats &= stored.get(column).is_none_or(|at: &usize| !changing[*at]));
+            expr.columns(&mut |column| repeats &= completion.stored.get(column).is_none_or(|at| !changing[*at]));
             token.is_none() || repeats
         });
         Ok(Ingest {
             stream,
             store,
-            all,
+            completion,
             input,
             given,
             order,
-            defaults,
-            stored,
             sharding,
+            checks,
             sort,
             cx,
             token,
@@ -299,40 +289,29 @@ impl Ingest {
     /// Every stored column: given values, and defaults for the rest.
     fn complete(&mut self, rows: InputBatch) -> Result<Batch> {
         let count = rows.batch.rows();
-        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.all.len()];
-        let mut omitted: Vec<Option<BooleanArray>> = vec![None; self.all.len()];
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.completion.all.len()];
+        let mut omitted: Vec<Option<BooleanArray>> = vec![None; columns.len()];
         for ((at, array), mask) in self.given.iter().zip(&rows.batch.columns).zip(rows.defaults) {
             columns[*at] = Some(Arc::clone(array));
             omitted[*at] = mask.filter(|m| m.true_count() > 0);
         }
-        // Expressions see a batch of all columns; those not yet known stand there as type defaults and are not read.
-        let mut known: Vec<ArrayRef> = Vec::with_capacity(columns.len());
-        for (column, field) in columns.iter().zip(&self.all.fields) {
-            known.push(match column {
-                Some(array) => Arc::clone(array),
-                None => array_of(&Value::default_of(&field.ty), &field.ty, count)?,
-            });
-        }
-        for at in &self.order {
-            let given = columns[*at].is_some();
-            let Some(expr) = &self.defaults[*at] else { continue };
-            let mask = match (&omitted[*at], given) {
-                (None, true) => continue,
-                (mask, _) => mask.clone(),
-            };
-            let batch = Batch::new(Arc::clone(&self.all), known.clone(), count);
-            let value = expr.eval(&self.cx, &batch)?.to_array(count)?;
-            let field = &self.all.fields[*at];
-            let value = cast(&value, &expr.ty, &field.ty, &CastOptions::wrap(self.cx.zone))
-                .map_err(|e| e.context(format!("default of column '{}'", field.name)))?;
-            known[*at] = match mask {
-                Some(mask) => arrow::compute::kernels::zip::zip(&mask, &value, &known[*at]).map_err(arrow_error)?,
-                None => value,
-            };
-        }
-        let stored: Vec<ArrayRef> = self.stored.iter().map(|i| Arc::clone(&known[*i])).collect();
+        let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
         let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
+        self.check(&batch)?;
         self.sorted(batch)
+    }
+
+    /// Errors: VIOLATED_CONSTRAINT with the first row for which a constraint is not true.
+    fn check(&self, batch: &Batch) -> Result<()> {
+        for (name, check) in &self.checks {
+            let kept = check.eval_filter(&self.cx, batch)?;
+            let Some(row) = (0..kept.len()).find(|row| !kept.value(*row)) else { continue };
+            let row = self.rows_before + row as u64 + 1;
+            let message =
+                format!("row {row} of the INSERT into {} violates constraint '{name}'", self.stream.info.name);
+            return Err(Error::new(Code::VIOLATED_CONSTRAINT, message));
+        }
+        Ok(())
     }
 
     /// Rows of a MergeTree table leave an INSERT in the order of its key.
@@ -396,25 +375,6 @@ fn token(settings: &hydron_base::Settings) -> Result<Option<String>> {
     Ok(Some(token.to_string()))
 }
 
-/// Columns whose default another INSERT of the same rows would give another value.
-fn changing_columns(defaults: &[Option<Expr>]) -> Vec<bool> {
-    let mut changing: Vec<bool> =
-        defaults.iter().map(|d| d.as_ref().is_some_and(|e| e.volatility() != Volatility::Immutable)).collect();
-    // Each round reaches the defaults that read one found before; there are no more rounds than columns.
-    for _ in 0..defaults.len() {
-        let before = changing.clone();
-        for (at, default) in defaults.iter().enumerate() {
-            if let Some(expr) = default {
-                expr.columns(&mut |column| changing[at] |= before[column]);
-            }
-        }
-        if changing == before {
-            break;
-        }
-    }
-    changing
-}
-
 /// The same in every process, so that a batch finds its shard again after a restart.
 fn hash(token: &str, first_row: u64) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new();
@@ -426,12 +386,6 @@ fn hash(token: &str, first_row: u64) -> u64 {
 /// Columns that a stream has by itself: an INSERT without a list does not expect them.
 fn is_automatic(name: &str) -> bool {
     matches!(name, "_tp_time" | "_tp_delta")
-}
-
-/// The columns that an INSERT may list: ALIAS columns have no values.
-pub fn insertable(info: &StreamInfo) -> Schema {
-    let known = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_)));
-    Schema::new(known.map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect())
 }
 
 /// The position of a listed column. Errors: NO_SUCH_COLUMN_IN_STREAM with the nearest name.
@@ -460,32 +414,6 @@ fn listed(stream: &str, columns: &[String], all: &Schema, known: &[&hydron_plan:
         given.push(at);
     }
     Ok(given)
-}
-
-/// Columns with defaults, each after those that its default reads. Errors: CYCLIC_ALIASES.
-fn evaluation_order(stream: &str, all: &Schema, given: &[usize], defaults: &[Option<Expr>]) -> Result<Vec<usize>> {
-    let mut order = Vec::new();
-    let mut done: Vec<bool> = (0..all.len()).map(|i| defaults[i].is_none()).collect();
-    // A given column may omit rows, but its default never waits for its own value.
-    let reads = |i: usize| {
-        let mut reads = Vec::new();
-        if let Some(expr) = &defaults[i] {
-            expr.columns(&mut |c| reads.push(c));
-        }
-        reads
-    };
-    while done.iter().any(|d| !d) {
-        let ready = (0..all.len()).find(|i| !done[*i] && reads(*i).iter().all(|c| done[*c] || c == i));
-        let next = ready.or_else(|| (0..all.len()).find(|i| !done[*i] && given.contains(i)));
-        let Some(next) = next else {
-            let names: Vec<&str> = (0..all.len()).filter(|i| !done[*i]).map(|i| &*all.fields[i].name).collect();
-            let message = format!("defaults of stream {stream} read each other: {}", names.join(", "));
-            return Err(Error::new(Code::CYCLIC_ALIASES, message));
-        };
-        done[next] = true;
-        order.push(next);
-    }
-    Ok(order)
 }
 
 /// `array` in the type of `to`; NULLs of a column that cannot hold them are marked for its default.

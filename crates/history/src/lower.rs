@@ -313,12 +313,9 @@ impl Lowering {
             if data.feed.is_none() {
                 return self.in_memory(fields, &data.batches, &names, sorted);
             }
-            let (schema, _) = with_some_column(fields, &[])?;
+            let (schema, batches) = with_some_column(fields, &data.batches)?;
             let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
-            return self.rows_of(
-                ScanTable { schema, parts: None, feed: data.feed, batches: Vec::new(), sorted: false },
-                &columns,
-            );
+            return self.rows_of(ScanTable { schema, parts: None, feed: data.feed, batches, sorted: false }, &columns);
         };
         let lacking: Vec<bool> = (0..names.len()).map(|i| parts.files.iter().any(|f| f.lacks.contains(&i))).collect();
         let field = |(i, f): (usize, &hydron_types::Field)| {
@@ -331,7 +328,7 @@ impl Lowering {
         self.stores.push((url.clone(), parts.objects));
         self.pins.push(parts.pin);
         let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
-        let table = ScanTable { schema, parts: Some((url, parts.files)), feed: None, batches, sorted };
+        let table = ScanTable { schema, parts: Some((url, parts.files)), feed: data.feed, batches, sorted };
         let lowered = self.table(Arc::new(table), &columns)?;
         let mut exprs = Vec::with_capacity(names.len());
         for (i, field) in plan.schema.fields.iter().enumerate() {

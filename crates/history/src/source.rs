@@ -18,7 +18,7 @@ pub trait HistorySource: Send + Sync {
     fn scan(&self, scan: &Scan) -> Result<ScanData>;
 }
 
-/// The rows of a scan: those of the parts, then those in memory; a feed stands alone.
+/// The rows of a scan: those of the feed, then those of the parts, then those in memory.
 #[derive(Default)]
 pub struct ScanData {
     pub parts: Option<Parts>,

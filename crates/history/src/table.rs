@@ -58,10 +58,10 @@ impl TableProvider for ScanTable {
         filters: &[DfExpr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        if let Some(feed) = &self.feed {
-            return Ok(Arc::new(FeedExec::new(Arc::clone(feed), Arc::clone(&self.schema), projection)?));
-        }
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if let Some(feed) = &self.feed {
+            inputs.push(Arc::new(FeedExec::new(Arc::clone(feed), Arc::clone(&self.schema), projection)?));
+        }
         if let Some((url, files)) = self.parts.as_ref().filter(|(_, files)| !files.is_empty()) {
             let mut source = ParquetSource::new(Arc::clone(&self.schema)).with_enable_page_index(true);
             if let Some(filter) = conjunction(filters.iter().cloned()) {

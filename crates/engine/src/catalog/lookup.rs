@@ -11,6 +11,7 @@ use hydron_types::{Batch, Value};
 use std::sync::Arc;
 
 /// One snapshot of the catalog in one database.
+#[derive(Clone)]
 pub struct Lookup {
     pub engine: Arc<Inner>,
     pub state: Arc<CatalogState>,

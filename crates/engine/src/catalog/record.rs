@@ -2,10 +2,13 @@
 //!
 //! Promise: `stream_info(properties(info)) == info`.
 
+use crate::stream::Stream;
+use crate::stream::layout::{Layout, Layouts, StoredColumn};
 use hydron_base::{Code, Error, Result};
 use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
 use hydron_types::parse::parse_type;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,6 +32,16 @@ pub struct StreamRecord {
     engine: String,
     settings: Vec<(String, String)>,
     comment: String,
+    /// Of an altered stream: how its rows lie in each version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layouts: Option<LayoutsRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LayoutsRecord {
+    next_id: u32,
+    /// By version: number, name and type of each stored column.
+    versions: BTreeMap<u16, Vec<(u32, String, String)>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +78,19 @@ fn damaged(what: &str, name: &str, why: impl std::fmt::Display) -> Error {
     Error::new(Code::CORRUPTED_DATA, format!("catalog entry of {what} {name} cannot be read: {why}"))
 }
 
+/// Of a stream that was never altered.
 pub fn properties(info: &StreamInfo) -> serde_json::Value {
+    properties_with(info, None)
+}
+
+/// Of a stream with all its versions.
+pub fn properties_of(stream: &Stream) -> serde_json::Value {
+    let layouts = stream.layouts();
+    properties_with(&stream.info, (layouts != Layouts::first(&stream.info)).then_some(&layouts))
+}
+
+/// Of a stream as it will be.
+pub fn properties_with(info: &StreamInfo, layouts: Option<&Layouts>) -> serde_json::Value {
     let record = StreamRecord {
         kind: kind_name(info.kind).to_string(),
         mode: info.mode.name().to_string(),
@@ -79,8 +104,45 @@ pub fn properties(info: &StreamInfo) -> serde_json::Value {
         engine: info.engine.to_string(),
         settings: info.settings.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
         comment: info.comment.clone(),
+        layouts: layouts.map(layouts_record),
     };
     serde_json::to_value(record).unwrap_or_default()
+}
+
+fn layouts_record(layouts: &Layouts) -> LayoutsRecord {
+    let column = |c: &StoredColumn| (c.id, c.name.to_string(), c.ty.to_string());
+    let columns = |l: &Layout| l.columns.iter().map(column).collect();
+    let versions = layouts.versions.iter().map(|(version, l)| (*version, columns(l))).collect();
+    LayoutsRecord { next_id: layouts.next_id, versions }
+}
+
+fn layouts_of(stream: &str, record: LayoutsRecord) -> Result<Layouts> {
+    let mut versions = BTreeMap::new();
+    for (version, columns) in record.versions {
+        let mut stored = Vec::with_capacity(columns.len());
+        for (id, name, ty) in columns {
+            let ty = parse_type(&ty).map_err(|e| damaged("stream", stream, e.message))?;
+            stored.push(StoredColumn { id, name: Arc::from(name), ty });
+        }
+        versions.insert(version, Arc::new(Layout { version, columns: stored }));
+    }
+    Ok(Layouts { versions, next_id: record.next_id })
+}
+
+/// What a stream is, and all its versions.
+pub fn stream(
+    database: &str,
+    name: &str,
+    uuid: Uuid,
+    mut properties: serde_json::Value,
+) -> Result<(StreamInfo, Layouts)> {
+    let layouts = properties.as_object_mut().and_then(|p| p.remove("layouts"));
+    let info = stream_info(database, name, uuid, properties)?;
+    let layouts = match layouts {
+        None => Layouts::first(&info),
+        Some(record) => layouts_of(name, serde_json::from_value(record).map_err(|e| damaged("stream", name, e))?)?,
+    };
+    Ok((info, layouts))
 }
 
 pub fn stream_info(database: &str, name: &str, uuid: Uuid, properties: serde_json::Value) -> Result<StreamInfo> {

@@ -312,7 +312,7 @@ fn key_columns(key: &ast::Expr) -> Vec<Arc<str>> {
 }
 
 /// Settings of a stream, with a check of those that have a range.
-fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
+pub fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
     const STREAM_SETTINGS: &[&str] = &[
         "mode",
         "shards",
@@ -453,7 +453,7 @@ fn codec_of(codec: &str) -> Result<Vec<ast::Expr>> {
 }
 
 /// The CREATE statement as SHOW CREATE prints it: every column with its type, the engine and the keys spelled out.
-fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
+pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     let mut full = create.clone();
     full.name.database = Some(info.database.to_string());
     (full.or_replace, full.if_not_exists, full.source, full.uuid) = (false, false, None, None);
@@ -486,5 +486,15 @@ fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
         full.storage.engine = Some(engine.clone());
     }
     full.elements = Some(elements);
+    // ClickHouse shows this setting of such a table always.
+    let storage = &mut full.storage;
+    let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name == "MergeTree" && e.args.is_empty());
+    if is_merge_tree && !storage.settings.iter().any(|s| s.name == "index_granularity") {
+        storage.settings.push(ast::Setting {
+            name: "index_granularity".to_string(),
+            value: ast::SettingValue::Literal(ast::Literal::UInt(8192)),
+            span: ast::Span::default(),
+        });
+    }
     Ok(super::text::multi_line(StatementKind::CreateStream(Box::new(full))))
 }

@@ -62,7 +62,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
 
 /// The column list as names; `*` means all, `* EXCEPT (…)` all but some. Empty: no list was written.
 fn column_names(cx: &Context, stream: &Stream, list: &[Expr]) -> Result<Vec<String>> {
-    let known = crate::ingest::insertable(&stream.info);
+    let known = crate::stream::completion::insertable(&stream.info);
     let mut names = Vec::new();
     for item in list {
         match &item.kind {

@@ -4,9 +4,10 @@
 //! queries from its first byte to its last, and every error is in the query log.
 //!
 //! In reading order: [`select`] with [`extremes`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`],
-//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
+//! [`alter`], [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
+pub mod alter;
 pub mod analyze;
 pub mod answer;
 pub mod create;
@@ -261,7 +262,7 @@ async fn dispatch(
         S::CreateMaterializedView(_) => return Err(Error::not_implemented("CREATE MATERIALIZED VIEW")),
         S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
         S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
-        S::Alter(alter) => return Err(Error::not_implemented(format!("ALTER STREAM {}", alter.name.name))),
+        S::Alter(alter) => alter::run(cx, *alter).await?,
         S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
         S::SubscribeTo(_) => return Err(Error::not_implemented("SUBSCRIBE TO")),
         S::RecoverFrom(_) => return Err(Error::not_implemented("RECOVER FROM")),

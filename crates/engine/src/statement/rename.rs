@@ -55,7 +55,7 @@ async fn rename_one(cx: &Context, database: Arc<str>, from: Arc<str>, to: Arc<st
             let info = StreamInfo { name: Arc::clone(&to), ..(*stream.info).clone() };
             let text = renamed_text(&stream.create_text, &to)?;
             let renamed = Arc::new(Stream::renamed(&stream, info, text));
-            let object = record::properties(&renamed.info);
+            let object = record::properties_of(&renamed);
             let entry = Inner::entry(record::STREAM, renamed.info.uuid, &database, &to, &renamed.create_text, object);
             engine.catalog_store.apply(vec![Change::Put(entry)])?;
             engine.catalog.update(|state| {

@@ -4,12 +4,15 @@
 //! stop at any moment leaves either the records in the log or the part in the manifest, never both counted.
 
 use super::store::{FlushLimits, Pending, StreamStore};
+use arrow::array::RecordBatch;
 use futures::FutureExt;
 use hydron_base::world::Clock;
 use hydron_base::{Error, Result};
 use hydron_board::Board;
 use hydron_store::log::{EventSpan, Record, Sequence};
-use hydron_store::part::{Commit, MergePolicy, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows};
+use hydron_store::part::{
+    Commit, MergePolicy, PartMeta, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows,
+};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -63,11 +66,19 @@ pub async fn run(
         for store in stores {
             let now_ms = clock.now().millis();
             let pending = *store.pending.lock();
-            if !is_due(pending, store.limits, now_ms) {
+            let due = is_due(pending, store.limits, now_ms);
+            if !due && !store.has_old_parts() {
                 continue;
             }
+            let work = async {
+                match due {
+                    true => store.compact_once(now_ms).await,
+                    // What ALTER left is brought up to date part by part; queries read both meanwhile.
+                    false => store.upgrade_once().await,
+                }
+            };
             // A panic is the trouble of one stream; the others and the next try go on.
-            let work = AssertUnwindSafe(store.compact_once(now_ms)).catch_unwind().await;
+            let work = AssertUnwindSafe(work).catch_unwind().await;
             if let Err(e) = work.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
                 tracing::warn!("history of {} was not written, it stays in the log: {e}", store.name());
             }
@@ -103,14 +114,15 @@ impl StreamStore {
         let store = Arc::clone(self);
         let encoded = blocking(move || {
             let arrow = store.schema.arrow();
-            let batches: Vec<_> = stretch.records.iter().map(|r| (*r.batch).clone()).collect();
+            let rows = stretch.records.iter().map(|r| store.adapter.adapt(&r.batch, r.schema_version));
+            let batches = rows.collect::<Result<Vec<_>>>()?;
             let sorted = sort_rows(&arrow, &batches, &store.sort_columns)?;
             let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
             Ok((encode_part(&arrow, &[sorted], &options)?, stretch))
         });
         let (part, stretch) = encoded.await?;
         let rows = part.rows;
-        let version = super::store::SCHEMA_VERSION;
+        let version = self.adapter.layout.version;
         let meta = self.parts.write_part(part, stretch.ranges, Some(stretch.span), version, 0).await?;
         let commit = Commit { added: vec![meta], removed: Default::default(), log_from: stretch.log_from };
         self.parts.commit(commit).await?;
@@ -153,12 +165,35 @@ impl StreamStore {
         let parts = &snapshot.manifest().parts;
         let Some(run) = choose_merge(parts, &MergePolicy::default()) else { return Ok(()) };
         let run = parts[run].to_vec();
-        let arrow = self.schema.arrow();
+        let level = 1 + run.iter().map(|p| p.level).max().unwrap_or(0);
+        self.rewrite(run, level).await
+    }
+
+    /// Rewrites the newest of the parts that are of an older version, so that those always stand before the others. False:
+    /// there are none.
+    pub(super) async fn upgrade_once(self: &Arc<Self>) -> Result<bool> {
+        let alone = self.compacting.lock().await;
+        if *alone {
+            return Ok(false);
+        }
+        let snapshot = self.parts.snapshot();
+        let old = snapshot.manifest().parts.iter().rfind(|p| !self.adapter.is_current(p.schema_version)).cloned();
+        let Some(part) = old else { return Ok(false) };
+        let level = part.level;
+        self.rewrite(vec![part], level).await?;
+        Ok(true)
+    }
+
+    /// Whether some parts are of an older version.
+    fn has_old_parts(&self) -> bool {
+        self.parts.snapshot().manifest().parts.iter().any(|p| !self.adapter.is_current(p.schema_version))
+    }
+
+    /// Puts one part in the place of a run of neighbouring ones.
+    async fn rewrite(self: &Arc<Self>, run: Vec<PartMeta>, level: u32) -> Result<()> {
         let mut batches = Vec::new();
         for part in &run {
-            let reader = self.parts.read_part(part, &arrow, None, hydron_base::limit::BATCH_ROWS_MAX).await?;
-            let read = blocking(move || reader.map(|b| b.map_err(Error::from)).collect::<Result<Vec<_>>>());
-            batches.extend(read.await?);
+            batches.extend(self.rows_of(part).await?);
         }
         let store = Arc::clone(self);
         let encoded = blocking(move || {
@@ -180,11 +215,19 @@ impl StreamStore {
                 (all.first, all.last) = (all.first.min(r.first), all.last.max(r.last));
             }
         }
-        let level = 1 + run.iter().map(|p| p.level).max().unwrap_or(0);
-        let meta = self.parts.write_part(part, ranges, span, super::store::SCHEMA_VERSION, level).await?;
+        let meta = self.parts.write_part(part, ranges, span, self.adapter.layout.version, level).await?;
         let removed = run.into_iter().map(|p| p.file).collect();
         self.parts.commit(Commit { added: vec![meta], removed, log_from: BTreeMap::new() }).await?;
         Ok(())
+    }
+
+    /// The rows of a part in this version.
+    pub(super) async fn rows_of(self: &Arc<Self>, part: &PartMeta) -> Result<Vec<RecordBatch>> {
+        let arrow = self.adapter.arrow_of(part.schema_version)?;
+        let reader = self.parts.read_part(part, &arrow, None, hydron_base::limit::BATCH_ROWS_MAX).await?;
+        let (store, version) = (Arc::clone(self), part.schema_version);
+        let adapted = move |b: Result<RecordBatch, _>| store.adapter.adapt(&b.map_err(Error::from)?, version);
+        blocking(move || reader.map(adapted).collect()).await
     }
 }
 
@@ -206,7 +249,7 @@ impl Stretch {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(e) if e.is_panic() => Err(Error::panicked(&*e.into_panic())),

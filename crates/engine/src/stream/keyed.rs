@@ -31,16 +31,16 @@ pub fn version_column(info: &StreamInfo) -> &str {
 /// The rows that count of `view`. Blocks on the disk; call it on a thread that may.
 pub fn compacted(store: &Arc<StreamStore>, info: &StreamInfo, view: &View, cpu: &Handle) -> Result<Vec<Batch>> {
     let mut rows = KeyedRows::new(store, info)?;
-    let arrow = store.schema.arrow();
     for part in &view.snapshot.manifest().parts {
+        let arrow = store.adapter.arrow_of(part.schema_version)?;
         let reader = block_on(cpu, store.parts.read_part(part, &arrow, None, BATCH_ROWS_MAX))?;
         for batch in reader {
-            rows.add(&batch?)?;
+            rows.add(&store.adapter.adapt(&batch?, part.schema_version)?)?;
         }
     }
     for (shard, (from, to)) in view.log.iter().enumerate() {
         for record in store.records(shard, *from, *to)? {
-            rows.add(&record.batch)?;
+            rows.add(&store.adapter.adapt(&record.batch, record.schema_version)?)?;
         }
     }
     rows.finish(store)

@@ -1,13 +1,19 @@
 //! A stream: its logs, its history, and what joins them.
 //!
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
-//! [`compact`] (log records become parts), [`keyed`] (the rows that count of keyed streams), [`source`] (a streaming read),
-//! [`replay`] (at the old pace), [`table`] (a historical read), [`random`] and [`random_source`] (rows made up at a rate),
-//! [`file`] (rows of files), [`storage`] (what all this takes on disk).
+//! [`layout`] (how rows lie in them, version by version), [`adapter`] (from one version to another), [`completion`] (columns that
+//! rows lack), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`keyed`] (the rows that count of keyed streams), [`source`] (a streaming
+//! read), [`replay`] (at the old pace), [`table`] (a historical read) and [`old_parts`] (of parts from before an ALTER), [`random`]
+//! and [`random_source`] (rows made up at a rate), [`file`] (rows of files), [`storage`] (what all this takes on disk).
 
+pub mod adapter;
 pub mod compact;
+pub mod completion;
 pub mod file;
 pub mod keyed;
+pub mod layout;
+pub mod mutate;
+pub mod old_parts;
 pub mod random;
 pub mod random_source;
 pub mod replay;

@@ -7,6 +7,7 @@
 use super::keyed;
 use super::replay::Pace;
 use super::store::StreamStore;
+use super::table::stored_position;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::world::Clock;
@@ -51,6 +52,8 @@ pub struct LogSource {
 struct History {
     parts: VecDeque<PartMeta>,
     open: Option<PartReader>,
+    /// Of the open part.
+    version: u16,
     _snapshot: Snapshot,
 }
 
@@ -87,14 +90,7 @@ impl LogSource {
         let mut needs_log = false;
         for column in scan.columns.iter().copied().chain(paced_by.map(ScanColumn::Stored)) {
             columns.push(match column {
-                ScanColumn::Stored(i) => {
-                    let name = &scan.stream.columns[i].name;
-                    let at = store
-                        .schema
-                        .index_of(name)
-                        .ok_or_else(|| Error::bug(format!("column '{name}' is not stored")))?;
-                    Column::Stored(at)
-                }
+                ScanColumn::Stored(i) => Column::Stored(stored_position(&store, &scan.stream.columns[i])?),
                 ScanColumn::AppendTime | ScanColumn::IngestTime => Column::AppendTime,
                 ScanColumn::ProcessTime => Column::ProcessTime,
                 ScanColumn::Sequence => Column::Sequence,
@@ -234,7 +230,6 @@ impl LogSource {
 
     async fn next_of_history(&mut self) -> Result<Option<Batch>> {
         let Some(mut history) = self.history.take() else { return Ok(None) };
-        let arrow = self.store.schema.arrow();
         // The reader gives columns in the order of the stream's, each once.
         let mut wanted: Vec<usize> = stored(&self.columns).collect();
         wanted.sort_unstable();
@@ -248,12 +243,23 @@ impl LogSource {
         loop {
             if history.open.is_none() {
                 let Some(part) = history.parts.pop_front() else { return Ok(None) };
-                history.open = Some(self.store.parts.read_part(&part, &arrow, Some(&wanted), BATCH_ROWS_MAX).await?);
+                history.version = part.schema_version;
+                let arrow = self.store.adapter.arrow_of(part.schema_version)?;
+                // Of an older version all columns are read: one that it lacks may be worked out from any of them.
+                let columns = self.store.adapter.is_current(part.schema_version).then_some(&*wanted);
+                history.open = Some(self.store.parts.read_part(&part, &arrow, columns, BATCH_ROWS_MAX).await?);
             }
             let Some(reader) = &mut history.open else { continue };
             let Some(batch) = reader.next().transpose()? else {
                 history.open = None;
                 continue;
+            };
+            let batch = match self.store.adapter.is_current(history.version) {
+                true => batch,
+                false => {
+                    let batch = self.store.adapter.adapt(&batch, history.version)?;
+                    batch.project(&wanted).map_err(hydron_func::call::arrow_error)?
+                }
             };
             let place = |at: usize| wanted.binary_search(&at).map_err(|_| Error::bug("a column was not read"));
             let mut columns = Vec::with_capacity(self.columns.len());
@@ -272,18 +278,18 @@ impl LogSource {
     }
 
     fn batch_of(&self, record: &Record, shard: usize) -> Result<Batch> {
-        let rows = record.batch.num_rows();
-        let columns =
-            self.columns.iter().map(|c| self.column_of(record, *c, shard, rows)).collect::<Result<Vec<_>>>()?;
-        let batch = Batch::new(Arc::clone(&self.schema), columns, rows);
-        let times =
-            self.store.time_column.filter(|_| self.not_before.is_some()).map(|t| stored_column(&record.batch, t));
+        let rows = self.store.adapter.adapt(&record.batch, record.schema_version)?;
+        let column = |c: &Column| self.column_of(record, &rows, *c, shard);
+        let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(Arc::clone(&self.schema), columns, rows.num_rows());
+        let times = self.store.time_column.filter(|_| self.not_before.is_some()).map(|t| stored_column(&rows, t));
         self.late_enough(batch, times.transpose()?)
     }
 
-    fn column_of(&self, record: &Record, column: Column, shard: usize, rows: usize) -> Result<ArrayRef> {
+    fn column_of(&self, record: &Record, batch: &RecordBatch, column: Column, shard: usize) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
         Ok(match column {
-            Column::Stored(at) => stored_column(&record.batch, at)?,
+            Column::Stored(at) => stored_column(batch, at)?,
             Column::AppendTime => Arc::new(Int64Array::from_value(record.append_time_ms, rows)),
             Column::ProcessTime => Arc::new(Int64Array::from_value(self.clock.now().millis(), rows)),
             Column::Sequence => Arc::new(Int64Array::from_value(record.sequence.0 as i64, rows)),
@@ -338,6 +344,6 @@ fn reaches(part: &PartMeta, us: i64) -> bool {
 impl History {
     fn new(snapshot: Snapshot, not_before: Option<i64>) -> History {
         let parts = snapshot.manifest().parts.iter().filter(|p| not_before.is_none_or(|us| reaches(p, us))).cloned();
-        History { parts: parts.collect(), open: None, _snapshot: snapshot }
+        History { parts: parts.collect(), open: None, version: 0, _snapshot: snapshot }
     }
 }

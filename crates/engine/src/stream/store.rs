@@ -3,7 +3,9 @@
 //! In: batches with every stored column. Out: their sequence numbers, durable. Promise: `parts up to c ∪ log from c` is
 //! every row once, whatever moves between them meanwhile.
 
+use super::adapter::Adapter;
 use super::keyed;
+use super::layout::Layouts;
 use super::streams::Streams;
 use bytes::Bytes;
 use hydron_base::{Error, Result};
@@ -13,7 +15,7 @@ use hydron_store::log::{
 };
 use hydron_store::part::{PartStore, Snapshot};
 use hydron_types::{Batch, Field, Schema};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,14 +23,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Proton's default of `logstore_retention_ms`: one day.
 const RETENTION_MS: i64 = 86_400_000;
 
-/// The version of a schema that has not been altered.
-pub const SCHEMA_VERSION: u16 = 1;
-
 pub struct StreamStore {
     pub logs: Vec<Arc<Log>>,
-    pub parts: PartStore,
+    pub parts: Arc<PartStore>,
     /// The stored columns, in the order of the stream's.
     pub schema: Arc<Schema>,
+    /// Brings rows of other versions into this one.
+    pub adapter: Adapter,
+    schemas: Arc<SchemaHistory>,
     /// Position of `_tp_time` in `schema`.
     pub time_column: Option<usize>,
     /// Columns that parts are sorted by.
@@ -36,13 +38,12 @@ pub struct StreamStore {
     /// False with `storage_type = 'streaming'`: rows stay in the log for as long as retention keeps them.
     pub(super) makes_parts: bool,
     ack: Ack,
-    next_shard: AtomicU64,
-    pub(super) pending: Mutex<Pending>,
+    next_shard: Arc<AtomicU64>,
+    pub(super) pending: Arc<Mutex<Pending>>,
     pub(super) limits: FlushLimits,
     retention: Retention,
-    /// Held by the one who moves rows from the log to parts.
     /// Held while parts are written or forgotten; true: the stream is dropped, and nothing may be written any more.
-    pub(super) compacting: tokio::sync::Mutex<bool>,
+    pub(super) compacting: Arc<tokio::sync::Mutex<bool>>,
 }
 
 /// When log records become a part.
@@ -63,13 +64,15 @@ pub struct Pending {
 }
 
 impl StreamStore {
-    pub fn open(streams: &Streams, info: &StreamInfo) -> Result<Arc<StreamStore>> {
-        let stored = info.columns.iter().filter(|c| c.is_stored());
-        let schema = Arc::new(Schema::new(stored.map(|c| Field::new(Arc::clone(&c.name), c.ty.clone())).collect()));
+    pub fn open(streams: &Streams, info: &Arc<StreamInfo>, layouts: Layouts) -> Result<Arc<StreamStore>> {
         let config = LogConfig { segment_bytes: streams.options.segment_bytes };
-        let history = SchemaHistory::new(SCHEMA_VERSION, schema.arrow());
+        let current = layouts.current();
+        let schemas = SchemaHistory::new(current.version, current.schema().arrow());
+        for layout in layouts.versions.values() {
+            schemas.set(layout.version, layout.schema().arrow());
+        }
         let logs = (0..info.shards)
-            .map(|shard| Ok(streams.volume.open_log(info.uuid, shard, history.clone(), config)?))
+            .map(|shard| Ok(streams.volume.open_log(info.uuid, shard, schemas.clone(), config)?))
             .collect::<Result<Vec<_>>>()?;
         for log in &logs {
             let found = log.recovery();
@@ -82,39 +85,54 @@ impl StreamStore {
                 );
             }
         }
-        let parts = block_on(&streams.cpu, PartStore::open(&streams.parts_dir(info.uuid)))?;
-        let setting = |name: &str| {
-            let found = info.settings.iter().find(|(k, _)| &**k == name);
-            found.and_then(|(_, v)| v.parse::<i64>().ok())
-        };
-        let options = &streams.options;
-        let positive = |v: Option<i64>, default: u64| v.and_then(|v| u64::try_from(v).ok()).unwrap_or(default);
-        let limits = FlushLimits {
-            rows: positive(setting("flush_threshold_count"), options.flush_rows).max(1),
-            bytes: positive(setting("flush_threshold_bytes"), options.flush_bytes).max(1),
-            age_ms: setting("flush_threshold_ms").unwrap_or(options.flush_ms as i64).max(100),
-        };
-        let retention = Retention {
-            bytes_max: setting("logstore_retention_bytes").and_then(|v| u64::try_from(v).ok()),
-            age_ms_max: Some(setting("logstore_retention_ms").unwrap_or(RETENTION_MS)).filter(|ms| *ms >= 0),
-        };
+        let parts = Arc::new(block_on(&streams.cpu, PartStore::open(&streams.parts_dir(info.uuid)))?);
+        let adapter = Adapter::new(Arc::clone(info), Arc::new(RwLock::new(layouts)), Arc::clone(&streams.engine));
+        let schema = Arc::new(adapter.layout.schema());
         let store = Arc::new(StreamStore {
             time_column: schema.index_of("_tp_time"),
             sort_columns: sort_columns(info, &schema),
             logs,
             parts,
             schema,
-            makes_parts: !info.settings.iter().any(|(k, v)| &**k == "storage_type" && v == "streaming"),
-            ack: if options.synced { Ack::Synced } else { Ack::Written },
-            next_shard: AtomicU64::new(0),
-            pending: Mutex::default(),
-            limits,
-            retention,
-            compacting: tokio::sync::Mutex::new(false),
+            adapter,
+            schemas,
+            makes_parts: makes_parts(info),
+            ack: if streams.options.synced { Ack::Synced } else { Ack::Written },
+            next_shard: Arc::default(),
+            pending: Arc::default(),
+            limits: limits(info, streams),
+            retention: retention(info),
+            compacting: Arc::new(tokio::sync::Mutex::new(false)),
         });
         store.count_pending()?;
         streams.register(info.uuid, &store);
         Ok(store)
+    }
+
+    /// The same logs and parts as `info` and `layouts` have them from now on. Those that use the store as it is go on with it.
+    pub fn altered(&self, streams: &Streams, info: &Arc<StreamInfo>, layouts: Layouts) -> Arc<StreamStore> {
+        let current = layouts.current();
+        // Before anybody can write a record of the version.
+        self.schemas.set(current.version, current.schema().arrow());
+        *self.adapter.layouts().write() = layouts;
+        let adapter = Adapter::new(Arc::clone(info), Arc::clone(self.adapter.layouts()), Arc::clone(&streams.engine));
+        let schema = Arc::new(adapter.layout.schema());
+        Arc::new(StreamStore {
+            time_column: schema.index_of("_tp_time"),
+            sort_columns: sort_columns(info, &schema),
+            logs: self.logs.clone(),
+            parts: Arc::clone(&self.parts),
+            schema,
+            adapter,
+            schemas: Arc::clone(&self.schemas),
+            makes_parts: makes_parts(info),
+            ack: self.ack,
+            next_shard: Arc::clone(&self.next_shard),
+            pending: Arc::clone(&self.pending),
+            limits: limits(info, streams),
+            retention: retention(info),
+            compacting: Arc::clone(&self.compacting),
+        })
     }
 
     fn count_pending(&self) -> Result<()> {
@@ -145,7 +163,7 @@ impl StreamStore {
     /// Hands one record to the flusher; the ticket tells when it is durable.
     pub fn submit(&self, shard: usize, batch: &Batch, key: Option<Bytes>, stamp: Option<Bytes>) -> Result<Ticket> {
         let arrow = batch.to_arrow()?;
-        let mut draft = Draft::new(Arc::new(arrow), SCHEMA_VERSION);
+        let mut draft = Draft::new(Arc::new(arrow), self.adapter.layout.version);
         draft.event_span = self.event_span(batch);
         draft.key = key;
         draft.stamp = stamp;
@@ -223,6 +241,33 @@ impl StreamStore {
     /// Ends readers and refuses writers.
     pub fn close(&self) {
         self.logs.iter().for_each(|l| l.close());
+    }
+}
+
+fn setting(info: &StreamInfo, name: &str) -> Option<i64> {
+    let found = info.settings.iter().find(|(k, _)| &**k == name);
+    found.and_then(|(_, v)| v.parse::<i64>().ok())
+}
+
+fn makes_parts(info: &StreamInfo) -> bool {
+    !info.settings.iter().any(|(k, v)| &**k == "storage_type" && v == "streaming")
+}
+
+fn limits(info: &StreamInfo, streams: &Streams) -> FlushLimits {
+    let options = &streams.options;
+    let positive =
+        |name: &str, default: u64| setting(info, name).and_then(|v| u64::try_from(v).ok()).unwrap_or(default);
+    FlushLimits {
+        rows: positive("flush_threshold_count", options.flush_rows).max(1),
+        bytes: positive("flush_threshold_bytes", options.flush_bytes).max(1),
+        age_ms: setting(info, "flush_threshold_ms").unwrap_or(options.flush_ms as i64).max(100),
+    }
+}
+
+fn retention(info: &StreamInfo) -> Retention {
+    Retention {
+        bytes_max: setting(info, "logstore_retention_bytes").and_then(|v| u64::try_from(v).ok()),
+        age_ms_max: Some(setting(info, "logstore_retention_ms").unwrap_or(RETENTION_MS)).filter(|ms| *ms >= 0),
     }
 }
 

@@ -1,30 +1,83 @@
 //! One stream: what it is, and the store that holds its rows if it has one.
 
+use super::layout::{Layout, Layouts};
 use super::store::StreamStore;
 use crate::engine::Inner;
 use hydron_base::{Error, Result};
 use hydron_plan::{StreamInfo, StreamKind};
-use std::sync::Arc;
+use hydron_sql::ast::{Expr, StatementKind};
+use std::sync::{Arc, OnceLock};
+
+/// `CONSTRAINT name CHECK expr`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub name: String,
+    pub expr: Expr,
+}
 
 pub struct Stream {
     pub info: Arc<StreamInfo>,
     pub create_text: String,
+    /// Once they were asked for.
+    checks: OnceLock<Arc<[Check]>>,
     store: Option<Arc<StreamStore>>,
 }
 
 impl Stream {
-    /// Opens the stream, creating what it needs on disk. Blocks; call it on a thread that may.
+    /// Opens a stream that was never altered, creating what it needs on disk. Blocks; call it on a thread that may.
     pub fn open(engine: &Inner, info: StreamInfo, create_text: String) -> Result<Arc<Stream>> {
+        let layouts = Layouts::first(&info);
+        Stream::open_with(engine, info, create_text, layouts)
+    }
+
+    /// As [`Stream::open`], of a stream with these versions.
+    pub fn open_with(engine: &Inner, info: StreamInfo, create_text: String, layouts: Layouts) -> Result<Arc<Stream>> {
+        let info = Arc::new(info);
         let store = match info.kind {
-            StreamKind::Stream | StreamKind::Table => Some(StreamStore::open(&engine.streams, &info)?),
+            StreamKind::Stream | StreamKind::Table => Some(StreamStore::open(&engine.streams, &info, layouts)?),
             StreamKind::Random | StreamKind::System | StreamKind::Function => None,
         };
-        Ok(Arc::new(Stream { info: Arc::new(info), create_text, store }))
+        Ok(Arc::new(Stream { info, create_text, checks: OnceLock::new(), store }))
+    }
+
+    /// The same rows as `info` and `layouts` have them from now on.
+    pub fn altered(&self, engine: &Inner, info: StreamInfo, create_text: String, layouts: Layouts) -> Arc<Stream> {
+        let info = Arc::new(info);
+        let store = self.store.as_ref().map(|s| s.altered(&engine.streams, &info, layouts));
+        Arc::new(Stream { info, create_text, checks: OnceLock::new(), store })
+    }
+
+    /// All versions of the stream; of one without rows only its columns as they are.
+    pub fn layouts(&self) -> Layouts {
+        match &self.store {
+            Some(store) => store.adapter.layouts().read().clone(),
+            None => Layouts::first(&self.info),
+        }
     }
 
     /// The same rows under another name.
     pub fn renamed(of: &Stream, info: StreamInfo, create_text: String) -> Stream {
-        Stream { info: Arc::new(info), create_text, store: of.store.clone() }
+        Stream { info: Arc::new(info), create_text, checks: OnceLock::new(), store: of.store.clone() }
+    }
+
+    /// What every row must satisfy.
+    pub fn checks(&self) -> Arc<[Check]> {
+        Arc::clone(self.checks.get_or_init(|| checks_of(&self.create_text)))
+    }
+
+    /// How the rows lie now.
+    pub fn layout(&self) -> Arc<Layout> {
+        match &self.store {
+            Some(store) => Arc::clone(&store.adapter.layout),
+            None => Layouts::first(&self.info).current(),
+        }
+    }
+
+    /// Takes back the versions of an ALTER that failed. No row was written in them.
+    pub fn forget_layouts_after(&self, layout: &Layout) {
+        if let Some(store) = &self.store {
+            store.adapter.layouts().write().versions.retain(|version, _| *version <= layout.version);
+        }
     }
 
     pub fn store(&self) -> Option<&Arc<StreamStore>> {
@@ -51,4 +104,15 @@ impl Stream {
             None => Ok(()),
         }
     }
+}
+
+fn checks_of(create_text: &str) -> Arc<[Check]> {
+    // Most streams have none, and their text need not be parsed for each restart.
+    if !create_text.contains("CONSTRAINT") {
+        return Arc::default();
+    }
+    let parsed = hydron_sql::parse_statement(create_text).map(|p| p.statement.kind);
+    let Ok(StatementKind::CreateStream(create)) = parsed else { return Arc::default() };
+    let constraints = create.elements.into_iter().flat_map(|e| e.constraints).filter(|c| !c.assume);
+    constraints.map(|c| Check { name: c.name, expr: c.expr }).collect()
 }

@@ -2,9 +2,11 @@
 //!
 //! Promise: a stream that the catalog does not know leaves no files behind after a start.
 
+use super::adapter::EngineCell;
 use super::compact;
 use super::store::StreamStore;
 use super::stream::Stream;
+use crate::engine::Inner;
 use crate::options::EngineOptions;
 use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
@@ -23,6 +25,7 @@ pub struct Streams {
     parts: PathBuf,
     pub(super) options: EngineOptions,
     pub(super) cpu: Handle,
+    pub(super) engine: EngineCell,
     open: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>>,
     closing: CancellationToken,
     compactor: Mutex<Option<tokio::task::JoinHandle<()>>>,
@@ -42,6 +45,7 @@ impl Streams {
             parts,
             options: options.clone(),
             cpu,
+            engine: EngineCell::default(),
             open,
             closing,
             compactor: Mutex::new(Some(compactor)),
@@ -52,7 +56,14 @@ impl Streams {
         self.parts.join(uuid.to_string())
     }
 
-    pub(super) fn register(&self, uuid: Uuid, store: &Arc<StreamStore>) {
+    /// Says which engine these streams belong to, before any row of them is read.
+    pub fn belong_to(&self, engine: &Arc<Inner>) {
+        // A second time changes nothing: there is one engine.
+        let _ = self.engine.set(Arc::downgrade(engine));
+    }
+
+    /// Makes `store` the one that is compacted and found by its stream's UUID.
+    pub fn register(&self, uuid: Uuid, store: &Arc<StreamStore>) {
         self.open.lock().insert(uuid, Arc::downgrade(store));
     }
 

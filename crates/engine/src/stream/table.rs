@@ -3,6 +3,7 @@
 //! In: a bounded plan. Out: batches, and a row of totals apart. Promise: an acknowledged row is seen; a row is seen once;
 //! files of parts stay as long as the query runs.
 
+use super::old_parts::OldParts;
 use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
@@ -16,8 +17,8 @@ use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
-use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, ScanData};
-use hydron_plan::{Plan, Scan, ScanColumn, StreamKind};
+use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
+use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -115,7 +116,7 @@ impl HistorySource for Lookup {
                         let store = stream.stored()?;
                         match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
                             true => counting(store, scan, self.engine.cpu.handle()),
-                            false => stored(store, scan, &self.memory),
+                            false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
                         }
                     }
                     _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
@@ -142,13 +143,19 @@ impl HistorySource for Lookup {
 }
 
 /// Parts and pending log records of a stored stream.
-fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result<ScanData> {
+fn stored(
+    store: &Arc<StreamStore>,
+    scan: &Scan,
+    memory: &Arc<Budget>,
+    cpu: &tokio::runtime::Handle,
+) -> Result<ScanData> {
     let view = store.view();
     let schema = Arc::new(schema_of(scan));
     let (mut batches, mut held) = (Vec::new(), Vec::new());
     for (shard, (from, to)) in view.log.iter().enumerate() {
         for record in store.records(shard, *from, *to)? {
-            let batch = stored_batch(store, &record.batch, scan, &schema, shard)?;
+            let rows = store.adapter.adapt(&record.batch, record.schema_version)?;
+            let batch = stored_batch(store, &rows, scan, &schema, shard)?;
             // Records near the head of the log are everybody's; those read from its files are this query's own.
             if Arc::strong_count(&record) == 1 {
                 held.push(memory.reserve(batch.bytes())?);
@@ -161,6 +168,7 @@ fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result
         .manifest()
         .parts
         .iter()
+        .filter(|p| store.adapter.is_current(p.schema_version))
         .map(|p| PartFile { path: store.parts.path_of(&p.file), bytes: p.bytes, rows: p.rows, lacks: lacks(scan) })
         .collect();
     let parts = (!files.is_empty()).then(|| Parts {
@@ -168,7 +176,9 @@ fn stored(store: &Arc<StreamStore>, scan: &Scan, memory: &Arc<Budget>) -> Result
         files,
         pin: Arc::new(view.snapshot.clone()),
     });
-    Ok(ScanData { parts, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
+    let old = OldParts::of(store, scan, &schema, &view.snapshot, cpu);
+    let feed = old.map(|old| Arc::new(old) as Arc<dyn RowFeed>);
+    Ok(ScanData { parts, feed, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
 }
 
 /// The rows that count of a keyed stream.
@@ -182,7 +192,7 @@ fn counting(store: &Arc<StreamStore>, scan: &Scan, cpu: &tokio::runtime::Handle)
 }
 
 /// The scan's columns of one log record.
-fn stored_batch(
+pub fn stored_batch(
     store: &StreamStore,
     rows: &RecordBatch,
     scan: &Scan,
@@ -192,18 +202,24 @@ fn stored_batch(
     let count = rows.num_rows();
     let column = |c: &ScanColumn| -> Result<ArrayRef> {
         match c {
-            ScanColumn::Stored(i) => {
-                let name = &scan.stream.columns[*i].name;
-                let at =
-                    store.schema.index_of(name).ok_or_else(|| Error::bug(format!("column '{name}' is not stored")))?;
-                stored_column(rows, at)
-            }
+            ScanColumn::Stored(i) => stored_column(rows, stored_position(store, &scan.stream.columns[*i])?),
             ScanColumn::Shard => Ok(Arc::new(Int32Array::from_value(shard as i32, count))),
             other => Err(Error::not_implemented(format!("{other:?} in a historical query"))),
         }
     };
     let columns = scan.columns.iter().map(column).collect::<Result<_>>()?;
     Ok(Batch::new(Arc::clone(schema), columns, count))
+}
+
+/// Where the store has a column of a plan. Errors: NO_SUCH_COLUMN_IN_STREAM when an ALTER came between plan and read.
+pub fn stored_position(store: &StreamStore, column: &ColumnInfo) -> Result<usize> {
+    match store.schema.index_of(&column.name) {
+        Some(at) if store.schema.fields[at].ty == column.ty => Ok(at),
+        _ => {
+            let message = format!("column '{}' was altered while the query began", column.name);
+            Err(Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, message).hint("run it again"))
+        }
+    }
 }
 
 /// Columns of a scan that no file has: those that the log makes.

@@ -69,7 +69,7 @@ pub async fn rows(mut running: Running) -> Result<Vec<Vec<Value>>> {
     Ok(rows)
 }
 
-fn row_of(batch: &Batch, row: usize) -> Vec<Value> {
+pub fn row_of(batch: &Batch, row: usize) -> Vec<Value> {
     let fields = batch.columns.iter().zip(&batch.schema.fields);
     fields.map(|(column, field)| value_at(column, &field.ty, row)).collect()
 }

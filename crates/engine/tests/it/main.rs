@@ -1,5 +1,6 @@
 //! The engine as one process has it, with a board as under a supervisor.
 
+mod alter;
 mod board;
 mod kit;
 mod memory;

@@ -125,6 +125,19 @@ pub fn bind_scalar_expr(expr: &ast::Expr, schema: &Schema, catalog: &dyn Catalog
     })
 }
 
+/// A condition over rows of `schema`: as [`bind_scalar_expr`], and its value is bool or nullable bool.
+pub fn bind_condition(expr: &ast::Expr, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Expr> {
+    room::with_room(|roomy| {
+        let binder = Binder { roomy, ..Binder::new(catalog, cx) };
+        let env = Env::root(Arc::clone(&cx.settings));
+        let aliases = Aliases::default();
+        let scope = Scope::of_schema(TableName::default(), schema);
+        let mut x = Exprs::new(&binder, &env, scope, &aliases, cx.streaming);
+        let bound = x.condition(expr, Place::WHERE);
+        (bound, binder.needs_room.get())
+    })
+}
+
 /// `expr` as a value of `ty`, by the rules of an INSERT into a column of that type.
 pub fn cast_expr(expr: Expr, ty: &LogicalType, zone: Zone) -> Result<Expr> {
     cast::cast_to(expr, ty, zone)

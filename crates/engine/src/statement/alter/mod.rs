@@ -1,0 +1,187 @@
+//! ALTER STREAM.
+//!
+//! In: the commands. Out: the stream as it is from now on, in the catalog. Promise: columns change at once, whatever the size of
+//! the stream: rows keep the form they were written in and are read as the stream has them now; parts are brought up to date in
+//! the background. A query that runs goes on with the columns it began with. An ALTER that fails changes nothing.
+//!
+//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION).
+
+mod apply;
+mod rows;
+
+use super::{Answer, Context, answer};
+use crate::catalog::lookup::Lookup;
+use crate::catalog::{CatalogState, Object, record};
+use crate::engine::Inner;
+use crate::stream::Stream;
+use apply::Applied;
+use hydron_base::{Code, Error, Result};
+use hydron_func::BindContext;
+use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, setting_text};
+use hydron_plan::{StreamInfo, StreamKind};
+use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
+use hydron_store::catalog::Change;
+use hydron_types::LogicalType;
+use std::sync::Arc;
+
+pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
+    if alter.object != AlterObject::Stream {
+        return Err(Error::not_implemented(format!("ALTER {:?}", alter.object).to_uppercase()));
+    }
+    if alter.temporary {
+        return Err(Error::not_implemented("TEMPORARY STREAM"));
+    }
+    let span = alter.name.span;
+    let of_rows = alter.commands.iter().filter(|c| rows::is_of_rows(c)).count();
+    let done = match of_rows {
+        0 => columns(&cx, alter).await,
+        n if n == alter.commands.len() => rows::run(&cx, alter).await,
+        _ => Err(Error::not_implemented("a change of columns and of rows in one ALTER")),
+    };
+    done.map(|()| answer::nothing()).map_err(|e| cx.place(e, span))
+}
+
+/// The stream that an ALTER names.
+fn stream_of(cx: &Context, state: &CatalogState, alter: &Alter) -> Result<Arc<Stream>> {
+    let (database, name) = cx.full_name(&alter.name);
+    if &*database == crate::system::DATABASE {
+        return Err(Error::new(Code::QUERY_IS_PROHIBITED, "streams of database system cannot be altered"));
+    }
+    match state.existing(&database, &name)? {
+        Object::Stream(stream) => Ok(Arc::clone(stream)),
+        _ => Err(Error::not_implemented("ALTER of a view")),
+    }
+}
+
+async fn columns(cx: &Context, alter: Alter) -> Result<()> {
+    let engine = Arc::clone(&cx.engine);
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    let stream = stream_of(cx, &state, &alter)?;
+    let work = {
+        let (engine, lookup, bind_cx) = (Arc::clone(&cx.engine), cx.lookup(), cx.bind_context(false));
+        move || change(&engine, &stream, &alter.commands, &lookup, &bind_cx)
+    };
+    let (altered, rewrites) = super::blocking(&cx.engine, work).await?;
+    if rewrites && let Some(store) = altered.store() {
+        store.upgrade_all().await?;
+    }
+    Ok(())
+}
+
+/// Makes the new stream, stores it, shows it. Blocks.
+fn change(
+    engine: &Arc<Inner>,
+    stream: &Arc<Stream>,
+    commands: &[AlterCommand],
+    lookup: &Lookup,
+    bind_cx: &BindContext,
+) -> Result<(Arc<Stream>, bool)> {
+    let StatementKind::CreateStream(create) = hydron_sql::parse_statement(&stream.create_text)?.statement.kind else {
+        return Err(Error::bug("the text of a stream is not a CREATE STREAM"));
+    };
+    let applied = apply::apply(*create, &stream.info, commands)?;
+    let info = info_of(&stream.info, &applied, lookup, bind_cx)?;
+    let text = super::create::create_text(&applied.create, &info)?;
+    let before = |column: &hydron_plan::ColumnInfo| applied.before.get(&*column.name).map(String::as_str);
+    let layouts = stream.layouts().altered(&stream.layout(), &info.columns, before)?;
+    let object = record::properties_with(&info, Some(&layouts));
+    let altered = stream.altered(engine, info, text, layouts);
+    let stored = check(engine, stream, &altered, &applied, lookup, bind_cx).and_then(|()| {
+        let info = &altered.info;
+        let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &altered.create_text, object);
+        Ok(engine.catalog_store.apply(vec![Change::Put(entry)])?)
+    });
+    if let Err(e) = stored {
+        stream.forget_layouts_after(&stream.layout());
+        return Err(e);
+    }
+    if let Some(store) = altered.store() {
+        engine.streams.register(altered.info.uuid, store);
+    }
+    engine.catalog.update(|state| show(state, &altered));
+    Ok((altered, applied.rewrites))
+}
+
+fn show(state: &mut CatalogState, stream: &Arc<Stream>) {
+    if let Some(database) = state.databases.get_mut(&stream.info.database) {
+        database.objects.insert(Arc::clone(&stream.info.name), Object::Stream(Arc::clone(stream)));
+    }
+}
+
+fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindContext) -> Result<StreamInfo> {
+    let create = &applied.create;
+    super::create::check_settings(create, None)?;
+    let setting = |name: &str| old.settings.iter().find(|(k, _)| &**k == name).map(|(_, v)| v.clone());
+    let options = ColumnOptions {
+        mode: old.mode,
+        stream: old.kind != StreamKind::Table,
+        event_time: setting("event_time_column").unwrap_or_default(),
+    };
+    let elements = create.elements.clone().unwrap_or_default();
+    let columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
+    let settings = create.storage.settings.iter();
+    let settings = settings.filter_map(|s| Some((Arc::from(s.name.as_str()), setting_text(s).ok().flatten()?)));
+    Ok(StreamInfo {
+        columns,
+        settings: settings.collect(),
+        comment: create.comment.clone().unwrap_or_default(),
+        ..old.clone()
+    })
+}
+
+/// Whether old rows can be read as the new columns have them, and every view that read the stream still can.
+///
+/// Errors: what a cast answers; ALTER_OF_COLUMN_IS_FORBIDDEN that names the view.
+fn check(
+    engine: &Arc<Inner>,
+    old: &Arc<Stream>,
+    new: &Arc<Stream>,
+    applied: &Applied,
+    lookup: &Lookup,
+    bind_cx: &BindContext,
+) -> Result<()> {
+    let may_fail = |name: &String| {
+        let ty = |info: &StreamInfo, name: &str| info.columns.iter().find(|c| &*c.name == name).map(|c| c.ty.clone());
+        let from = applied.before.get(name).and_then(|before| ty(&old.info, before));
+        from.zip(ty(&new.info, name)).is_some_and(|(from, to)| !is_lossless(&from, &to))
+    };
+    if applied.retyped.iter().any(may_fail)
+        && let Some(store) = new.store()
+    {
+        store.check_rows(engine.cpu.handle())?;
+    }
+    // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
+    let schema = new.layout().schema();
+    for expr in &applied.checks {
+        bind_condition(expr, &schema, lookup, bind_cx)?;
+    }
+    let mut state = (*lookup.state).clone();
+    show(&mut state, new);
+    let after = Lookup { state: Arc::new(state), settings: Arc::clone(&lookup.settings), ..lookup.clone() };
+    let (database, name) = (&old.info.database, &old.info.name);
+    for dependent in lookup.state.dependents(database, name) {
+        let (view_database, view_name) = dependent.split_once('.').unwrap_or((database, &dependent));
+        let Some(Object::View(view)) = lookup.state.object(view_database, view_name) else { continue };
+        let StatementKind::Query(select) = hydron_sql::parse_statement(&view.info.select)?.statement.kind else {
+            continue;
+        };
+        let binds = |lookup: &Lookup| bind_select_in(&select, None, lookup, bind_cx);
+        if let (Ok(_), Err(why)) = (binds(lookup), binds(&after)) {
+            let message = format!("view {dependent} reads stream {name} and would be broken: {}", why.message);
+            return Err(Error::new(Code::ALTER_OF_COLUMN_IS_FORBIDDEN, message).hint("drop the view first"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether each value of `from` has one in `to`.
+fn is_lossless(from: &LogicalType, to: &LogicalType) -> bool {
+    if from.is_nullable() && !to.is_nullable() {
+        return false;
+    }
+    let (from, to) = (from.bare(), to.bare());
+    from == to
+        || *to == LogicalType::String
+        || hydron_types::supertype::least_supertype(&[from.clone(), to.clone()]).is_ok_and(|s| s == *to)
+}

@@ -1,0 +1,142 @@
+//! ALTER STREAM … DELETE WHERE, UPDATE … WHERE and DROP PARTITION.
+//!
+//! In: conditions and new values. Out: the history without these rows, or with other values in them. Promise: the statement
+//! returns when it has happened to every row that was acknowledged before it began; rows for which a condition is NULL stay.
+
+use super::{apply, stream_of};
+use crate::statement::Context;
+use crate::stream::mutate::Change;
+use crate::stream::{Stream, StreamStore, keyed};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{filter_record_batch, not};
+use hydron_base::{Code, Error, Result};
+use hydron_func::EvalContext;
+use hydron_func::call::arrow_error;
+use hydron_plan::bind::{bind_condition, bind_scalar_expr, cast_expr};
+use hydron_plan::{ColumnDefault, Expr};
+use hydron_sql::ast::{self, Alter, AlterCommand, Assignment, Partition};
+use hydron_types::Batch;
+use std::sync::Arc;
+
+/// Whether a command changes rows rather than columns.
+pub fn is_of_rows(command: &AlterCommand) -> bool {
+    use AlterCommand as A;
+    matches!(command, A::Delete { .. } | A::Update { .. } | A::DropPartition { .. })
+}
+
+pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
+    let stream = stream_of(cx, &cx.engine.catalog.snapshot(), &alter)?;
+    let store = Arc::clone(stream.stored()?);
+    if keyed::is_keyed(&stream.info) {
+        // Without its newest row a key would have an older one again.
+        return Err(Error::not_implemented(format!(
+            "a change of the rows of {} stream {}",
+            stream.info.mode.name(),
+            stream.info.name
+        )));
+    }
+    for command in &alter.commands {
+        let change = {
+            let (stream, store, command) = (Arc::clone(&stream), Arc::clone(&store), command.clone());
+            let (lookup, bind_cx, eval) = (cx.lookup(), cx.bind_context(false), cx.eval_context());
+            move || {
+                let bind = |e: &ast::Expr| bind_condition(e, &store.schema, &lookup, &bind_cx);
+                let value = |a: &Assignment| -> Result<(usize, Expr)> {
+                    let at = assigned(&stream, &store, &a.column)?;
+                    let bound = bind_scalar_expr(&a.expr, &store.schema, &lookup, &bind_cx)?;
+                    let bound = cast_expr(bound, &store.schema.fields[at].ty, bind_cx.zone);
+                    Ok((at, bound.map_err(|e| e.context(format!("column '{}'", a.column)))?))
+                };
+                change_of(&stream, &store, &command, eval, bind, value)
+            }
+        };
+        let change = crate::statement::blocking(&cx.engine, change).await?;
+        store.mutate(change).await?;
+    }
+    Ok(())
+}
+
+fn change_of(
+    stream: &Stream,
+    store: &Arc<StreamStore>,
+    command: &AlterCommand,
+    eval: EvalContext,
+    bind: impl Fn(&ast::Expr) -> Result<Expr>,
+    value: impl Fn(&Assignment) -> Result<(usize, Expr)>,
+) -> Result<Change> {
+    let schema = Arc::clone(&store.schema);
+    let batch_of = move |rows: &RecordBatch| Batch::new(Arc::clone(&schema), rows.columns().to_vec(), rows.num_rows());
+    match command {
+        AlterCommand::Delete { partition: None, filter } => Ok(deletes(bind(filter)?, eval, batch_of)),
+        AlterCommand::DropPartition { detached: false, part: false, partition: Partition::All } => {
+            Ok(Arc::new(|rows| Ok(Some(rows.slice(0, 0)))))
+        }
+        AlterCommand::DropPartition { detached: false, part: false, partition: Partition::Expr(of) } => {
+            let by = match stream.info.partition_by.as_str() {
+                "" => return Err(Error::bad_arguments(format!("stream {} has no partition key", stream.info.name))),
+                text => hydron_sql::parse_expression(text)?,
+            };
+            let equals = hydron_sql::parse_expression(&format!("equals({by}, {of})"))?;
+            Ok(deletes(bind(&equals)?, eval, batch_of))
+        }
+        AlterCommand::Update { assignments, partition: None, filter } => {
+            let condition = bind(filter)?;
+            let values = assignments.iter().map(value).collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(move |rows| {
+                let batch = batch_of(rows);
+                let mask = condition.eval_filter(&eval, &batch)?;
+                if mask.true_count() == 0 {
+                    return Ok(None);
+                }
+                let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+                for (at, value) in &values {
+                    let value = value.eval_to_array(&eval, &batch)?;
+                    columns[*at] = zip(&mask, &value, &columns[*at]).map_err(arrow_error)?;
+                }
+                let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+                RecordBatch::try_new_with_options(rows.schema(), columns, &options).map(Some).map_err(arrow_error)
+            }))
+        }
+        other => Err(Error::not_implemented(format!("ALTER STREAM … {} in this form", apply::name_of(other)))),
+    }
+}
+
+fn deletes(
+    condition: Expr,
+    eval: EvalContext,
+    batch_of: impl Fn(&RecordBatch) -> Batch + Send + Sync + 'static,
+) -> Change {
+    Arc::new(move |rows| {
+        let mask: BooleanArray = condition.eval_filter(&eval, &batch_of(rows))?;
+        if mask.true_count() == 0 {
+            return Ok(None);
+        }
+        let keep = not(&mask).map_err(arrow_error)?;
+        filter_record_batch(rows, &keep).map(Some).map_err(arrow_error)
+    })
+}
+
+/// The position of a column that UPDATE sets. Errors: NO_SUCH_COLUMN_IN_STREAM (16), CANNOT_UPDATE_COLUMN (420).
+fn assigned(stream: &Stream, store: &StreamStore, name: &str) -> Result<usize> {
+    let at = crate::ingest::position_of(&stream.info.name, &store.schema, name)?;
+    let info = &stream.info;
+    let refused = |why: &str| {
+        let message = format!("column '{name}' of stream {} cannot be updated: {why}", info.name);
+        Err(Error::new(Code::CANNOT_UPDATE_COLUMN, message))
+    };
+    if store.sort_columns.iter().any(|c| c == name) || matches!(name, "_tp_time" | "_tp_delta") {
+        return refused("rows stand where it says");
+    }
+    for column in &info.columns {
+        let ColumnDefault::Materialized(text) = &column.default else { continue };
+        if &*column.name == name {
+            return refused("it is MATERIALIZED");
+        }
+        let expr = hydron_sql::parse_expression(text)?;
+        if expr.any(&mut |e| e.as_identifier().is_some_and(|i| i.full() == name)) {
+            return refused(&format!("MATERIALIZED column '{}' was worked out from it", column.name));
+        }
+    }
+    Ok(at)
+}
