@@ -532,7 +532,9 @@ impl Running {
         limit.rows += batch.rows() as u64;
         limit.bytes += bytes as u64;
         let over_rows = limit.rows_max > 0 && limit.rows > limit.rows_max;
-        if over_rows || (limit.bytes_max > 0 && limit.bytes > limit.bytes_max) {
+        // Nothing is asked for once the limit is reached; `break` keeps the batch that crosses it whole, as ClickHouse does.
+        let is_full = !limit.throw && limit.rows_max > 0 && limit.rows >= limit.rows_max;
+        if over_rows || is_full || (limit.bytes_max > 0 && limit.bytes > limit.bytes_max) {
             if limit.throw {
                 let most = match over_rows {
                     true => format!("max_result_rows = {} rows", limit.rows_max),
@@ -542,7 +544,6 @@ impl Running {
                 return self.take(Err(Error::new(Code::TOO_MANY_ROWS_OR_BYTES, text)));
             }
             self.finish();
-            // `break` keeps the batch that crossed the limit whole, as ClickHouse does.
         }
         Progress::add(&self.progress.result_rows, batch.rows());
         Progress::add(&self.progress.result_bytes, bytes);

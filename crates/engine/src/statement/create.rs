@@ -54,6 +54,8 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
             let statement = whole.then_some(&*statement);
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
             let info = stream_info(&create, kind, database, name, columns, statement)?;
+            let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+            crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
             store(&engine, info, text, existing)
         }

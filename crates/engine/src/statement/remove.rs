@@ -85,7 +85,7 @@ pub async fn optimize(cx: Context, optimize: Optimize) -> Result<Answer> {
     let (database, name) = cx.full_name(&optimize.name);
     let state = cx.engine.catalog.snapshot();
     match state.existing(&database, &name).map_err(|e| cx.place(e, optimize.name.span))? {
-        Object::Stream(stream) => stream.compact().await?,
+        Object::Stream(stream) => stream.compact(cx.now).await?,
         Object::View(_) => {
             return Err(Error::new(Code::INCORRECT_QUERY, format!("{database}.{name} is a view")));
         }

@@ -139,7 +139,8 @@ impl Adapter {
         self.engine.get().and_then(Weak::upgrade)
     }
 
-    fn completion(&self) -> Result<Completion> {
+    /// What an expression of the stream's own is bound with.
+    pub(super) fn binding(&self) -> Result<(Lookup, BindContext)> {
         let engine = self.engine().ok_or_else(|| Error::bug("rows are read before the engine is open"))?;
         let settings = Arc::new(engine.profile.clone());
         let (database, user) = (Arc::clone(&self.info.database), Arc::<str>::from("default"));
@@ -153,10 +154,15 @@ impl Adapter {
         };
         let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup { state: engine.catalog.snapshot(), engine, database, user, settings, memory };
+        Ok((lookup, bind_cx))
+    }
+
+    fn completion(&self) -> Result<Completion> {
+        let (lookup, bind_cx) = self.binding()?;
         Completion::new(&self.info, &lookup, &bind_cx)
     }
 
-    fn eval_context(&self) -> EvalContext {
+    pub(super) fn eval_context(&self) -> EvalContext {
         let engine = self.engine();
         let zone = engine.as_ref().map_or(hydron_types::Zone::UTC, |e| crate::statement::zone(&e.profile));
         let now = engine.map_or(hydron_base::world::WallTime(0), |e| e.options.clock.now());

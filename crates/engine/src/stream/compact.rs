@@ -67,14 +67,16 @@ pub async fn run(
             let now_ms = clock.now().millis();
             let pending = *store.pending.lock();
             let due = is_due(pending, store.limits, now_ms);
-            if !due && !store.has_old_parts() {
+            let has_old_parts = store.has_old_parts();
+            if !due && !has_old_parts && !store.has_ttl {
                 continue;
             }
             let work = async {
-                match due {
-                    true => store.compact_once(now_ms).await,
+                match (due, has_old_parts) {
+                    (true, _) => store.compact_once(now_ms).await,
                     // What ALTER left is brought up to date part by part; queries read both meanwhile.
-                    false => store.upgrade_once().await,
+                    (false, true) => store.upgrade_once().await,
+                    (false, false) => store.expire_once(now_ms.div_euclid(1_000), false).await,
                 }
             };
             // A panic is the trouble of one stream; the others and the next try go on.

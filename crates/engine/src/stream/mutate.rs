@@ -56,7 +56,7 @@ impl StreamStore {
     }
 
     /// The parts that take the place of `part`: none or one. `None`: it stays.
-    async fn changed(self: &Arc<Self>, part: &PartMeta, change: &Change) -> Result<Option<Vec<PartMeta>>> {
+    pub(super) async fn changed(self: &Arc<Self>, part: &PartMeta, change: &Change) -> Result<Option<Vec<PartMeta>>> {
         let rows = self.rows_of(part).await?;
         let (store, change) = (Arc::clone(self), Arc::clone(change));
         let work = move || {

@@ -7,6 +7,7 @@ use super::adapter::Adapter;
 use super::keyed;
 use super::layout::Layouts;
 use super::streams::Streams;
+use super::ttl::Ttl;
 use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
@@ -42,6 +43,8 @@ pub struct StreamStore {
     pub(super) pending: Arc<Mutex<Pending>>,
     pub(super) limits: FlushLimits,
     retention: Retention,
+    pub(super) has_ttl: bool,
+    pub(super) ttl: tokio::sync::Mutex<Option<Ttl>>,
     /// Held while parts are written or forgotten; true: the stream is dropped, and nothing may be written any more.
     pub(super) compacting: Arc<tokio::sync::Mutex<bool>>,
 }
@@ -64,7 +67,13 @@ pub struct Pending {
 }
 
 impl StreamStore {
-    pub fn open(streams: &Streams, info: &Arc<StreamInfo>, layouts: Layouts) -> Result<Arc<StreamStore>> {
+    /// `ttl`: when rows leave the history.
+    pub fn open(
+        streams: &Streams,
+        info: &Arc<StreamInfo>,
+        layouts: Layouts,
+        ttl: Option<Ttl>,
+    ) -> Result<Arc<StreamStore>> {
         let config = LogConfig { segment_bytes: streams.options.segment_bytes };
         let current = layouts.current();
         let schemas = SchemaHistory::new(current.version, current.schema().arrow());
@@ -102,6 +111,8 @@ impl StreamStore {
             pending: Arc::default(),
             limits: limits(info, streams),
             retention: retention(info),
+            has_ttl: ttl.is_some(),
+            ttl: tokio::sync::Mutex::new(ttl),
             compacting: Arc::new(tokio::sync::Mutex::new(false)),
         });
         store.count_pending()?;
@@ -110,7 +121,13 @@ impl StreamStore {
     }
 
     /// The same logs and parts as `info` and `layouts` have them from now on. Those that use the store as it is go on with it.
-    pub fn altered(&self, streams: &Streams, info: &Arc<StreamInfo>, layouts: Layouts) -> Arc<StreamStore> {
+    pub fn altered(
+        &self,
+        streams: &Streams,
+        info: &Arc<StreamInfo>,
+        layouts: Layouts,
+        ttl: Option<Ttl>,
+    ) -> Arc<StreamStore> {
         let current = layouts.current();
         // Before anybody can write a record of the version.
         self.schemas.set(current.version, current.schema().arrow());
@@ -131,6 +148,8 @@ impl StreamStore {
             pending: Arc::clone(&self.pending),
             limits: limits(info, streams),
             retention: retention(info),
+            has_ttl: ttl.is_some(),
+            ttl: tokio::sync::Mutex::new(ttl),
             compacting: Arc::clone(&self.compacting),
         })
     }

@@ -2,7 +2,9 @@
 
 use super::layout::{Layout, Layouts};
 use super::store::StreamStore;
+use super::ttl::Ttl;
 use crate::engine::Inner;
+use hydron_base::world::WallTime;
 use hydron_base::{Error, Result};
 use hydron_plan::{StreamInfo, StreamKind};
 use hydron_sql::ast::{Expr, StatementKind};
@@ -34,7 +36,9 @@ impl Stream {
     pub fn open_with(engine: &Inner, info: StreamInfo, create_text: String, layouts: Layouts) -> Result<Arc<Stream>> {
         let info = Arc::new(info);
         let store = match info.kind {
-            StreamKind::Stream | StreamKind::Table => Some(StreamStore::open(&engine.streams, &info, layouts)?),
+            StreamKind::Stream | StreamKind::Table => {
+                Some(StreamStore::open(&engine.streams, &info, layouts, Ttl::of(&create_text))?)
+            }
             StreamKind::Random | StreamKind::System | StreamKind::Function => None,
         };
         Ok(Arc::new(Stream { info, create_text, checks: OnceLock::new(), store }))
@@ -43,7 +47,7 @@ impl Stream {
     /// The same rows as `info` and `layouts` have them from now on.
     pub fn altered(&self, engine: &Inner, info: StreamInfo, create_text: String, layouts: Layouts) -> Arc<Stream> {
         let info = Arc::new(info);
-        let store = self.store.as_ref().map(|s| s.altered(&engine.streams, &info, layouts));
+        let store = self.store.as_ref().map(|s| s.altered(&engine.streams, &info, layouts, Ttl::of(&create_text)));
         Arc::new(Stream { info, create_text, checks: OnceLock::new(), store })
     }
 
@@ -97,12 +101,11 @@ impl Stream {
         self.stored()?.truncate().await
     }
 
-    /// Moves all log records to parts and merges these.
-    pub async fn compact(&self) -> Result<()> {
-        match &self.store {
-            Some(store) => store.compact_all().await,
-            None => Ok(()),
-        }
+    /// Moves all log records to parts, merges these and lets the rows go whose TTL has passed.
+    pub async fn compact(&self, now: WallTime) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        store.compact_all().await?;
+        store.expire_all(now.millis().div_euclid(1_000)).await
     }
 }
 

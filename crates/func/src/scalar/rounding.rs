@@ -122,9 +122,9 @@ fn bind(call: &Call<'_>, mode: Mode) -> Result<BoundCall> {
     call.returns(ty, move |args, _| {
         let array = args[0].array()?;
         match &from {
-            LogicalType::Float32 => Ok(f32::array(
-                natives::<f32>(array)?.iter().map(|v| float(f64::from(*v), digits, mode) as f32).collect(),
-            )),
+            LogicalType::Float32 => {
+                Ok(f32::array(natives::<f32>(array)?.iter().map(|v| float_32(*v, digits, mode)).collect()))
+            }
             LogicalType::Float64 => {
                 Ok(f64::array(natives::<f64>(array)?.iter().map(|v| float(*v, digits, mode)).collect()))
             }
@@ -132,6 +132,25 @@ fn bind(call: &Call<'_>, mode: Mode) -> Result<BoundCall> {
             t => integers(array, t, digits, mode),
         }
     })
+}
+
+/// In float32 throughout: 0.9 has no such digits in float64.
+fn float_32(v: f32, digits: i64, mode: Mode) -> f32 {
+    let scale = 10f32.powi(digits.unsigned_abs().min(60) as i32);
+    let scaled = match digits {
+        0 => v,
+        1.. => v * scale,
+        _ => v / scale,
+    };
+    if !scaled.is_finite() {
+        return v;
+    }
+    let whole = float(f64::from(scaled), 0, mode) as f32;
+    match digits {
+        0 => whole,
+        1.. => whole / scale,
+        _ => whole * scale,
+    }
 }
 
 fn float(v: f64, digits: i64, mode: Mode) -> f64 {

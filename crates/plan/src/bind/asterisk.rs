@@ -132,14 +132,15 @@ impl Exprs<'_> {
         columns.iter().map(|i| Member { expr: at(*i), name: self.shown_name(*i) }).collect()
     }
 
-    /// The plain name, or `source.name` for a column whose plain name an earlier source has.
+    /// The plain name, or `source.name` for a column whose plain name an earlier source has, and where three sources or more
+    /// are joined.
     fn shown_name(&self, index: usize) -> String {
         let column = &self.scope.columns[index];
         let earlier = self.scope.columns[..index].iter();
         let hidden = |show: Show| matches!(show, Show::Hidden | Show::ByName | Show::ByTable);
         let taken = earlier.into_iter().any(|c| c.table != column.table && !hidden(c.show) && c.name == column.name);
         match self.scope.tables.get(column.table).and_then(|t| t.shown()) {
-            Some(table) if taken => format!("{table}.{}", column.name),
+            Some(table) if taken || self.scope.tables.len() > 2 => format!("{table}.{}", column.name),
             _ => column.name.to_string(),
         }
     }

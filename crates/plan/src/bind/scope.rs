@@ -90,6 +90,16 @@ impl Scope {
         Scope { tables: vec![table], columns }
     }
 
+    /// An asterisk gives a name that a subquery selects twice once.
+    pub fn show_names_once(&mut self) {
+        for at in 1..self.columns.len() {
+            let (before, rest) = self.columns.split_at_mut(at);
+            if before.iter().any(|c| c.name == rest[0].name) {
+                rest[0].show = Show::ByName;
+            }
+        }
+    }
+
     /// Adds a column that no name reaches and returns its position.
     pub fn push_hidden(&mut self, ty: LogicalType) -> usize {
         self.push("", ty, Show::Hidden)

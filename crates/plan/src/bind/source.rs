@@ -95,7 +95,8 @@ impl<'a> Binder<'a> {
     pub(super) fn subquery(&self, query: &ast::Query, env: &Env<'_>, name: TableName) -> Result<From> {
         let inner = env.inner();
         let rel = self.query(query, &inner)?;
-        let scope = Scope::of_schema(name, &rel.plan.schema);
+        let mut scope = Scope::of_schema(name, &rel.plan.schema);
+        scope.show_names_once();
         Ok(From { plan: rel.plan, scope, flat: rel.flat, window: None, unnamed: false })
     }
 

@@ -353,9 +353,15 @@ impl Job<'_> {
         Ok(Arc::new(BinaryArray::new(OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes.into(), None)))
     }
 
+    /// The zeros at the end only fill a fixed string up.
     fn fixed_to_string(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let fixed = array.as_fixed_size_binary();
-        Ok(Arc::new(BinaryArray::from_iter_values((0..fixed.len()).map(|row| fixed.value(row)))))
+        let text = |row: usize| {
+            let bytes = fixed.value(row);
+            let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+            &bytes[..end]
+        };
+        Ok(Arc::new(BinaryArray::from_iter_values((0..fixed.len()).map(text))))
     }
 }
 

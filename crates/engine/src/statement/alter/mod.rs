@@ -151,6 +151,7 @@ fn check(
     {
         store.check_rows(engine.cpu.handle())?;
     }
+    crate::stream::ttl::check(&applied.create.storage.ttl, &new.layout().schema(), lookup, bind_cx)?;
     // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
     let schema = new.layout().schema();
     for expr in &applied.checks {

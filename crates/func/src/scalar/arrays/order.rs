@@ -24,14 +24,11 @@ pub(super) fn register(registry: &mut Registry) {
         call.returns(LogicalType::array(bare_element(&element)), move |args, rows| {
             let lists = Lists::of(&args[0])?;
             let keys = encode(&lists.values)?;
+            let nulls = lists.values.logical_nulls();
+            let is_null = |i: usize| nulls.as_ref().is_some_and(|n| n.is_null(i));
             rearrange(&bare_element(&element), &lists.values, rows, |row, out| {
                 let mut seen = HashSet::new();
-                out.extend(
-                    lists
-                        .range(row)
-                        .filter(|i| !lists.values.is_null(*i) && seen.insert(keys.row(*i)))
-                        .map(|i| i as u32),
-                );
+                out.extend(lists.range(row).filter(|i| !is_null(*i) && seen.insert(keys.row(*i))).map(|i| i as u32));
                 Ok(())
             })
         })

@@ -91,7 +91,9 @@ fn passed(unit: IntervalUnit, from: &Times, to: &Times, row: usize) -> i64 {
         IntervalUnit::Day | IntervalUnit::Week => (at(from, from.wall(row)), at(to, to.wall(row))),
         _ => (at(from, from.utc(row)), at(to, to.utc(row))),
     };
-    ((b - a) / nanos) as i64
+    // Of a microsecond only whole ones are looked at, on both sides.
+    let whole = |t: i128| if nanos == 1_000 { t.div_euclid(nanos) * nanos } else { t };
+    ((whole(b) - whole(a)) / nanos) as i64
 }
 
 /// January 31 plus a month is the 28th of February only because it has no 31st: the month has not passed.

@@ -185,7 +185,7 @@ fn patterns() {
             &["date:2010-01-03", "string:%G %g %V %u %j %e %y %C %%"],
             "string:2009 09 53 7 003  3 10 20 %",
         ),
-        ("format_datetime", &["datetime:2018-01-02 22:33:44", "string:%I:%M %p"], "string:10:33 PM"),
+        ("format_datetime", &["datetime:2018-01-02 22:33:44", "string:%I:%i %p"], "string:10:33 PM"),
         ("format_datetime", &["datetime:2018-01-02 22:33:44", "string:%E"], "36"),
         ("DATE_FORMAT", &["datetime:2018-01-02 22:33:44", "string:%D"], "string:01/02/18"),
         (

@@ -184,9 +184,8 @@ pub(super) fn register(registry: &mut Registry) {
         super::basic::map_text(call, |text, out| {
             for byte in text {
                 match byte {
-                    0 => out.extend_from_slice(b"\\0"),
-                    b'\\' | b'(' | b')' | b'^' | b'$' | b'.' | b'[' | b']' | b'|' | b'*' | b'+' | b'?' | b'{'
-                    | b'}' | b':' | b'-' => {
+                    0 | b'\\' | b'(' | b')' | b'^' | b'$' | b'.' | b'[' | b'|' | b'*' | b'+' | b'?' | b'{' | b':'
+                    | b'-' => {
                         out.extend_from_slice(&[b'\\', *byte]);
                     }
                     b => out.push(*b),
