@@ -20,6 +20,7 @@ pub mod statement;
 pub mod stream;
 pub mod system;
 
+pub use catalog::GivenTable;
 pub use crash_report::CrashReport;
 pub use engine::Engine;
 pub use options::EngineOptions;

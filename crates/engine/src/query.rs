@@ -4,6 +4,7 @@
 //! Promise: dropping a [`Running`] ends the query and frees what it held; an id runs once at a time; nothing waits
 //! without a deadline when `max_execution_time` is set.
 
+use crate::catalog::GivenTable;
 use crate::place::Place;
 use crate::session::Session;
 use async_trait::async_trait;
@@ -44,6 +45,8 @@ pub struct QueryOptions {
     pub client_address: String,
     /// The board's place of the connection that waits for the answer.
     pub connection: Option<usize>,
+    /// Tables that this query alone sees.
+    pub given: Arc<[GivenTable]>,
 }
 
 /// Bytes of INSERT data as they arrive.
@@ -125,6 +128,8 @@ pub struct QueryInfo {
     /// Counters of a streaming query's operators.
     pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
     memory: OnceLock<Arc<Budget>>,
+    /// Tables that came with it.
+    pub given: Arc<[GivenTable]>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
     /// Columns that an INSERT of batches expects.
@@ -284,6 +289,7 @@ impl Queries {
             uses: Mutex::default(),
             flow: Mutex::default(),
             memory: OnceLock::new(),
+            given: Arc::clone(&options.given),
             place,
             insert_header: Mutex::default(),
             ended: tokio::sync::watch::Sender::new(false),

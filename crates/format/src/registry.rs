@@ -156,7 +156,7 @@ pub fn output(name: &str, schema: Arc<Schema>, options: &FormatOptions) -> Resul
         ("CSV", header) => Box::new(CsvWriter::new(schema, options, header)),
         ("JSONCompactEachRow", header) => Box::new(CompactWriter::new(schema, options, header, false)),
         ("JSONCompactStringsEachRow", header) => Box::new(CompactWriter::new(schema, options, header, true)),
-        ("RowBinary", header) => Box::new(RowBinaryWriter::new(schema, header)?),
+        ("RowBinary", header) => Box::new(RowBinaryWriter::new(schema, header, options.native.names)?),
         ("TSKV", Header::None) => Box::new(TskvWriter::new(schema, options)),
         ("JSONEachRow" | "JSONLines" | "NDJSON", Header::None) => {
             Box::new(ObjectWriter::new(schema, options, false, false))

@@ -355,6 +355,7 @@ impl Context {
             user: Arc::clone(&self.user),
             settings: Arc::clone(&self.settings),
             memory: self.info.memory(),
+            given: Arc::clone(&self.info.given),
         }
     }
 

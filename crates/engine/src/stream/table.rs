@@ -7,8 +7,8 @@ use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
 use super::{StreamStore, file, keyed};
-use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
+use crate::catalog::{GivenTable, Object};
 use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -108,6 +108,9 @@ fn bind_context(lookup: &Lookup) -> BindContext {
 impl HistorySource for Lookup {
     fn scan(&self, scan: &Scan) -> Result<ScanData> {
         let info = &scan.stream;
+        if let Some(given) = self.given.iter().find(|g| g.info.uuid == info.uuid) {
+            return given_rows(self, given, scan);
+        }
         let batches = match info.kind {
             StreamKind::Stream | StreamKind::Table => {
                 return match self.state.existing(&info.database, &info.name)? {
@@ -139,6 +142,15 @@ impl HistorySource for Lookup {
         let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
         Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
+}
+
+/// The rows of a table that came with the query: this query's own.
+fn given_rows(lookup: &Lookup, given: &GivenTable, scan: &Scan) -> Result<ScanData> {
+    let schema = Arc::new(schema_of(scan));
+    let now = lookup.engine.options.clock.now();
+    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+    let held = vec![lookup.memory.reserve(given.bytes())?];
+    Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
 }
 
 /// Parts and pending log records of a stored stream.
