@@ -1,7 +1,8 @@
 //! `hydron`: one binary for the server, its clients and its demonstration.
 //!
-//! In reading order: [`server`], [`crash`], [`demo`], [`client`].
+//! In reading order: [`server`], [`crash`], [`demo`], [`client`], [`benchmark`].
 
+mod benchmark;
 mod client;
 mod crash;
 mod demo;
@@ -28,6 +29,8 @@ enum Command {
     Server(server::ServerArgs),
     /// Talks to a server: interactive, or with --query.
     Client(client::ClientArgs),
+    /// Runs statements against a server again and again, and says how fast it was.
+    Benchmark(benchmark::BenchmarkArgs),
     /// Runs statements in this process, over files too; no server is needed.
     Local(client::LocalArgs),
     /// Starts a whole server in a temporary directory, replays real flights and shows a live query.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Server(args) => server::run(args),
         Command::Client(args) => client::client(args),
+        Command::Benchmark(args) => benchmark::run(args),
         Command::Local(args) => client::local(args),
         Command::Demo(args) => demo::run(args),
         Command::Crash(args) => crash::run(args),

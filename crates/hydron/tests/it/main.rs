@@ -1,6 +1,7 @@
 //! The whole product: the binary as a user starts it, over its real ports.
 
 mod answers;
+mod benchmark;
 mod client;
 mod crash;
 mod errors;
