@@ -6,9 +6,11 @@
 //!
 //! In reading order: [`text`] (bounded texts), [`connection`] (who may write to a socket), [`outbox`] (the rest of a frame
 //! that a socket did not take), [`query`] (running queries), [`mark`] (which query a thread works for), [`session`] (named
-//! sessions), [`quarantine`] (queries that are refused), [`crash`] (the record of a fault), [`board`] (all of it, mapped).
+//! sessions), [`quarantine`] (queries that are refused), [`crash`] (the record of a fault), [`board`] (all of it, mapped); beside it
+//! [`callers`] (the clients of the door).
 
 pub mod board;
+pub mod callers;
 pub mod connection;
 pub mod crash;
 pub mod mark;
@@ -19,6 +21,7 @@ pub mod session;
 pub mod text;
 
 pub use board::{Board, Worker};
+pub use callers::Callers;
 pub use connection::{Connection, Protocol, State};
 pub use crash::Crash;
 pub use mark::{Mark, Marked};

@@ -20,6 +20,8 @@ const RESERVED: &[&str] = &[
     "HYDRON_CONFIG",
     "HYDRON_BOARD",
     "HYDRON_WAKE",
+    "HYDRON_CALLERS",
+    "HYDRON_ENTRANCES",
     "HYDRON_DUMP",
     "HYDRON_CONFORMANCE",
     "HYDRON_PASSWORD",
@@ -44,6 +46,11 @@ pub struct Config {
     pub tcp_port: u16,
     pub rest_port: u16,
     pub postgres_port: u16,
+    /// Ports that speak TLS; 0 is off.
+    pub https_port: u16,
+    pub tcp_port_secure: u16,
+    pub rest_port_secure: u16,
+    pub tls: TlsConfig,
     /// What `hostname()` says; empty: the machine's name.
     pub display_name: String,
     /// Threads that compute; 0: one for each core.
@@ -57,6 +64,16 @@ pub struct Config {
     pub crash: CrashConfig,
     /// Settings of every session.
     pub profile: BTreeMap<String, Value>,
+}
+
+/// What clients of the TLS ports are shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: the server's certificate, then those between it and its authority.
+    pub certificate_file: String,
+    /// PEM: the key of that certificate.
+    pub private_key_file: String,
 }
 
 /// How streams are stored.
@@ -125,6 +142,10 @@ impl Default for Config {
             tcp_port: 8463,
             rest_port: 3218,
             postgres_port: 0,
+            https_port: 0,
+            tcp_port_secure: 0,
+            rest_port_secure: 0,
+            tls: TlsConfig::default(),
             display_name: String::new(),
             cpu_threads: 0,
             max_server_memory_usage: 0,

@@ -8,11 +8,12 @@
 use crate::children::{End, Process, reap_orphans};
 use crate::config::Config;
 use crate::custodian::Custodian;
+use crate::doorkeeper::Doorkeeper;
 use crate::doorman::{self, Doorman};
 use crate::incident::{Cause, Incident};
 use crate::intensity::{Intensity, Limits};
 use crate::life::{Act, Event, Life, Patience};
-use crate::listeners::{LISTENERS_VARIABLE, Listeners};
+use crate::listeners::{Entrance, LISTENERS_VARIABLE, Ports};
 use crate::packet::{self, Packet, Report};
 use crate::signals::{self, Signals};
 use crate::worker::{self, CONFIG_VARIABLE, CONTROL_VARIABLE, WORKER_COMMAND};
@@ -32,6 +33,12 @@ pub const BOARD_VARIABLE: &str = "HYDRON_BOARD";
 
 /// Names the descriptor that wakes the supervisor at a fault.
 pub const WAKE_VARIABLE: &str = "HYDRON_WAKE";
+
+/// Names the descriptor of the table of the door's clients.
+pub const CALLERS_VARIABLE: &str = "HYDRON_CALLERS";
+
+/// Names the ports of the workers behind the door.
+pub const ENTRANCES_VARIABLE: &str = "HYDRON_ENTRANCES";
 
 /// After its own last deadline a worker has this long until it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(2);
@@ -70,7 +77,8 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
             left.trim().replace('\n', ", ")
         ));
     }
-    let listeners = Listeners::bind(config)?;
+    let ports = Ports::bind(config)?;
+    let doorkeeper = Doorkeeper::of(&ports).map_err(|e| system("make the shared memory", e))?;
     let board = Board::create().map_err(|e| system("make the shared memory", e))?;
     let signals = Signals::open().map_err(|e| system("listen to signals", e))?;
     let wake =
@@ -84,7 +92,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
     let mut supervisor = Supervisor {
         config: config.clone(),
         board,
-        listeners,
+        ports,
         signals,
         wake,
         custodian: Custodian::new(board),
@@ -93,6 +101,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         intensity: Intensity::default(),
         worker: None,
         standby: None,
+        doorkeeper,
         dumper: None,
         stacks: None,
         incident: None,
@@ -103,6 +112,9 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         released: Instant::now(),
         _lock: lock,
     };
+    if let Some(doorkeeper) = &mut supervisor.doorkeeper {
+        doorkeeper.open(config, &supervisor.ports)?;
+    }
     supervisor.release()?;
     supervisor.watch(owner)
 }
@@ -110,7 +122,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
 struct Supervisor {
     config: Config,
     board: &'static Board,
-    listeners: Listeners,
+    ports: Ports,
     signals: Signals,
     wake: OwnedFd,
     custodian: Custodian,
@@ -119,6 +131,7 @@ struct Supervisor {
     intensity: Intensity,
     worker: Option<Process>,
     standby: Option<Process>,
+    doorkeeper: Option<Doorkeeper>,
     /// Walks the stacks of a dying worker, and later gives names to what it found.
     dumper: Option<Process>,
     /// Writes the stacks of a living worker.
@@ -141,6 +154,7 @@ enum Source {
     Worker,
     Control,
     Standby,
+    Door,
     Dumper,
     DumperControl,
     Stacks,
@@ -157,6 +171,9 @@ impl Supervisor {
                 }
             }
             let now = self.begun.elapsed();
+            if let Some(doorkeeper) = &mut self.doorkeeper {
+                doorkeeper.look(&self.config, &self.ports);
+            }
             let mut acts = self.life.on(Event::Tick, now);
             acts.extend(self.look());
             if let Some(code) = self.act(acts)? {
@@ -175,7 +192,7 @@ impl Supervisor {
                 if self.life.is_ready() {
                     self.doorman.see_out();
                 } else if self.down_since().is_some_and(|since| since.elapsed() >= doorman::PATIENCE) {
-                    self.doorman.answer(&self.listeners);
+                    self.doorman.answer(&self.ports.workers);
                 }
                 service::alive();
             }
@@ -202,6 +219,9 @@ impl Supervisor {
                 sources.extend(control.map(|c| (c, process.control.as_fd())));
             }
         }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            sources.extend(doorkeeper.descriptors().map(|fd| (Source::Door, fd)));
+        }
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let is_quiet = self.custodian.count() == 0 && self.life.is_ready();
@@ -212,8 +232,7 @@ impl Supervisor {
         if let Some(at) = self.life.deadline() {
             timeout = timeout.min(at.saturating_sub(self.begun.elapsed()));
         }
-        let timeout =
-            rustix::time::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        let timeout = timespec(timeout);
         // An interrupted poll is a poll without news.
         let _ = poll(&mut fds, Some(&timeout));
         let mut ready: Vec<Source> =
@@ -259,6 +278,12 @@ impl Supervisor {
                 }
                 None => Vec::new(),
             },
+            Source::Door => {
+                if let Some(doorkeeper) = &mut self.doorkeeper {
+                    doorkeeper.hear(self.life.is_stopping());
+                }
+                Vec::new()
+            }
             Source::DumperControl => {
                 let Some(dumper) = &self.dumper else { return Ok(Vec::new()) };
                 match packet::receive(&dumper.control) {
@@ -303,8 +328,11 @@ impl Supervisor {
             }
             libc::SIGCHLD => {
                 if std::process::id() == 1 {
+                    let door = self.doorkeeper.as_ref().and_then(Doorkeeper::pid).unwrap_or(0);
                     let known = [&self.worker, &self.standby, &self.dumper, &self.stacks];
-                    reap_orphans(&known.map(|p| p.as_ref().map_or(0, Process::pid)));
+                    let mut known = known.map(|p| p.as_ref().map_or(0, Process::pid)).to_vec();
+                    known.push(door);
+                    reap_orphans(&known);
                 }
                 Vec::new()
             }
@@ -320,7 +348,7 @@ impl Supervisor {
                 Packet::Hold { index, generation, socket } => self.custodian.hold(index, generation, socket),
                 Packet::Report(Report::Ready) => {
                     acts.extend(self.life.on(Event::Ready, self.begun.elapsed()));
-                    let addresses = self.listeners.addresses();
+                    let addresses = self.ports.addresses();
                     owner.ready(worker.pid(), &addresses);
                     service::ready();
                 }
@@ -395,6 +423,9 @@ impl Supervisor {
                 Act::Exit(code) => {
                     self.standby = None;
                     self.custodian.close_all();
+                    if let Some(doorkeeper) = &mut self.doorkeeper {
+                        doorkeeper.close();
+                    }
                     self.finish_dump();
                     return Ok(Some(code));
                 }
@@ -523,11 +554,15 @@ impl Supervisor {
     /// Starts a worker that waits to be released.
     fn start(&self) -> Result<Process> {
         let config = serde_json::to_string(&self.config).map_err(|e| Error::bug(e.to_string()))?;
-        let mut inherited = self.listeners.descriptors();
+        let mut inherited = self.ports.workers.descriptors();
         inherited.push(self.board.fd().as_fd());
         inherited.push(self.wake.as_fd());
+        let callers = self.doorkeeper.as_ref().map(|d| d.callers().fd());
+        inherited.extend(callers.map(|fd| fd.as_fd()));
         let variables = [
-            (LISTENERS_VARIABLE, self.listeners.describe()),
+            (LISTENERS_VARIABLE, self.ports.workers.describe()),
+            (ENTRANCES_VARIABLE, Entrance::describe(&self.ports.entrances())),
+            (CALLERS_VARIABLE, callers.map_or(String::new(), |fd| fd.as_raw_fd().to_string())),
             (CONFIG_VARIABLE, config),
             (BOARD_VARIABLE, self.board.fd().as_raw_fd().to_string()),
             (WAKE_VARIABLE, self.wake.as_raw_fd().to_string()),
@@ -540,6 +575,9 @@ impl Supervisor {
         let signal = if self.last_signal == libc::SIGINT { Signal::INT } else { Signal::TERM };
         if let Some(worker) = &self.worker {
             worker.signal(signal);
+        }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            doorkeeper.signal(Signal::TERM);
         }
     }
 
@@ -555,16 +593,23 @@ impl Supervisor {
         {
             tell(&format!("the worker does not take the configuration: {e}"));
         }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            doorkeeper.signal(Signal::HUP);
+        }
         tell("the configuration was read again");
     }
 }
 
+pub(crate) fn timespec(time: Duration) -> rustix::time::Timespec {
+    rustix::time::Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
+}
+
 /// A line for the operator; a terminal that is gone must not end the supervisor.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn system(what: &str, e: std::io::Error) -> Error {
+pub(crate) fn system(what: &str, e: std::io::Error) -> Error {
     Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"))
 }
 

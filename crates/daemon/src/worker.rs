@@ -6,17 +6,17 @@
 
 use crate::config::Config;
 use crate::handler;
-use crate::listeners::{LISTENERS_VARIABLE, Listeners};
+use crate::listeners::{Entrance, LISTENERS_VARIABLE, Listeners};
 use crate::packet::{self, Order, Report};
 use crate::shutdown::{Ladder, Step};
 use crate::signals::{self, Signals};
-use crate::supervisor::{BOARD_VARIABLE, WAKE_VARIABLE};
+use crate::supervisor::{BOARD_VARIABLE, CALLERS_VARIABLE, ENTRANCES_VARIABLE, WAKE_VARIABLE};
 use hydron_base::{Code, Error, Result};
-use hydron_board::Board;
+use hydron_board::{Board, Callers};
 use hydron_engine::{Engine, EngineOptions};
 use hydron_wire::clickhouse::TcpOptions;
-use hydron_wire::custody::{Adopted, Custody};
-use hydron_wire::http::HttpOptions;
+use hydron_wire::custody::{Adopted, Custody, Insides};
+use hydron_wire::http::{HttpOptions, Surface};
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -67,6 +67,7 @@ struct Handed {
     config: Config,
     listeners: Listeners,
     board: &'static Board,
+    insides: Option<Insides>,
     control: OwnedFd,
     wake: RawFd,
 }
@@ -78,13 +79,24 @@ impl Handed {
                 .map_err(|_| Error::bug(format!("a worker is started by a supervisor: {name} is not set")))
         };
         let fd = |name: &str| variable(name)?.parse::<RawFd>().map_err(|e| Error::bug(format!("{name}: {e}")));
-        // SAFETY: the supervisor passes each descriptor once, for this process to own.
+        let entrances = Entrance::read(&variable(ENTRANCES_VARIABLE)?)?;
+        let insides = match entrances.is_empty() {
+            true => None,
+            false => {
+                // SAFETY: the supervisor passes each descriptor once, for this process to own.
+                let callers = Callers::inherit(unsafe { OwnedFd::from_raw_fd(fd(CALLERS_VARIABLE)?) });
+                let callers = callers.map_err(|e| Error::bug(e.to_string()))?;
+                Some(Insides { callers, ports: entrances.iter().map(|e| e.inside.port()).collect() })
+            }
+        };
+        // SAFETY: as above.
         let (board, control) =
             unsafe { (OwnedFd::from_raw_fd(fd(BOARD_VARIABLE)?), OwnedFd::from_raw_fd(fd(CONTROL_VARIABLE)?)) };
         Ok(Handed {
             config: serde_json::from_str(&variable(CONFIG_VARIABLE)?).map_err(|e| Error::bug(e.to_string()))?,
             listeners: Listeners::inherit(&variable(LISTENERS_VARIABLE)?)?,
             board: Board::inherit(board).map_err(|e| Error::bug(e.to_string()))?,
+            insides,
             control,
             wake: fd(WAKE_VARIABLE)?,
         })
@@ -133,7 +145,7 @@ fn display_name(config: &Config) -> String {
 
 /// Waits to be told to begin, opens the engine, serves the ports and returns the exit code after a graceful stop.
 fn run(handed: Handed) -> Result<i32> {
-    let Handed { config, mut listeners, board, control, wake } = handed;
+    let Handed { config, mut listeners, board, insides, control, wake } = handed;
     let failed = |what: &str, e: std::io::Error| Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"));
     crate::logging::start(&config);
     handler::install(board, wake).map_err(|e| Error::new(Code::SYSTEM_ERROR, e))?;
@@ -149,7 +161,7 @@ fn run(handed: Handed) -> Result<i32> {
 
     let Some(adopted) = wait_for_start(&control, board) else { return Ok(0) };
     board.worker().load_base.store(load_base(), Ordering::Relaxed);
-    let custody = Custody::new(board, control.try_clone().map_err(|e| failed("copy a socket", e))?, adopted);
+    let custody = Custody::new(board, control.try_clone().map_err(|e| failed("copy a socket", e))?, adopted, insides);
     let engine = Engine::open(EngineOptions { lock: false, ..engine_options(&config) })?;
     let stop = CancellationToken::new();
     let servers = io.block_on(async {
@@ -215,17 +227,25 @@ fn serve(
     http.users = Arc::clone(&users);
     let tcp = TcpOptions { users, custody: Some(Arc::clone(custody)), ..TcpOptions::default() };
     let mut servers = Vec::new();
-    if let Some(listener) = listeners.take("http") {
-        let served = hydron_wire::http::serve(engine.clone(), listener, http.clone(), stop.clone())?;
-        servers.push(tokio::spawn(served));
+    for name in ["http", "https"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::http::serve(engine.clone(), listener, http.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
-    if let Some(listener) = listeners.take("tcp") {
-        let served = hydron_wire::clickhouse::serve(engine.clone(), listener, tcp, stop.clone())?;
-        servers.push(tokio::spawn(served));
+    for name in ["tcp", "tcp_secure"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::clickhouse::serve(engine.clone(), listener, tcp.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
-    if let Some(listener) = listeners.take("rest") {
-        let served = hydron_wire::rest::serve(engine.clone(), listener, http, stop.clone())?;
-        servers.push(tokio::spawn(served));
+    // Both ports answer for what was begun on either.
+    http.surface = Surface::Rest(Arc::default());
+    for name in ["rest", "rest_secure"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::rest::serve(engine.clone(), listener, http.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
     Ok(servers)
 }

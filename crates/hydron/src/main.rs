@@ -42,6 +42,9 @@ enum Command {
     /// What a server starts to do its work; not for use by hand.
     #[command(name = hydron_daemon::worker::WORKER_COMMAND, hide = true)]
     Worker,
+    /// What a server starts for its TLS ports; not for use by hand.
+    #[command(name = hydron_daemon::door::DOOR_COMMAND, hide = true)]
+    Door,
     /// What a server starts to look at a worker from outside; not for use by hand.
     #[command(name = hydron_daemon::dump::DUMP_COMMAND, hide = true)]
     Dump,
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Worker => Ok(hydron_daemon::worker::run_inherited()),
+        Command::Door => Ok(hydron_daemon::door::run_inherited()),
         Command::Dump => Ok(hydron_daemon::dump::run_inherited()),
     };
     match outcome {

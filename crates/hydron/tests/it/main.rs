@@ -13,3 +13,4 @@ mod slt;
 mod stop;
 mod streaming;
 mod terminal;
+mod tls;
