@@ -116,7 +116,7 @@ impl Ports {
 }
 
 fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(format!("{host}:{port}"))?;
+    let listener = TcpListener::bind((host.trim_matches(['[', ']']), port))?;
     // SAFETY: listen on a descriptor that we own; it only changes the length of its queue.
     unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) };
     Ok(listener)

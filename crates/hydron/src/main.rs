@@ -1,14 +1,15 @@
 //! `hydron`: one binary for the server, its clients and its demonstration.
 //!
-//! In reading order: [`server`], [`crash`], [`demo`], [`client`], [`benchmark`].
+//! In reading order: [`flags`] (as others write them), [`server`], [`crash`], [`demo`], [`client`], [`benchmark`].
 
 mod benchmark;
 mod client;
 mod crash;
 mod demo;
+mod flags;
 mod server;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use hydron_base::Error;
 use std::process::ExitCode;
 
@@ -28,8 +29,10 @@ enum Command {
     /// Runs the server.
     Server(server::ServerArgs),
     /// Talks to a server: interactive, or with --query.
+    #[command(disable_help_flag = true)]
     Client(client::ClientArgs),
     /// Runs statements against a server again and again, and says how fast it was.
+    #[command(disable_help_flag = true)]
     Benchmark(benchmark::BenchmarkArgs),
     /// Runs statements in this process, over files too; no server is needed.
     Local(client::LocalArgs),
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
         // Before its heap grows.
         hydron_daemon::supervisor::stay_small();
     }
-    let outcome = match Cli::parse().command {
+    let outcome = match parse().command {
         Command::Server(args) => server::run(args),
         Command::Client(args) => client::client(args),
         Command::Benchmark(args) => benchmark::run(args),
@@ -74,6 +77,19 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code.clamp(0, 255) as u8),
         Err(e) => fail(&e),
     }
+}
+
+/// The program's flags.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// What the arguments say; ends the process where they cannot be understood.
+fn parse() -> Cli {
+    // What is not UTF-8 is no flag of ours, and a path of that kind is told as it can be.
+    let arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
+    let matches = command().get_matches_from(flags::translate(arguments, &command()));
+    Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
 }
 
 /// Prints an error and turns its code into an exit code, which has eight bits and is never 0.

@@ -13,6 +13,9 @@ pub struct CommonArgs {
     /// A file of statements; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub queries_file: Option<PathBuf>,
+    /// Accepted: statements may have several lines.
+    #[arg(short, long, hide = true)]
+    pub multiline: bool,
     /// The query text holds several statements.
     #[arg(short = 'n', long)]
     pub multiquery: bool,
@@ -74,8 +77,11 @@ pub struct ClientArgs {
 /// A server, and who asks it.
 #[derive(Args)]
 pub struct TargetArgs {
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(short = 'h', long, default_value = "127.0.0.1")]
     pub host: String,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// The server's native port: without it 8463, with --secure 9440, with --http 8123.
     #[arg(long)]
     pub port: Option<u16>,

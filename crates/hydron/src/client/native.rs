@@ -16,7 +16,7 @@ use hydron_sql::ast::{InsertSource, StatementKind};
 use hydron_types::{Batch, Schema, Zone};
 use hydron_wire::clickhouse::client::ServerPacket;
 use hydron_wire::clickhouse::packet::client;
-use hydron_wire::clickhouse::query::{Query, Setting};
+use hydron_wire::clickhouse::query::{Query, Setting, quoted};
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const CLIENT_NAME: &str = "hydron client";
 
 /// How often a client tells how far a statement is.
 const STATUS_EVERY: Duration = Duration::from_millis(300);
+
+/// What the name of a setting begins with that is a parameter of statements.
+const PARAMETER: &str = "param_";
 
 /// Bytes of data that are read and sent as blocks at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -74,14 +77,14 @@ impl Backend for NativeBackend {
             }
         }
         let format = statement.and_then(|s| s.output.format.as_deref()).unwrap_or(request.default_format).to_string();
-        let sent = self.settings.changed().map(|(name, value)| Setting {
-            name: name.to_string(),
-            value: value.to_string(),
-            important: true,
-        });
+        let setting = |name: &str, value: String| Setting { name: name.to_string(), value, important: true };
+        let (parameters, sent): (Vec<_>, Vec<_>) = self.settings.changed().partition(|(n, _)| n.starts_with(PARAMETER));
+        let parameters = parameters.iter().map(|(n, v)| setting(&n[PARAMETER.len()..], quoted(v))).collect();
+        let sent = sent.iter().map(|(n, v)| setting(n, v.to_string())).collect();
         let query = Query {
             client_name: CLIENT_NAME.to_string(),
-            settings: sent.collect(),
+            settings: sent,
+            parameters,
             compressed: self.compressed,
             text: request.text.as_bytes().to_vec(),
             ..Query::default()
@@ -105,6 +108,7 @@ impl Backend for NativeBackend {
             bytes: Vec::new(),
             status: Status::default(),
             rows: 0,
+            rows_before_limit: None,
             started: Instant::now(),
         };
         match answer.exchange(connection, query, out) {
@@ -150,6 +154,7 @@ struct Answer<'a> {
     bytes: Vec<u8>,
     status: Status,
     rows: u64,
+    rows_before_limit: Option<u64>,
     started: Instant,
 }
 
@@ -202,6 +207,7 @@ impl Answer<'_> {
                     self.status.read_bytes += progress.read_bytes;
                     self.status.total_rows += progress.total_rows;
                 }
+                ServerPacket::ProfileInfo(info) => self.rows_before_limit = info.rows_before_limit,
                 ServerPacket::Exception(e) => return Ok(Some(e.error())),
                 ServerPacket::EndOfStream if cancelled => {
                     return Ok(Some(Error::new(Code::QUERY_WAS_CANCELLED, "the statement was cancelled")));
@@ -238,7 +244,7 @@ impl Answer<'_> {
     fn complete(&mut self, out: &mut dyn Write) -> Result<()> {
         let stats = ResultStats {
             rows: self.rows,
-            rows_before_limit: None,
+            rows_before_limit: self.rows_before_limit,
             elapsed_seconds: self.started.elapsed().as_secs_f64(),
             rows_read: self.status.read_rows,
             bytes_read: self.status.read_bytes,

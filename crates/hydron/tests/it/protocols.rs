@@ -34,6 +34,9 @@ impl Client {
     }
 }
 
+const SETTING_AND_PARAMETERS: &str =
+    "SELECT value, {x:string}, {n:uint8} + 1 FROM system.settings WHERE name = 'max_threads'";
+
 #[test]
 fn both_protocols_answer_alike() {
     let dir = tempfile::tempdir().unwrap();
@@ -51,6 +54,15 @@ fn both_protocols_answer_alike() {
         client.feed("INSERT INTO t FORMAT JSONEachRow", "{\"a\":5}\n{\"a\":6,\"b\":\"v\"}\n");
         let rows = client.ask("SELECT a, b FROM table(t) ORDER BY a FORMAT CSV");
         assert_eq!(rows, "1,\"x\"\n2,\"y\"\n3,\"z\"\n4,\"w\"\n5,\"b5\"\n6,\"v\"\n");
+        let limited = "SELECT number FROM numbers(10) WHERE number < 4 LIMIT 2 FORMAT JSONCompact";
+        assert!(client.ask(limited).contains("\"rows_before_limit_at_least\": "), "{}", client.ask(limited));
+        let output = client.run(&["--max_threads=3", "--param_x=it's", "--param_n", "7", "-q", SETTING_AND_PARAMETERS]);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "3\tit\\'s\t8\n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let infile = format!("INSERT INTO t (a, b) FROM INFILE '{}'; SELECT count() FROM table(t)", file.display());
         let output = client.run(&["--progress", "-q", &infile]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "8\n", "{}", String::from_utf8_lossy(&output.stderr));

@@ -258,6 +258,7 @@ impl Connection {
                 }
                 Some(None) => {
                     if running.schema.is_some() {
+                        info.rows_before_limit = *running.progress.rows_before_limit.lock();
                         info.write(&mut frame);
                         told.last(&running.progress, encoder.options.revision, &mut frame);
                         encoder.write(server::DATA, None, &mut frame)?;
