@@ -43,8 +43,9 @@ const HANDSHAKES_MAX: usize = 256;
 /// Connections at a time, of all ports together.
 const CONNECTIONS_MAX: usize = 4_096;
 
-/// What is read from one side at a time: a TLS record.
-const PIECE_BYTES: usize = 16 << 10;
+/// What is read from one side at a time: a TLS record where much comes, and little while a connection waits.
+const PIECE_BYTES_MAX: usize = 16 << 10;
+const PIECE_BYTES_MIN: usize = 1 << 10;
 
 /// A client whose answer is complete has this long to close its side.
 const LINGER: Duration = Duration::from_secs(2);
@@ -339,7 +340,7 @@ async fn relay(outside: TlsStream<TcpStream>, mut inside: Inside) {
 }
 
 async fn pass(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut piece = vec![0; PIECE_BYTES_MIN];
     loop {
         let n = from.read(&mut piece).await?;
         if n == 0 {
@@ -348,6 +349,19 @@ async fn pass(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
         to.write_all(&piece[..n]).await?;
         // What TLS has packed and not sent would wait for the next piece.
         to.flush().await?;
+        let next = next_piece(piece.len(), n);
+        if next != piece.len() {
+            piece = vec![0; next];
+        }
+    }
+}
+
+/// How much room the next read gets, after one that has used `n` of `room`.
+fn next_piece(room: usize, n: usize) -> usize {
+    match n {
+        n if n == room => (room * 4).min(PIECE_BYTES_MAX),
+        n if n < room / 4 => PIECE_BYTES_MIN,
+        _ => room,
     }
 }
 
@@ -363,6 +377,19 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_side_gets_more_room_and_a_waiting_one_gives_it_back() {
+        let rooms = [1_024, 4_096, 16_384, 16_384, 3_000, 100];
+        let after: Vec<usize> = rooms
+            .iter()
+            .scan(PIECE_BYTES_MIN, |room, n| {
+                *room = next_piece(*room, *n);
+                Some(*room)
+            })
+            .collect();
+        assert_eq!(after, [4_096, 16_384, 16_384, 16_384, 1_024, 1_024]);
+    }
 
     fn refused(certificate: &str, key: &str) -> String {
         let tls = TlsConfig { certificate_file: certificate.to_string(), private_key_file: key.to_string() };
