@@ -125,6 +125,8 @@ pub struct QueryInfo {
     pub settings: Mutex<Arc<Settings>>,
     /// Names of streams it reads or writes: dropping one ends the query.
     pub uses: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    /// A streaming query's operators, as EXPLAIN PIPELINE has them.
+    pub pipeline: Mutex<Arc<str>>,
     /// Counters of a streaming query's operators.
     pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
     memory: OnceLock<Arc<Budget>>,
@@ -287,6 +289,7 @@ impl Queries {
             streaming: false.into(),
             settings: Mutex::default(),
             uses: Mutex::default(),
+            pipeline: Mutex::default(),
             flow: Mutex::default(),
             memory: OnceLock::new(),
             given: Arc::clone(&options.given),

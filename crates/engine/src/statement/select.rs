@@ -110,6 +110,7 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
 async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
     let schema = Arc::clone(&plan.schema);
     let pipeline = hydron_flow::build(&plan, build_options(&cx.settings))?;
+    *cx.info.pipeline.lock() = Arc::from(pipeline.text.as_str());
     let mut readers: Vec<Box<dyn SourceReader>> = Vec::with_capacity(pipeline.sources.len());
     for source in &pipeline.sources {
         readers.push(match &source.kind {
