@@ -11,6 +11,7 @@ mod server;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use hydron_base::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -86,9 +87,13 @@ fn command() -> clap::Command {
 
 /// What the arguments say; ends the process where they cannot be understood.
 fn parse() -> Cli {
-    // What is not UTF-8 is no flag of ours, and a path of that kind is told as it can be.
-    let arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
-    let matches = command().get_matches_from(flags::translate(arguments, &command()));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Where a path is not UTF-8 nothing is translated, so that it stays what it is.
+    let texts: Option<Vec<String>> = arguments.iter().map(|a| a.to_str().map(str::to_string)).collect();
+    let matches = match texts {
+        Some(texts) => command().get_matches_from(flags::translate(texts, &command())),
+        None => command().get_matches_from(arguments),
+    };
     Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
 }
 

@@ -110,6 +110,8 @@ fn a_form_carries_a_query_and_its_parameters() {
     ];
     assert_eq!(post_form(&server, "/", &parts).text(), "42\tit\\'s\\r\\n\n");
     assert_eq!(post_form(&server, "/?query=SELECT+1", &[("max_threads", "2", false)]).text(), "1\n");
+    let csv = [("default_format", "CSVWithNames", false)];
+    assert_eq!(post_form(&server, "/?query=SELECT+1+AS+x", &csv).text(), "\"x\"\n1\n");
     let wrong = post_form(&server, "/?query=SELECT+1", &[("no_such_setting", "2", false)]);
     assert_eq!(wrong.header("x-clickhouse-exception-code"), Some("115"));
     let (kind, body) = form(&[("query", "SELECT 1", false)]);
@@ -162,6 +164,10 @@ fn tables_of_a_form_are_limited() {
     assert_eq!(post_form(&server, target, &[("x", "1\n", true)]).text(), "1\n");
     let large = post_form(&server, target, &[("x", &"12345678\n".repeat(500), true)]);
     assert_eq!((large.status, large.header("x-clickhouse-exception-code")), (413, Some("307")), "{}", large.text());
+    // Small as it comes, large as rows.
+    let target = "/?query=SELECT+count()+FROM+x&x_structure=a+fixed_string(100)";
+    let rows = post_form(&server, target, &[("x", &"1\n".repeat(50), true)]);
+    assert_eq!(rows.header("x-clickhouse-exception-code"), Some("307"), "{}", rows.text());
     let many = post_form(&server, target, &[("x", "1\n", true), ("a", "", false), ("b", "", false), ("c", "", false)]);
     assert_eq!(many.header("x-clickhouse-exception-code"), Some("307"), "{}", many.text());
 }

@@ -7,6 +7,7 @@ use super::multipart::{Event, Multipart, Part};
 use super::options::HttpOptions;
 use super::source::BodySource;
 use hydron_base::limit::QUERY_BYTES_MAX;
+use hydron_base::setting::definition;
 use hydron_base::{Code, Error, Result};
 use hydron_engine::catalog::given::{columns_of_structure, columns_of_types};
 use hydron_engine::{ByteSource, GivenTable};
@@ -18,9 +19,9 @@ use std::sync::Arc;
 /// What describes a table: parameters of these names, behind its own.
 const SUFFIXES: [&str; 3] = ["_format", "_structure", "_types"];
 
-/// Whether a parameter may describe a table of a form.
+/// Whether a parameter may describe a table of a form: it is no setting.
 pub(super) fn describes_table(name: &str) -> bool {
-    SUFFIXES.iter().any(|s| name.len() > s.len() && name.ends_with(s))
+    SUFFIXES.iter().any(|s| name.len() > s.len() && name.ends_with(s)) && definition(name).is_none()
 }
 
 #[derive(Default)]
@@ -36,7 +37,6 @@ struct Arriving {
     schema: Arc<Schema>,
     reader: Box<dyn InputFormat>,
     batches: Vec<Batch>,
-    bytes: usize,
 }
 
 enum Open {
@@ -57,7 +57,8 @@ pub(super) async fn read(
 ) -> Result<Form> {
     let mut form = Form::default();
     let mut open: Option<Open> = None;
-    let (mut parts, mut table_bytes) = (0, 0);
+    let mut parts = 0;
+    let mut budget = Left { bytes: options.form_tables_bytes_max, bytes_max: options.form_tables_bytes_max };
     while let Some(bytes) = body.next().await? {
         multipart.feed(&bytes);
         while let Some(event) = multipart.next()? {
@@ -78,16 +79,7 @@ pub(super) async fn read(
                             return Err(Error::new(Code::TOO_MANY_BYTES, text));
                         }
                     }
-                    Some(Open::Table(table)) => {
-                        let before = table.bytes;
-                        table.feed(&bytes, false)?;
-                        table_bytes += table.bytes - before;
-                        if table_bytes > options.form_tables_bytes_max {
-                            let text =
-                                format!("the tables of a form take more than {} bytes", options.form_tables_bytes_max);
-                            return Err(Error::new(Code::TOO_MANY_BYTES, text).hint("INSERT them into a stream"));
-                        }
-                    }
+                    Some(Open::Table(table)) => budget.take(table.feed(&bytes, false)?)?,
                     None => {}
                 },
                 Event::End => match open.take() {
@@ -100,7 +92,11 @@ pub(super) async fn read(
                             false => form.fields.push((name, value)),
                         }
                     }
-                    Some(Open::Table(table)) => form.tables.push(table.finish()?),
+                    Some(Open::Table(mut table)) => {
+                        // Most formats give their rows only now.
+                        budget.take(table.feed(b"", true)?)?;
+                        form.tables.push(GivenTable::new(&table.name, &table.schema, table.batches));
+                    }
                     None => {}
                 },
                 Event::Close => return Ok(form),
@@ -128,23 +124,37 @@ fn begin(part: Part, described: &HashMap<String, String>, options: &FormatOption
     let schema = Arc::new(Schema::new(fields?));
     let format = about("_format").unwrap_or("TabSeparated");
     let reader = hydron_format::input(format, Arc::clone(&schema), options, None)?;
-    Ok(Open::Table(Arriving { name, schema, reader, batches: Vec::new(), bytes: 0 }))
+    Ok(Open::Table(Arriving { name, schema, reader, batches: Vec::new() }))
 }
 
 impl Arriving {
-    /// The bytes count as they come and as rows: a format may unpack.
-    fn feed(&mut self, bytes: &[u8], last: bool) -> Result<()> {
+    /// Answers the bytes that came and those that they are as rows: a format may unpack.
+    fn feed(&mut self, bytes: &[u8], last: bool) -> Result<usize> {
         let read = self.reader.feed(bytes, last).map_err(|e| e.context(format!("external table '{}'", self.name)))?;
-        self.bytes += bytes.len();
+        let mut taken = bytes.len();
         for input in read {
-            self.bytes += input.batch.bytes();
+            taken += input.batch.bytes();
             self.batches.push(input.batch);
         }
-        Ok(())
+        Ok(taken)
     }
+}
 
-    fn finish(mut self) -> Result<GivenTable> {
-        self.feed(b"", true)?;
-        Ok(GivenTable::new(&self.name, &self.schema, self.batches))
+/// What the tables of a form may still take.
+struct Left {
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Left {
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        match self.bytes.checked_sub(bytes) {
+            Some(left) => self.bytes = left,
+            None => {
+                let text = format!("the tables of a form take more than {} bytes", self.bytes_max);
+                return Err(Error::new(Code::TOO_MANY_BYTES, text).hint("INSERT them into a stream"));
+            }
+        }
+        Ok(())
     }
 }

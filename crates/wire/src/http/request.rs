@@ -6,7 +6,6 @@ use ::http::request::Parts;
 use ::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hydron_base::setting::definition;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_format::Compression;
 use std::collections::HashMap;
@@ -108,7 +107,7 @@ impl QueryRequest {
     pub(super) fn take(&mut self, name: String, value: String) -> Result<()> {
         match name.as_str() {
             other if PASSED_OVER.contains(&other) => Ok(()),
-            about if self.form.is_some() && describes_table(about) && definition(about).is_none() => {
+            about if self.form.is_some() && describes_table(about) => {
                 self.described.insert(name, value);
                 Ok(())
             }
