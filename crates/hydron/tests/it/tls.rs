@@ -164,7 +164,11 @@ impl Https {
     }
 
     fn ask(&mut self, query: &str) -> String {
-        let request = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{query}", query.len());
+        self.post("/", query)
+    }
+
+    fn post(&mut self, path: &str, query: &str) -> String {
+        let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{query}", query.len());
         self.child.stdin.as_mut().unwrap().write_all(request.as_bytes()).unwrap();
         let mut reader = BufReader::new(self.child.stdout.as_mut().unwrap());
         let (mut status, mut length) = (String::new(), None);
@@ -223,6 +227,36 @@ fn a_tls_connection_outlives_its_worker_and_hears_why_it_died() {
     // So does a stream's client: it hears, in its last chunk.
     let output = secure.ask("SELECT trap('abort')");
     assert!(text(&output.stderr).contains("SERVER_CRASHED"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn rest_inside_of_tls_knows_what_was_begun_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rest, secure_rest) = (free_port(), free_port());
+    let (plain, inside) = (rest.to_string(), secure_rest.to_string());
+    let settings = [("rest_port", plain.as_str()), ("rest_port_secure", inside.as_str())];
+    let secure = start(&dir.path().join("data"), &settings);
+    secure.server.ask("CREATE STREAM t (a int32)");
+    let agent = ureq::Agent::new_with_defaults();
+    let mut answer = agent
+        .post(format!("http://127.0.0.1:{rest}/proton/v1/ingest/streams/t"))
+        .send(r#"{"columns": ["a"], "data": [[1]]}"#)
+        .unwrap();
+    let begun: serde_json::Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    let Some(mut client) = Https::connect(secure_rest) else {
+        eprintln!("skipped: there is no openssl");
+        return;
+    };
+    let asked = serde_json::json!({"channel": begun["channel"], "poll_ids": [begun["poll_id"]]}).to_string();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = client.post("/timeplusd/v1/ingest/statuses", &asked);
+        assert!(status.starts_with("HTTP/1.1 200 OK|") && !status.contains("Unknown"), "{status}");
+        if status.contains("Succeeded") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+    }
 }
 
 #[test]
