@@ -41,19 +41,27 @@ impl Callers {
     pub fn create() -> io::Result<&'static Callers> {
         let fd = memfd_create("hydron-callers", MemfdFlags::CLOEXEC)?;
         ftruncate(&fd, BYTES as u64)?;
-        Callers::map(fd)
+        Callers::map(fd, ProtFlags::READ | ProtFlags::WRITE)
     }
 
-    /// Maps the table that a supervisor has handed over.
+    /// Maps the table that a supervisor has handed over to its door.
     pub fn inherit(fd: OwnedFd) -> io::Result<&'static Callers> {
+        Callers::inherit_as(fd, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    /// As [`Callers::inherit`], for a worker: it only reads, whatever happens to it.
+    pub fn inherit_to_read(fd: OwnedFd) -> io::Result<&'static Callers> {
+        Callers::inherit_as(fd, ProtFlags::READ)
+    }
+
+    fn inherit_as(fd: OwnedFd, access: ProtFlags) -> io::Result<&'static Callers> {
         match fstat(&fd)?.st_size as usize {
-            BYTES => Callers::map(fd),
+            BYTES => Callers::map(fd, access),
             _ => Err(io::Error::other("the table of callers was made by another version")),
         }
     }
 
-    fn map(fd: OwnedFd) -> io::Result<&'static Callers> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
+    fn map(fd: OwnedFd, access: ProtFlags) -> io::Result<&'static Callers> {
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: a new mapping of a file of that size, at an address of the kernel's choice.
         let base = unsafe { mmap(std::ptr::null_mut(), BYTES, access, flags, fd.as_fd(), 0)? };
@@ -112,7 +120,7 @@ mod tests {
     #[test]
     fn what_the_door_writes_a_worker_reads() {
         let door = Callers::create().unwrap();
-        let worker = Callers::inherit(door.fd().try_clone().unwrap()).unwrap();
+        let worker = Callers::inherit_to_read(door.fd().try_clone().unwrap()).unwrap();
         for client in ["10.1.2.3:4567", "[2001:db8::7]:65535"] {
             door.set(40_000, client.parse().unwrap());
             assert_eq!(worker.get(40_000), Some(client.parse().unwrap()));

@@ -84,7 +84,7 @@ impl Handed {
             true => None,
             false => {
                 // SAFETY: the supervisor passes each descriptor once, for this process to own.
-                let callers = Callers::inherit(unsafe { OwnedFd::from_raw_fd(fd(CALLERS_VARIABLE)?) });
+                let callers = Callers::inherit_to_read(unsafe { OwnedFd::from_raw_fd(fd(CALLERS_VARIABLE)?) });
                 let callers = callers.map_err(|e| Error::bug(e.to_string()))?;
                 Some(Insides { callers, ports: entrances.iter().map(|e| e.inside.port()).collect() })
             }
