@@ -106,7 +106,7 @@ pub fn run_inherited() -> i32 {
     let outcome = Handed::take().and_then(|handed| {
         let control = handed.control.try_clone();
         run(handed).inspect_err(|e| {
-            let report = Report::Failed { code: e.code.number(), message: told(&e) };
+            let report = Report::Failed { code: e.code.number(), message: told(e) };
             if let Ok(control) = control {
                 let _ = packet::send(&control, report.text().as_bytes());
             }
