@@ -50,6 +50,13 @@ pub fn fresh_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// DataFusion walks its trees by recursion and takes connectives apart and together again, one below the other: 50,000 operands
+/// are more than any stack holds. Ours takes them as a list; they are no help in pruning anyway.
+const OPERANDS_MAX: usize = 128;
+
+/// Operands that may stand one below the other.
+const IN_A_ROW_MAX: usize = 8;
+
 /// The expression over `columns`, which stand for the positions that `expr` reads.
 pub fn lower(expr: &Expr, columns: &[Column], time: &Arc<QueryTime>) -> Result<DfExpr> {
     match &expr.kind {
@@ -81,11 +88,11 @@ fn native(name: &str, expr: &Expr, args: &[Expr], columns: &[Column], time: &Arc
         return Ok(None);
     }
     match (name, args) {
-        ("and" | "or", [_, _, ..]) if args.iter().all(is_bool) => {
+        ("and" | "or", [_, _, ..]) if args.len() <= OPERANDS_MAX && args.iter().all(is_bool) => {
             let op = if name == "and" { Operator::And } else { Operator::Or };
-            let mut lowered = args.iter().map(|a| lower(a, columns, time)).collect::<Result<Vec<_>>>()?.into_iter();
-            let first = lowered.next().ok_or_else(|| Error::bug("a connective without operands"))?;
-            Ok(Some(lowered.fold(first, |a, b| binary(a, op, b))))
+            let lowered = args.iter().map(|a| lower(a, columns, time)).collect::<Result<Vec<_>>>()?;
+            let joined = joined(lowered, op).ok_or_else(|| Error::bug("a connective without operands"))?;
+            Ok(Some(joined))
         }
         ("not", [a]) if is_bool(a) => Ok(Some(DfExpr::Not(Box::new(lower(a, columns, time)?)))),
         ("is_null", [a]) if a.as_column().is_some() => Ok(Some(DfExpr::IsNull(Box::new(lower(a, columns, time)?)))),
@@ -103,6 +110,16 @@ fn native(name: &str, expr: &Expr, args: &[Expr], columns: &[Column], time: &Arc
         }
         _ => Ok(None),
     }
+}
+
+/// Operands under one connective: one by one where they are few, so that plans read as they were written, else halved again
+/// and again, so that the tree is not as deep as they are many.
+fn joined(mut operands: Vec<DfExpr>, op: Operator) -> Option<DfExpr> {
+    if operands.len() > IN_A_ROW_MAX {
+        let right = operands.split_off(operands.len() / 2);
+        return Some(binary(joined(operands, op)?, op, joined(right, op)?));
+    }
+    operands.into_iter().reduce(|a, b| binary(a, op, b))
 }
 
 fn binary(a: DfExpr, op: Operator, b: DfExpr) -> DfExpr {

@@ -1,6 +1,7 @@
 //! The engine as one process has it, with a board as under a supervisor.
 
 mod board;
+mod deep;
 mod kit;
 mod memory;
 mod open;
