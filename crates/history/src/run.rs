@@ -343,8 +343,13 @@ fn session(options: &ExecOptions, partitions: usize) -> Result<SessionState> {
     settings.execution.parquet.schema_force_view_types = false;
     settings.execution.parquet.pushdown_filters = false;
     settings.execution.collect_statistics = false;
+    let spills = options.spill_dir.is_some();
+    if !spills {
+        // What a sort sets aside for merging what it has spilled, which may be more than the query has.
+        settings.execution.sort_spill_reservation_bytes = 0;
+    }
     let mut runtime = RuntimeEnvBuilder::new();
-    runtime = runtime.with_memory_pool(Arc::new(QueryPool::new(Arc::clone(&options.memory))));
+    runtime = runtime.with_memory_pool(Arc::new(QueryPool::new(Arc::clone(&options.memory), spills)));
     let disk = match &options.spill_dir {
         Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
         None => DiskManagerMode::Disabled,

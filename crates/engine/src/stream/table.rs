@@ -13,7 +13,7 @@ use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
-use hydron_base::{Budget, Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, ScanData};
@@ -65,7 +65,7 @@ fn options(lookup: &Lookup) -> ExecOptions {
         threads,
         batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
         memory: Arc::clone(&lookup.memory),
-        spill_dir: Some(lookup.engine.options.data_dir.join(crate::engine::SPILL_DIRECTORY)),
+        spill_dir: may_spill(settings).then(|| lookup.engine.options.data_dir.join(crate::engine::SPILL_DIRECTORY)),
         read_limit: ReadLimit {
             rows_max: settings.uint("max_rows_to_read"),
             bytes_max: settings.uint("max_bytes_to_read"),
@@ -79,6 +79,13 @@ fn options(lookup: &Lookup) -> ExecOptions {
         zone: eval.zone,
         seed: eval.seed,
     }
+}
+
+/// Who sets a limit wants to hear of it when it is reached, and not after the disk has been tried: a query with one spills only
+/// where that is asked for. One that shares the server's memory spills before it fails.
+fn may_spill(settings: &Settings) -> bool {
+    let is_asked = ["max_bytes_before_external_group_by", "max_bytes_before_external_sort"];
+    settings.uint("max_memory_usage") == 0 || is_asked.iter().any(|name| settings.uint(name) > 0)
 }
 
 fn overflow(mode: &str) -> Overflow {
