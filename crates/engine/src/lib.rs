@@ -5,7 +5,7 @@
 //! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
 //! stream), [`outcome`] (what became of an INSERT whose server died), [`system`] (the server's own state as tables), [`crash_report`]
-//! (what is kept of a crash).
+//! (what is kept of a crash), `stack` (the stacks of computing threads).
 
 pub mod catalog;
 pub mod crash_report;
@@ -24,5 +24,5 @@ pub use crash_report::CrashReport;
 pub use engine::Engine;
 pub use options::EngineOptions;
 pub use outcome::InsertOutcome;
-pub use query::{ByteSource, Input, Item, Progress, QueryOptions, Running};
+pub use query::{ByteSource, Input, Item, Progress, QueryOptions, Resume, Running};
 pub use session::Session;

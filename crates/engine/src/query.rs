@@ -18,7 +18,7 @@ use hydron_types::{Batch, Schema};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -127,6 +127,8 @@ pub struct QueryInfo {
     memory: OnceLock<Arc<Budget>>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
+    /// Of a stream that can go on elsewhere: the rows handed over hold everything before this sequence number; -1: not known.
+    complete_before: AtomicI64,
     /// Columns that an INSERT of batches expects.
     pub insert_header: Mutex<Option<Arc<Schema>>>,
     ended: tokio::sync::watch::Sender<bool>,
@@ -183,6 +185,17 @@ impl QueryInfo {
         if let Some(place) = &self.place {
             place.query().set_kind(kind);
         }
+    }
+
+    /// A stream begins at this sequence number: whoever is told nothing else can go on from there.
+    pub fn begin_at(&self, sequence: i64) {
+        if let Some(connection) = self.place.as_ref().and_then(Place::connection) {
+            connection.set_resume(sequence);
+        }
+    }
+
+    pub fn set_complete_before(&self, sequence: i64) {
+        self.complete_before.store(sequence, Ordering::Release);
     }
 
     /// Waits until the query has freed what it held.
@@ -285,6 +298,7 @@ impl Queries {
             flow: Mutex::default(),
             memory: OnceLock::new(),
             place,
+            complete_before: AtomicI64::new(-1),
             insert_header: Mutex::default(),
             ended: tokio::sync::watch::Sender::new(false),
         });
@@ -426,6 +440,20 @@ pub struct Running {
     done: bool,
 }
 
+/// A place in a stream, on its way to the client with the rows before it.
+#[derive(Clone, Copy)]
+pub struct Resume {
+    connection: &'static hydron_board::Connection,
+    from: i64,
+}
+
+impl Resume {
+    /// To be called when the last of these rows is handed over to be written, and nothing after it is.
+    pub fn hand_over(self) {
+        self.connection.will_resume_from(self.from);
+    }
+}
+
 /// `max_result_rows` and `max_result_bytes`, counted at the door.
 struct ResultLimit {
     rows_max: u64,
@@ -563,6 +591,12 @@ impl Running {
     /// What a thread wears that works on the answer, so that a fault there is told to this query.
     pub fn mark(&self) -> Mark {
         self.guard.info.mark()
+    }
+
+    /// Where the client of a stream can go on when it has the items so far.
+    pub fn resume(&self) -> Option<Resume> {
+        let from = Some(self.guard.info.complete_before.load(Ordering::Acquire)).filter(|from| *from >= 0)?;
+        Some(Resume { connection: self.guard.info.place.as_ref()?.connection()?, from })
     }
 
     /// Columns that an INSERT of batches expects, without those that fill themselves; `None` for other statements.

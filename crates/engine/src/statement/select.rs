@@ -16,7 +16,7 @@ use hydron_flow::{
     BuildOptions, HostContext, JoinLimits, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader,
 };
 use hydron_plan::bind::{Bound, bind_select_in};
-use hydron_plan::{Plan, Scan, StreamKind};
+use hydron_plan::{Change, Node, Plan, Scan, StreamKind};
 use hydron_sql::ast::Query;
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -109,11 +109,12 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
 
 async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
     let schema = Arc::clone(&plan.schema);
+    let can_resume = is_answered_row_by_row(&plan);
     let pipeline = hydron_flow::build(&plan, build_options(&cx.settings))?;
     let mut readers: Vec<Box<dyn SourceReader>> = Vec::with_capacity(pipeline.sources.len());
     for source in &pipeline.sources {
         readers.push(match &source.kind {
-            SourceKind::Stream(scan) => open(cx, scan, &source.schema).await?,
+            SourceKind::Stream(scan) => open(cx, scan, &source.schema, can_resume).await?,
             SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
         });
     }
@@ -126,19 +127,38 @@ async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
     };
     let handle = Flow::start(pipeline, readers, context)?;
     *cx.info.flow.lock() = Some(Arc::clone(handle.progress()));
-    let items = stream::unfold(Some(handle), |state: Option<QueryHandle>| async move {
-        let mut handle = state?;
-        match handle.next().await {
-            Ok(Some(batch)) => Some((Ok(Item::Rows(batch)), Some(handle))),
-            Ok(None) => None,
-            Err(e) => Some((Err(e), None)),
+    let info = Arc::clone(&cx.info);
+    let items = stream::unfold(Some(handle), move |state: Option<QueryHandle>| {
+        let info = Arc::clone(&info);
+        async move {
+            let mut handle = state?;
+            match handle.next().await {
+                Ok(Some(batch)) => {
+                    if let Some(sequence) = handle.complete_before().filter(|_| can_resume) {
+                        info.set_complete_before(sequence);
+                    }
+                    Some((Ok(Item::Rows(batch)), Some(handle)))
+                }
+                Ok(None) => None,
+                Err(e) => Some((Err(e), None)),
+            }
         }
     });
     Ok(Answer { schema: Some(schema), streaming: true, items: items.boxed() })
 }
 
-/// Opens one streaming source.
-async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>) -> Result<Box<dyn SourceReader>> {
+/// Each row of one stream with one shard is answered when it comes, or never: a client that knows how far it got can go on from
+/// there with `seek_to`. Anything that remembers rows would have to begin where they began.
+fn is_answered_row_by_row(plan: &Plan) -> bool {
+    match &plan.node {
+        Node::Filter { input, .. } | Node::Project { input, .. } => is_answered_row_by_row(input),
+        Node::Scan(scan) => scan.stream.shards == 1 && plan.change == Change::Append,
+        _ => false,
+    }
+}
+
+/// Opens one streaming source. With `can_resume` its client may learn where it begins.
+async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>, can_resume: bool) -> Result<Box<dyn SourceReader>> {
     let info = &scan.stream;
     let state = cx.engine.catalog.snapshot();
     if info.kind == StreamKind::Random {
@@ -156,6 +176,9 @@ async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>) -> Result<Box<dyn
     let cpu = cx.engine.cpu.handle().clone();
     let open = move || LogSource::open(store, &scan, schema, clock, backfill, &cpu);
     let source = super::blocking(&cx.engine, open).await?;
+    if let Some(sequence) = source.begins_at().filter(|_| can_resume) {
+        cx.info.begin_at(sequence);
+    }
     Ok(Box::new(Reader { source, progress }))
 }
 

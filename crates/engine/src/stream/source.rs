@@ -174,6 +174,16 @@ impl LogSource {
         })
     }
 
+    /// The sequence number that comes first, where the log of one shard is read from there and nothing comes before it.
+    pub fn begins_at(&self) -> Option<i64> {
+        let is_plain =
+            self.history.is_none() && self.counting.is_empty() && self.not_before.is_none() && self.pace.is_none();
+        match &self.cursors[..] {
+            [cursor] if is_plain => Some(cursor.position().0 as i64),
+            _ => None,
+        }
+    }
+
     /// Whether rows of the past come first.
     pub fn backfills(&self) -> bool {
         self.backfills

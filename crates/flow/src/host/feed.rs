@@ -60,7 +60,7 @@ pub async fn run(
     drop((inbox_in, leading));
     let cancel = feed.cancel.clone();
     let memory = Arc::clone(&feed.context.memory);
-    let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0 };
+    let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0, complete_before: None };
     let work = async {
         match pipeline.sharded.take() {
             Some(sharded) if sharded.shards.len() > 1 => {
@@ -158,6 +158,8 @@ pub struct Client {
     pub memory: Arc<Budget>,
     pub progress: Arc<QueryProgress>,
     pub sent: u64,
+    /// Sequence number of the last record that came in, plus one.
+    pub complete_before: Option<i64>,
 }
 
 impl Client {
@@ -165,12 +167,15 @@ impl Client {
     ///
     /// Errors: MEMORY_LIMIT_EXCEEDED when what waits is too much.
     pub async fn deliver(&mut self, msgs: Vec<Msg>) -> Result<Flow> {
-        for msg in msgs {
+        // What comes of one record may be several answers: it is complete with the last of them.
+        let last = msgs.iter().rposition(|m| matches!(m, Msg::Rows(rows) if !rows.is_empty()));
+        for (at, msg) in msgs.into_iter().enumerate() {
             match msg {
                 Msg::Rows(rows) if !rows.is_empty() => {
                     self.progress.add_out(rows.len());
                     let held = self.memory.reserve(rows.delta.rows.bytes())?;
-                    if self.answers.send((rows, held)).await.is_err() {
+                    let complete_before = self.complete_before.filter(|_| last == Some(at));
+                    if self.answers.send(Waiting { answer: rows, held, complete_before }).await.is_err() {
                         return Ok(Flow::Done);
                     }
                     self.sent += 1;
@@ -266,6 +271,9 @@ impl Driver {
             SourceItem::Rows { batch, shard, sequence } => {
                 if let Some(sequence) = sequence {
                     self.positions[source].insert(shard, sequence);
+                    if let Sink::Client(client) = &mut self.sink {
+                        client.complete_before = Some(sequence + 1);
+                    }
                 }
                 let rows = batch.rows();
                 if rows == 0 {

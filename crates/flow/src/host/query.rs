@@ -56,8 +56,13 @@ impl HostContext {
 /// One batch of answers.
 pub type Answer = Rows;
 
-/// An answer that waits for the client, and what it takes meanwhile.
-pub(super) type Waiting = (Answer, Reserved);
+/// An answer that waits for the client.
+pub struct Waiting {
+    pub(super) answer: Answer,
+    /// What it takes meanwhile.
+    pub(super) held: Reserved,
+    pub(super) complete_before: Option<i64>,
+}
 
 /// A consistent point of a query: where its sources were, what its operators knew, how many answers had left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +107,7 @@ impl Query {
             // Closed only now: whoever sees the end of the answers finds the outcome.
             drop(answers_in);
         }));
-        Ok(QueryHandle { answers, progress, outcome, cancel, commands })
+        Ok(QueryHandle { answers, progress, outcome, cancel, commands, complete_before: None })
     }
 }
 
@@ -113,6 +118,7 @@ pub struct QueryHandle {
     outcome: Outcome,
     cancel: CancellationToken,
     commands: mpsc::Sender<CheckpointReply>,
+    complete_before: Option<i64>,
 }
 
 impl QueryHandle {
@@ -125,7 +131,11 @@ impl QueryHandle {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
             answer = self.answers.recv() => match answer {
-                Some((answer, _held)) => Ok(Some(answer)),
+                Some(Waiting { answer, held, complete_before }) => {
+                    drop(held);
+                    self.complete_before = complete_before.or(self.complete_before);
+                    Ok(Some(answer))
+                }
                 None => self.outcome().map(|()| None),
             },
         }
@@ -134,6 +144,12 @@ impl QueryHandle {
     /// As `next_answer`, the rows alone.
     pub async fn next(&mut self) -> Result<Option<Batch>> {
         Ok(self.next_answer().await?.map(|a| a.delta.rows))
+    }
+
+    /// Where operators answer each row at once and one source reads one shard: the answers so far hold everything that comes of
+    /// records before this sequence number. `None` while that is not known, as long as the past is read.
+    pub fn complete_before(&self) -> Option<i64> {
+        self.complete_before
     }
 
     fn outcome(&self) -> Result<()> {

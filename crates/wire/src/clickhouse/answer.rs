@@ -259,6 +259,9 @@ impl Connection {
                 Some(Some(Item::Extremes(batch))) => encoder.write(server::EXTREMES, Some(&batch), &mut frame)?,
             }
             if !frame.is_empty() {
+                if let Some(resume) = running.resume() {
+                    resume.hand_over();
+                }
                 self.send_unless_killed(&frame, running).await?;
             }
         }

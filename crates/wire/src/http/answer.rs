@@ -8,7 +8,7 @@ use super::session::Lease;
 use bytes::Bytes;
 use futures::FutureExt;
 use hydron_base::{Code, Error, Result};
-use hydron_engine::{Item, Progress, Running};
+use hydron_engine::{Item, Progress, Resume, Running};
 use hydron_format::{Compression, Compressor, FormatOptions, OutputFormat, ResultStats};
 use hydron_types::Zone;
 use std::panic::AssertUnwindSafe;
@@ -37,7 +37,24 @@ pub(crate) struct Head {
     /// Counters at this moment; final ones when the answer was held back.
     pub summary: String,
     pub with_progress: bool,
-    pub chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+    pub chunks: mpsc::Receiver<Result<Chunk, BrokenOff>>,
+}
+
+/// Some bytes of a body.
+pub(crate) struct Chunk {
+    bytes: Bytes,
+    /// Where the client of a stream can go on when it has these.
+    resume: Option<Resume>,
+}
+
+impl Chunk {
+    /// The bytes, at the moment when they are handed over to be written.
+    pub(crate) fn hand_over(self) -> Bytes {
+        if let Some(resume) = self.resume {
+            resume.hand_over();
+        }
+        self.bytes
+    }
 }
 
 /// The result cannot be completed; the body must not look as if it were.
@@ -104,7 +121,7 @@ impl Pump {
         });
         drop(self);
         // The receiver goes away only with the client.
-        let _ = send(&sender, last.bytes).await;
+        let _ = send(&sender, last.bytes, None).await;
         if last.is_broken {
             let _ = sender.send(Err(BrokenOff)).await;
         }
@@ -152,7 +169,7 @@ impl Pump {
         Ok((encoder, first, chunk))
     }
 
-    fn head(&self, encoder: &Encoder, chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>) -> Head {
+    fn head(&self, encoder: &Encoder, chunks: mpsc::Receiver<Result<Chunk, BrokenOff>>) -> Head {
         Head {
             query_id: Arc::clone(&self.running.query_id),
             format: encoder.format.clone(),
@@ -171,7 +188,7 @@ impl Pump {
         encoder: &mut Encoder,
         first: Next,
         mut chunk: Vec<u8>,
-        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+        sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
     ) -> Last {
         let sent = self.stream_items(encoder, first, &mut chunk, sender).await;
         let is_broken = match sent {
@@ -191,7 +208,7 @@ impl Pump {
         encoder: &mut Encoder,
         first: Next,
         chunk: &mut Vec<u8>,
-        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+        sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
     ) -> Result<()> {
         let mut next = first;
         loop {
@@ -202,7 +219,8 @@ impl Pump {
                 Next::Item(item) => encoder.item(&item, chunk)?,
                 Next::Unknown => {}
             }
-            if send(sender, std::mem::take(chunk)).await.is_err() {
+            // A compressor may keep rows back, but behind a compressed body there is no place for a word anyway.
+            if send(sender, std::mem::take(chunk), self.running.resume()).await.is_err() {
                 return Err(Error::new(Code::NETWORK_ERROR, "the client has closed the connection"));
             }
             next = Next::of(self.running.next().await?);
@@ -210,12 +228,17 @@ impl Pump {
     }
 }
 
-/// Sends `bytes` in pieces. Errors: nobody reads them any more.
-async fn send(sender: &mpsc::Sender<Result<Bytes, BrokenOff>>, bytes: Vec<u8>) -> Result<(), ()> {
+/// Sends `bytes` in pieces; with the last of them the client can go on from `resume`. Errors: nobody reads them any more.
+async fn send(
+    sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
+    bytes: Vec<u8>,
+    resume: Option<Resume>,
+) -> Result<(), ()> {
     let mut left = Bytes::from(bytes);
     while !left.is_empty() {
         let piece = left.split_to(piece_length(&left));
-        sender.send(Ok(piece)).await.map_err(|_| ())?;
+        let resume = resume.filter(|_| left.is_empty());
+        sender.send(Ok(Chunk { bytes: piece, resume })).await.map_err(|_| ())?;
     }
     Ok(())
 }

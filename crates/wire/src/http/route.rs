@@ -298,7 +298,7 @@ fn query_id(parts: &Parts) -> Option<String> {
 pub(crate) fn answered(head: Head, display_name: &str) -> Response<Body> {
     let chunks = stream::unfold(head.chunks, |mut chunks| async move {
         let chunk = chunks.recv().await?;
-        Some((chunk.map(Frame::data), chunks))
+        Some((chunk.map(|c| Frame::data(c.hand_over())), chunks))
     });
     let mut response = Response::new(StreamBody::new(chunks.boxed()).boxed_unsync());
     let headers = response.headers_mut();
