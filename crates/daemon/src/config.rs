@@ -20,6 +20,7 @@ const RESERVED: &[&str] = &[
     "HYDRON_CONFIG",
     "HYDRON_BOARD",
     "HYDRON_WAKE",
+    "HYDRON_USERS",
     "HYDRON_DUMP",
     "HYDRON_CONFORMANCE",
     "HYDRON_PASSWORD",
@@ -46,7 +47,7 @@ pub struct Config {
     pub postgres_port: u16,
     /// What `hostname()` says; empty: the machine's name.
     pub display_name: String,
-    /// Threads that compute; 0: one for each core.
+    /// Threads that compute; 0: two more than cores.
     pub cpu_threads: usize,
     /// Bytes that all queries may keep; 0: 90 % of the machine's memory.
     pub max_server_memory_usage: u64,
@@ -101,15 +102,24 @@ pub struct CrashConfig {
     pub safe_mode: u32,
     /// A dying worker is killed after so many milliseconds, its stacks saved or not.
     pub dump_deadline_ms: u64,
-    /// A worker that shows no sign of life for so many milliseconds is killed; 0: never.
+    /// A worker whose threads wait and show no sign of life for so many milliseconds is killed; 0: never.
     pub hang_ms: u64,
+    /// The same while they compute.
+    pub busy_ms: u64,
     /// Whether the function `trap`, which crashes the worker on purpose, may be called.
     pub allow_trap: bool,
 }
 
 impl Default for CrashConfig {
     fn default() -> CrashConfig {
-        CrashConfig { quarantine: 2, safe_mode: 5, dump_deadline_ms: 200, hang_ms: 4_000, allow_trap: false }
+        CrashConfig {
+            quarantine: 2,
+            safe_mode: 5,
+            dump_deadline_ms: 200,
+            hang_ms: 4_000,
+            busy_ms: 300_000,
+            allow_trap: false,
+        }
     }
 }
 
@@ -195,15 +205,21 @@ impl Config {
         Ok(config)
     }
 
-    /// Who may come in. Errors: CANNOT_OPEN_FILE, CONFIG_ERROR.
-    pub fn users(&self) -> Result<Users> {
-        if self.users_config.is_empty() {
-            return Ok(Users::default());
-        }
-        let text = std::fs::read_to_string(&self.users_config).map_err(|e| {
-            Error::new(Code::CANNOT_OPEN_FILE, format!("users_config: cannot read {}: {e}", self.users_config))
-        })?;
-        Users::parse(&text)
+    /// The text of the users' file, checked; empty where none is configured. Errors: CANNOT_OPEN_FILE, CONFIG_ERROR, also for
+    /// users that may not be let in from other machines.
+    pub fn users_text(&self) -> Result<String> {
+        let (text, users) = match self.users_config.as_str() {
+            "" => (String::new(), Users::default()),
+            path => {
+                let text = std::fs::read_to_string(path).map_err(|e| {
+                    Error::new(Code::CANNOT_OPEN_FILE, format!("users_config: cannot read {path}: {e}"))
+                })?;
+                let users = Users::parse(&text)?;
+                (text, users)
+            }
+        };
+        users.check_bind(&self.listen_host, self.allow_insecure_remote)?;
+        Ok(text)
     }
 
     /// The settings of `profile`. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
@@ -215,6 +231,11 @@ impl Config {
         }
         Ok(settings)
     }
+}
+
+/// The users of a text as [`Config::users_text`] gives it.
+pub fn users_of(text: &str) -> Result<Users> {
+    if text.is_empty() { Ok(Users::default()) } else { Users::parse(text) }
 }
 
 /// Keys that stand alone as well as in their section.
@@ -301,17 +322,24 @@ mod tests {
 
     #[test]
     fn users_come_from_their_file() {
-        assert!(Config::default().users().unwrap().check("default", "", [127, 0, 0, 1].into()).is_ok());
+        let users = |config: &Config| config.users_text().and_then(|text| users_of(&text));
+        assert!(users(&Config::default()).unwrap().check("default", "", [127, 0, 0, 1].into()).is_ok());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.yaml");
         std::fs::write(&path, "users: {a: {password: b}}").unwrap();
         let set = |path: &str| pairs(&[("users_config", path), ("allow_insecure_remote", "1")]);
         let config = Config::load(None, [], &set(path.to_str().unwrap())).unwrap();
         assert!(config.allow_insecure_remote);
-        let users = config.users().unwrap();
-        assert!(users.check("a", "b", [10, 0, 0, 1].into()).is_ok());
-        assert!(users.check("default", "", [127, 0, 0, 1].into()).is_err());
-        let missing = Config::load(None, [], &set("/no/such/file")).unwrap().users().unwrap_err();
+        let users_read = users(&config).unwrap();
+        assert!(users_read.check("a", "b", [10, 0, 0, 1].into()).is_ok());
+        assert!(users_read.check("default", "", [127, 0, 0, 1].into()).is_err());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(
+            users(&config).unwrap_err().code,
+            Code::CONFIG_ERROR,
+            "an empty file does not let the shipped users in"
+        );
+        let missing = users(&Config::load(None, [], &set("/no/such/file")).unwrap()).unwrap_err();
         assert_eq!(missing.code, Code::CANNOT_OPEN_FILE);
         let e = Config::load(None, [], &pairs(&[("allow_insecure_remote", "2")])).unwrap_err();
         assert!(e.message.contains("neither 1 nor 0"), "{e}");

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`config`] (file, flags, environment), [`listeners`] (ports, bound once and handed on), [`signals`],
 //! [`children`] and [`packet`] (processes and what is said between them), [`supervisor`]; what it decides, pure: [`life`],
-//! [`restart`], [`verdict`], [`intensity`]; what it keeps: [`custodian`] (client sockets), [`incident`] (crash records, of which [`build`]);
+//! [`restart`], [`verdict`], [`intensity`], [`pulse`] (is it stuck or busy); what it keeps: [`custodian`] (client sockets), [`incident`] (crash records, of which [`build`]);
 //! [`doorman`] (connections while no worker answers);
 //! [`service`] (the system's service manager), [`detach`] (the background), [`logging`]. Then [`worker`] with [`handler`] (faults) and [`shutdown`] (the ladder of
 //! deadlines, pure); at last [`dump`] and [`stack`] (a worker looked at from outside).
@@ -21,6 +21,7 @@ pub mod life;
 pub mod listeners;
 pub mod logging;
 pub mod packet;
+pub mod pulse;
 pub mod restart;
 pub mod service;
 pub mod shutdown;

@@ -20,10 +20,8 @@ const PORTS: [(&str, fn(&Config) -> u16); 3] =
 pub struct Listeners(Vec<(&'static str, TcpListener)>);
 
 impl Listeners {
-    /// Binds the ports that are not 0. Errors: NETWORK_ERROR with the port that is taken; CONFIG_ERROR where other machines
-    /// could come in without a password.
+    /// Binds the ports that are not 0. Errors: NETWORK_ERROR with the port that is taken.
     pub fn bind(config: &Config) -> Result<Listeners> {
-        config.users()?.check_bind(&config.listen_host, config.allow_insecure_remote)?;
         let mut open = Vec::new();
         for (what, port) in PORTS {
             let port = port(config);

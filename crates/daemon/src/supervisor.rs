@@ -14,6 +14,7 @@ use crate::intensity::{Intensity, Limits};
 use crate::life::{Act, Event, Life, Patience};
 use crate::listeners::{LISTENERS_VARIABLE, Listeners};
 use crate::packet::{self, Packet, Report};
+use crate::pulse::{self, Pulse, threads_of};
 use crate::signals::{self, Signals};
 use crate::worker::{self, CONFIG_VARIABLE, CONTROL_VARIABLE, WORKER_COMMAND};
 use crate::{dump, service};
@@ -29,6 +30,9 @@ use std::time::{Duration, Instant};
 
 /// Names the descriptor of the board.
 pub const BOARD_VARIABLE: &str = "HYDRON_BOARD";
+
+/// Names the descriptor of the users' text.
+pub const USERS_VARIABLE: &str = "HYDRON_USERS";
 
 /// Names the descriptor that wakes the supervisor at a fault.
 pub const WAKE_VARIABLE: &str = "HYDRON_WAKE";
@@ -47,6 +51,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A standby begins this long after its worker is ready: the worker comes first.
 const STANDBY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whose INSERT met a disk that fails is told by the worker itself; after this it is replaced.
+const BROKEN_GRACE: Duration = Duration::from_millis(100);
+
+/// A dying worker that hung is killed after this, its stacks saved or not.
+const HANG_DUMP: Duration = Duration::from_secs(2);
 
 /// What the one who starts the server hears of it.
 pub trait Owner {
@@ -70,6 +80,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
             left.trim().replace('\n', ", ")
         ));
     }
+    let users = users_file(&config.users_text()?)?;
     let listeners = Listeners::bind(config)?;
     let board = Board::create().map_err(|e| system("make the shared memory", e))?;
     let signals = Signals::open().map_err(|e| system("listen to signals", e))?;
@@ -77,7 +88,7 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| system("make an eventfd", e.into()))?;
     let patience = Patience {
         dump: Duration::from_millis(config.crash.dump_deadline_ms),
-        hang: Duration::from_millis(config.crash.hang_ms),
+        hang_dump: Duration::from_millis(config.crash.dump_deadline_ms).max(HANG_DUMP),
         stop: Duration::from_millis(config.shutdown.total_ms) + KILL_AFTER,
         standby: STANDBY_PAUSE,
     };
@@ -87,6 +98,9 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         listeners,
         signals,
         wake,
+        users,
+        pulses: [Pulse::of(worker::IO_NAME), Pulse::of(hydron_engine::engine::CPU_NAME)],
+        broken_since: None,
         custodian: Custodian::new(board),
         doorman: Doorman::default(),
         life: Life::new(patience),
@@ -113,6 +127,12 @@ struct Supervisor {
     listeners: Listeners,
     signals: Signals,
     wake: OwnedFd,
+    /// The text of the users' file as it was when it was last good: a worker that starts later reads this one.
+    users: OwnedFd,
+    /// The socket threads and the computing threads of the worker.
+    pulses: [Pulse; 2],
+    /// When the disk was first seen to have failed.
+    broken_since: Option<Instant>,
     custodian: Custodian,
     doorman: Doorman,
     life: Life,
@@ -354,19 +374,38 @@ impl Supervisor {
         Ok(self.life.on(Event::Died { code }, self.begun.elapsed()))
     }
 
-    /// The worker's sign of life.
+    /// The worker's signs of life, and of a disk that has failed it.
     fn look(&mut self) -> Vec<Act> {
-        let beat = self.board.worker().beat_ms.load(Ordering::Relaxed);
-        if beat == 0 || !self.life.is_ready() {
+        if !self.life.is_ready() {
             return Vec::new();
         }
-        let age = Duration::from_millis(worker::monotonic_ms().saturating_sub(beat));
-        let acts = self.life.on(Event::Silent(age), self.begun.elapsed());
-        if !acts.is_empty() {
-            tell(&format!("the worker has shown no sign of life for {age:?}"));
-            self.cause = Cause::Hang;
+        let (worker, now) = (self.board.worker(), Instant::now());
+        if worker.has_disk_fault() {
+            let since = *self.broken_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < BROKEN_GRACE {
+                return Vec::new();
+            }
+            self.cause = Cause::Disk;
+            return self.life.on(Event::Broken, self.begun.elapsed());
         }
-        acts
+        let limits = pulse::Limits {
+            blocked: Duration::from_millis(self.config.crash.hang_ms),
+            busy: Duration::from_millis(self.config.crash.busy_ms),
+        };
+        let pid = self.worker.as_ref().map_or(0, Process::pid);
+        for (pulse, beat) in self.pulses.iter_mut().zip([&worker.beat_ms, &worker.compute_beat_ms]) {
+            let beat = beat.load(Ordering::Relaxed);
+            if beat == 0 {
+                continue;
+            }
+            let silent = Duration::from_millis(worker::monotonic_ms().saturating_sub(beat));
+            if let Some(hang) = pulse.check(silent, now, limits, |name| threads_of(pid, name)) {
+                tell(&hang.to_string());
+                self.cause = Cause::Hang(hang);
+                return self.life.on(Event::Hung, self.begun.elapsed());
+            }
+        }
+        Vec::new()
     }
 
     fn act(&mut self, acts: Vec<Act>) -> Result<Option<i32>> {
@@ -465,6 +504,7 @@ impl Supervisor {
             pid: worker.pid(),
             data_dir: self.config.path.clone(),
             incident: Some(incident.id().to_string()),
+            all_stacks: matches!(self.cause, Cause::Hang(_)),
         };
         match dump::start(&job, self.board) {
             Ok(process) => self.dumper = Some(process),
@@ -485,7 +525,7 @@ impl Supervisor {
         if self.stacks.is_some() {
             return;
         }
-        let job = dump::Job { pid: worker.pid(), data_dir: self.config.path.clone(), incident: None };
+        let job = dump::Job { pid: worker.pid(), data_dir: self.config.path.clone(), incident: None, all_stacks: true };
         match dump::start(&job, self.board) {
             Ok(process) => self.stacks = Some(process),
             Err(e) => tell(&format!("the stacks cannot be written: {e}")),
@@ -505,6 +545,8 @@ impl Supervisor {
         self.board.worker().reset();
         self.board.worker().pid.store(next.pid(), Ordering::Relaxed);
         self.board.crash().reset();
+        self.board.log_lines().clear();
+        self.broken_since = None;
         let mut drained = [0u8; 8];
         let _ = rustix::io::read(&self.wake, &mut drained);
         let adopted = self.custodian.hand_over();
@@ -526,11 +568,13 @@ impl Supervisor {
         let mut inherited = self.listeners.descriptors();
         inherited.push(self.board.fd().as_fd());
         inherited.push(self.wake.as_fd());
+        inherited.push(self.users.as_fd());
         let variables = [
             (LISTENERS_VARIABLE, self.listeners.describe()),
             (CONFIG_VARIABLE, config),
             (BOARD_VARIABLE, self.board.fd().as_raw_fd().to_string()),
             (WAKE_VARIABLE, self.wake.as_raw_fd().to_string()),
+            (USERS_VARIABLE, self.users.as_raw_fd().to_string()),
         ];
         Process::start(WORKER_COMMAND, &inherited, &variables, CONTROL_VARIABLE)
             .map_err(|e| system("start a worker", e))
@@ -546,6 +590,9 @@ impl Supervisor {
     /// Hands a changed configuration to the worker; what cannot change while it runs waits for the next start.
     fn reconfigure(&mut self, config: Config) {
         let Ok(text) = serde_json::to_string(&config) else { return };
+        if let Err(e) = config.users_text().and_then(|users| put_users(&self.users, &users)) {
+            tell(&format!("the users are kept as they were: {e}"));
+        }
         self.config = config;
         // It was started with the old one.
         self.standby = None;
@@ -557,6 +604,21 @@ impl Supervisor {
         }
         tell("the configuration was read again");
     }
+}
+
+/// A file in memory with the users' text, for workers to inherit.
+fn users_file(text: &str) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("hydron-users", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(|e| system("make a file in memory", e.into()))?;
+    put_users(&file, text)?;
+    Ok(file)
+}
+
+fn put_users(file: &OwnedFd, text: &str) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file.try_clone().map_err(|e| system("copy a descriptor", e))?);
+    let put = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+    put.map_err(|e| system("keep the users", e))
 }
 
 /// A line for the operator; a terminal that is gone must not end the supervisor.

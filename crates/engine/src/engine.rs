@@ -9,14 +9,16 @@ use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
+use crate::stack;
 use crate::statement;
+use crate::stream::streams::fault_hook;
 use crate::stream::{Stream, Streams};
 use bytes::Bytes;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
 use hydron_plan::ViewInfo;
-use hydron_store::catalog::{CatalogStore, Entry};
+use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -32,8 +34,12 @@ pub const DEFAULT_DATABASE: &str = "default";
 /// Proton's revision that this server stands for, written to the status file.
 pub const REVISION: &str = "23";
 
-/// Stack of a computing thread: binding recurses as deep as the parser allows.
-const CPU_STACK_BYTES: usize = 16 << 20;
+/// Name of the threads that compute.
+pub const CPU_NAME: &str = "compute";
+
+/// A step of a query may take tens of milliseconds, and a query that is asked meanwhile would wait for its end where there is one
+/// thread for each core. With two more the kernel shares the cores out.
+const THREADS_BEYOND_CORES: usize = 2;
 
 /// Threads that open logs at a start. More than cores, since they wait for the disk.
 const OPEN_THREADS_MAX: usize = 8;
@@ -108,18 +114,19 @@ impl Engine {
             tracing::info!("the previous server on this directory did not stop gracefully: {}", left.trim());
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = if options.cpu_threads == 0 { cores } else { options.cpu_threads };
+        let threads = if options.cpu_threads == 0 { cores + THREADS_BEYOND_CORES } else { options.cpu_threads };
         let cpu = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
-            .thread_name("compute")
-            .thread_stack_size(CPU_STACK_BYTES)
+            .thread_name(CPU_NAME)
+            .thread_stack_size(stack::BYTES)
+            .on_thread_start(stack::prepare)
             .enable_all()
             .build()
             .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start computing threads: {e}")))?;
         let cpu = CpuRuntime(Some(cpu));
         let inner = Arc::new(Inner {
             catalog: Catalog::default(),
-            catalog_store: CatalogStore::open(&dir.join("catalog"))?,
+            catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
             cpu,
@@ -273,7 +280,7 @@ impl Inner {
             // A thread that cannot be started is not missed: this one takes all that is left.
             let others: Vec<_> = (1..entries.len().min(OPEN_THREADS_MAX))
                 .filter_map(|_| {
-                    let thread = std::thread::Builder::new().name("open".to_owned()).stack_size(CPU_STACK_BYTES);
+                    let thread = std::thread::Builder::new().name("open".to_owned()).stack_size(stack::BYTES);
                     thread.spawn_scoped(scope, work).ok()
                 })
                 .collect();
@@ -348,6 +355,11 @@ impl Inner {
             properties: serde_json::json!({ "database": database, "name": name, "object": object }),
         }
     }
+}
+
+fn catalog_options() -> CatalogOptions {
+    let failed = Board::current().is_some_and(|b| b.worker().has_disk_fault());
+    CatalogOptions { reads_device: failed, on_fault: Some(fault_hook()) }
 }
 
 /// Directories of rows that queries of earlier servers have spilled, under names that nobody uses any more.

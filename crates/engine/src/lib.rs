@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod place;
 pub mod query;
 pub mod session;
+mod stack;
 pub mod statement;
 pub mod stream;
 pub mod system;

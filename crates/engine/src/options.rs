@@ -12,7 +12,7 @@ pub struct EngineOptions {
     /// The directory that `file('…')` reads from; `None`: any path (`hydron local`).
     pub user_files: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
-    /// Threads that compute; 0: one for each core.
+    /// Threads that compute; 0: two more than cores.
     pub cpu_threads: usize,
     /// Bytes that all queries together may keep; 0: 90 % of the machine's memory.
     pub memory_bytes_max: u64,

@@ -3,7 +3,7 @@
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
 //! [`compact`] (log records become parts), [`keyed`] (the rows that count of keyed streams), [`source`] (a streaming read),
 //! [`replay`] (at the old pace), [`table`] (a historical read), [`random`] and [`random_source`] (rows made up at a rate),
-//! [`file`] (rows of files), [`storage`] (what all this takes on disk).
+//! [`file`] (rows of files), [`storage`] (what all this takes on disk), `trapped_disk` (a disk that fails on purpose).
 
 pub mod compact;
 pub mod file;
@@ -18,6 +18,7 @@ pub mod store;
 pub mod stream;
 pub mod streams;
 pub mod table;
+mod trapped_disk;
 
 pub use store::StreamStore;
 pub use stream::Stream;

@@ -204,6 +204,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("build_id", String),
                 ("incident_id", String),
                 ("cause", String),
+                ("reason", String),
                 ("signal_name", String),
                 ("signal_code", Int32),
                 ("fault_address", UInt64),
