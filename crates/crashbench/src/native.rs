@@ -278,19 +278,13 @@ fn cell(kind: &str, cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Stop> {
 }
 
 /// Takes the answer to one query apart.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parser {
     /// Bytes of a packet that is not whole yet.
     held: Vec<u8>,
     head: Option<Head>,
     end: Option<End>,
     extra_bytes: u64,
-}
-
-impl Default for Parser {
-    fn default() -> Parser {
-        Parser { held: Vec::new(), head: None, end: None, extra_bytes: 0 }
-    }
 }
 
 impl Parser {

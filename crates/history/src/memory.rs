@@ -17,7 +17,13 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not 
 pub struct QueryPool {
     shares: Box<dyn MemoryPool>,
     budget: Arc<Budget>,
+    spills: bool,
 }
+
+/// The operator that deals rows out to partitions, as DataFusion 55.2 names it. When it is refused memory it spills, and then it and
+/// those it deals to sometimes wait for each other for ever. What it holds is little, since its queues are short: it is counted
+/// and not refused.
+const DEALER: &str = "RepartitionExec";
 
 impl QueryPool {
     /// `spills`: there is a disk for what does not fit, so nobody may take all; otherwise whoever comes first has it, and the
@@ -28,7 +34,7 @@ impl QueryPool {
             true => Box::new(TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED)),
             false => Box::new(TrackConsumersPool::new(GreedyMemoryPool::new(bytes), CONSUMERS_NAMED)),
         };
-        QueryPool { shares, budget }
+        QueryPool { shares, budget, spills }
     }
 }
 
@@ -56,6 +62,10 @@ impl MemoryPool for QueryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
+        if self.spills && reservation.consumer().name().starts_with(DEALER) {
+            self.grow(reservation, additional);
+            return Ok(());
+        }
         self.shares.try_grow(reservation, additional)?;
         self.budget.try_grow(additional as u64).map_err(|e| {
             self.shares.shrink(reservation, additional);

@@ -42,9 +42,9 @@ async fn who_sets_a_limit_hears_of_it_before_the_disk_is_tried() {
     for _ in 0..5 {
         times.push(refusal(&mut world, "").await);
     }
-    // A machine that does other things may miss it now and then, in a build without optimizations.
-    assert!(times.iter().min() <= Some(&Duration::from_millis(200)), "{times:?}");
-    // What is sorted fits into the disk, where that is asked for.
+    // The promise is 200 ms, of a build with optimizations on a machine that does nothing else; with the disk it was 2.5 s here.
+    assert!(times.iter().min() <= Some(&Duration::from_secs(1)), "{times:?}");
+    // What does not fit goes to the disk, where that is asked for.
     let sorted = "select number, to_string(number) from numbers(200000) order by 2 desc limit 150000, 1";
     let large = "settings max_memory_usage = 24000000, max_threads = 1, max_bytes_before_external_sort = 1";
     assert_eq!(world.run(&format!("{sorted} {large}")).await.unwrap().len(), 1);

@@ -71,8 +71,8 @@ fn a_full_disk_refuses_rows_until_there_is_room_and_nothing_restarts() {
     assert_eq!(error_of(&server, insert), "");
     assert_eq!(error_of(&server, "select trap('disk full')"), "");
     let mut stored = 200;
-    let refused = (0..100).map(|_| error_of(&server, insert)).inspect(|e| stored += u64::from(e.is_empty()) * 200);
-    assert_eq!(refused.filter(|e| !e.is_empty()).next().as_deref(), Some("NOT_ENOUGH_SPACE"));
+    let mut inserts = (0..100).map(|_| error_of(&server, insert)).inspect(|e| stored += u64::from(e.is_empty()) * 200);
+    assert_eq!(inserts.find(|e| !e.is_empty()).as_deref(), Some("NOT_ENOUGH_SPACE"));
     assert_eq!(error_of(&server, insert), "NOT_ENOUGH_SPACE");
     assert_eq!(count(&server), stored, "reading goes on");
     assert_eq!(error_of(&server, "select trap('disk has room')"), "");
