@@ -67,6 +67,7 @@ impl Place {
         query.client.set(&options.client_address);
         query.text.set(&mask(&text[..text.floor_char_boundary(TEXT_BYTES_MAX)]));
         if let Some(connection) = options.connection.and_then(|c| board.connection(c)) {
+            connection.set_resume(-1);
             connection.set_query(Some(place.index));
         }
         Some(place)
