@@ -4,14 +4,14 @@
 //! an error the stream has no meaning any more. What a client sends is written by [`ClientHello`], [`Query`] and
 //! [`DataEncoder`].
 //!
-//! [`Query`]: super::query::Query
-//! [`DataEncoder`]: super::data::DataEncoder
+//! [`Query`]: crate::query::Query
+//! [`DataEncoder`]: crate::data::DataEncoder
 
-use super::cursor::{Cursor, Read, Stop};
-use super::data::DataDecoder;
-use super::decoder::PACKET_BYTES_MAX;
-use super::packet::{ClientHello, Exception, ProfileInfo, ProgressPacket, ServerHello, TableName, server};
-use super::revision::REVISION;
+use crate::cursor::{Cursor, Read, Stop};
+use crate::data::DataDecoder;
+use crate::decoder::PACKET_BYTES_MAX;
+use crate::packet::{ClientHello, Exception, ProfileInfo, ProgressPacket, ServerHello, TableName, server};
+use crate::revision::REVISION;
 use bytes::{Buf, BytesMut};
 use hydron_base::{Code, Error, Result};
 use hydron_format::native::NativeOptions;
@@ -53,6 +53,8 @@ pub struct ServerDecoder {
     /// The packet goes on at least to here: with fewer bytes there is no use in looking.
     wait_for: usize,
     incoming: Option<(u64, DataDecoder)>,
+    /// What the last compressed frame held.
+    plain: Vec<u8>,
 }
 
 enum Parsed {
@@ -70,6 +72,7 @@ impl ServerDecoder {
             revision: hello.revision.min(REVISION),
             wait_for: 1,
             incoming: None,
+            plain: Vec::new(),
         }
     }
 
@@ -82,7 +85,7 @@ impl ServerDecoder {
     pub fn next_packet(&mut self) -> Result<Option<ServerPacket>> {
         loop {
             if let Some((number, decoder)) = &mut self.incoming {
-                let Some(block) = decoder.feed(&mut self.buffer)? else { return Ok(None) };
+                let Some(block) = decoder.feed(&mut self.buffer, &mut self.plain)? else { return Ok(None) };
                 let packet = match *number {
                     server::TOTALS => ServerPacket::Totals(block),
                     server::EXTREMES => ServerPacket::Extremes(block),

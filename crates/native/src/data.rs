@@ -1,6 +1,6 @@
 //! The block of a data packet, compressed or not, in both directions.
 
-use super::frame::{self, Method};
+use crate::frame::{self, Method};
 use bytes::{Buf, BytesMut};
 use hydron_base::{Code, Error, Result};
 use hydron_format::native::{BlockDecoder, NativeOptions, push_bytes, push_varint, write_block, write_end};
@@ -61,10 +61,11 @@ impl DataDecoder {
         DataDecoder { blocks: BlockDecoder::new(options), compressed }
     }
 
-    /// Takes bytes from the start of `buffer`, none behind the block.
+    /// Takes bytes from the start of `buffer`, none behind the block. `plain` is room for what a frame holds, so that frames
+    /// of a connection share it.
     ///
     /// Errors: as [`frame::read`] and [`BlockDecoder::feed`]; INCORRECT_DATA when a frame goes on after its block.
-    pub fn feed(&mut self, buffer: &mut BytesMut) -> Result<Option<Batch>> {
+    pub fn feed(&mut self, buffer: &mut BytesMut, plain: &mut Vec<u8>) -> Result<Option<Batch>> {
         if !self.compressed {
             let mut piece: &[u8] = buffer;
             let block = self.blocks.feed(&mut piece)?;
@@ -72,7 +73,7 @@ impl DataDecoder {
             buffer.advance(used);
             return Ok(block);
         }
-        while let Some(plain) = frame::read(buffer)? {
+        while frame::read(buffer, plain)? {
             let mut piece = plain.as_slice();
             if let Some(block) = self.blocks.feed(&mut piece)? {
                 if !piece.is_empty() {

@@ -4,11 +4,11 @@
 //! the client has logged in, nothing but a small hello is taken; afterwards each packet has its limits, and no more is kept
 //! than has arrived. After an error the stream has no meaning any more.
 
-use super::cursor::{Cursor, Read, Stop};
-use super::data::DataDecoder;
-use super::packet::{ClientHello, TableName, client, read_tables};
-use super::query::Query;
-use super::revision::*;
+use crate::cursor::{Cursor, Read, Stop};
+use crate::data::DataDecoder;
+use crate::packet::{ClientHello, TableName, client, read_tables};
+use crate::query::Query;
+use crate::revision::*;
 use bytes::{Buf, BytesMut};
 use hydron_base::{Code, Error, Result};
 use hydron_format::native::NativeOptions;
@@ -61,6 +61,8 @@ pub struct ClientDecoder {
     /// The packet goes on at least to here: with fewer bytes there is no use in looking.
     wait_for: usize,
     incoming: Option<Incoming>,
+    /// What the last compressed frame held.
+    plain: Vec<u8>,
 }
 
 /// A packet whose block is still to come.
@@ -86,6 +88,7 @@ impl Default for ClientDecoder {
             compressed: false,
             wait_for: 1,
             incoming: None,
+            plain: Vec::new(),
         }
     }
 }
@@ -117,6 +120,14 @@ impl ClientDecoder {
         matches!(self.stage, Stage::Hello) && (self.buffer.starts_with(b"GET ") || self.buffer.starts_with(b"POST "))
     }
 
+    /// Gives back the room of earlier packets, where nothing of a next one has come.
+    pub fn rest(&mut self) {
+        if !self.is_inside_packet() {
+            self.buffer = BytesMut::new();
+            self.plain = Vec::new();
+        }
+    }
+
     /// Whether a packet has begun that is not complete.
     pub fn is_inside_packet(&self) -> bool {
         self.incoming.is_some() || !self.buffer.is_empty()
@@ -126,7 +137,7 @@ impl ClientDecoder {
     pub fn next_packet(&mut self) -> Result<Option<ClientPacket>> {
         loop {
             if let Some(incoming) = &mut self.incoming {
-                let Some(block) = incoming.block.feed(&mut self.buffer)? else { return Ok(None) };
+                let Some(block) = incoming.block.feed(&mut self.buffer, &mut self.plain)? else { return Ok(None) };
                 let Some(Incoming { number, table, .. }) = self.incoming.take() else { return Ok(None) };
                 return Ok(Some(match number {
                     client::SCALAR => ClientPacket::Scalar { name: table },
@@ -214,10 +225,10 @@ fn unexpected(number: u64) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::data::DataEncoder;
-    use super::super::frame::Method;
-    use super::super::query::Setting;
     use super::*;
+    use crate::data::DataEncoder;
+    use crate::frame::Method;
+    use crate::query::Setting;
     use hydron_format::native::{push_bytes, push_varint};
     use hydron_types::{ColumnBuilder, Field, LogicalType, Schema, Value};
     use std::sync::Arc;

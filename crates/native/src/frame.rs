@@ -73,8 +73,8 @@ fn cannot_compress(error: impl std::fmt::Display) -> Error {
     Error::new(Code::CANNOT_COMPRESS, format!("cannot compress: {error}"))
 }
 
-/// The low half first, each half little endian: the crate has the low half in the high bits.
-fn hash(bytes: &[u8]) -> [u8; HASH_BYTES] {
+/// The checksum of a frame: CityHash128. The low half first, each half little endian: the crate has the low half in the high bits.
+pub fn hash(bytes: &[u8]) -> [u8; HASH_BYTES] {
     let hash = cityhash_rs::cityhash_102_128(bytes);
     let mut out = [0; HASH_BYTES];
     out[..8].copy_from_slice(&((hash >> 64) as u64).to_le_bytes());
@@ -82,11 +82,12 @@ fn hash(bytes: &[u8]) -> [u8; HASH_BYTES] {
     out
 }
 
-/// Takes the first frame of `buffer`, as plain bytes; `None` until it is complete.
+/// Takes the first frame of `buffer`; false until it is complete. Its plain bytes are then all that `plain` holds, whose room
+/// is used again.
 ///
 /// Errors: MSG_SIZE_TOO_LARGE for sizes beyond the limits, CHECKSUM_DOESNT_MATCH, CANNOT_DECOMPRESS.
-pub fn read(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>> {
-    let Some(header) = buffer.get(HASH_BYTES..HASH_BYTES + HEADER_BYTES) else { return Ok(None) };
+pub fn read(buffer: &mut BytesMut, plain: &mut Vec<u8>) -> Result<bool> {
+    let Some(header) = buffer.get(HASH_BYTES..HASH_BYTES + HEADER_BYTES) else { return Ok(false) };
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
     let (method, size, plain_size) = (header[0], number(1), number(5));
     if size < HEADER_BYTES {
@@ -101,7 +102,7 @@ pub fn read(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>> {
         // Room for the rest of the frame, at most double of what has arrived.
         let missing = HASH_BYTES + size - buffer.len();
         buffer.reserve(missing.min(buffer.len()));
-        return Ok(None);
+        return Ok(false);
     }
     let frame = buffer.split_to(HASH_BYTES + size);
     if frame[..HASH_BYTES] != hash(&frame[HASH_BYTES..]) {
@@ -109,24 +110,31 @@ pub fn read(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>> {
         return Err(Error::new(Code::CHECKSUM_DOESNT_MATCH, text));
     }
     let body = &frame[HASH_BYTES + HEADER_BYTES..];
-    decompress(method, body, plain_size).map(Some)
+    // Old bytes are written over; only growth is zeroed.
+    plain.resize(plain_size, 0);
+    decompress(method, body, plain).map(|()| true)
 }
 
-fn decompress(method: u8, body: &[u8], plain_size: usize) -> Result<Vec<u8>> {
+/// Fills `plain` to its last byte.
+fn decompress(method: u8, body: &[u8], plain: &mut [u8]) -> Result<()> {
     let fail =
         |e: &dyn std::fmt::Display| Error::new(Code::CANNOT_DECOMPRESS, format!("cannot decompress a frame: {e}"));
-    let plain = match method {
-        PLAIN => body.to_vec(),
-        LZ4 => lz4_flex::block::decompress(body, plain_size).map_err(|e| fail(&e))?,
-        ZSTD => zstd::bulk::decompress(body, plain_size).map_err(|e| fail(&e))?,
+    let length = match method {
+        PLAIN if body.len() == plain.len() => {
+            plain.copy_from_slice(body);
+            body.len()
+        }
+        PLAIN => body.len(),
+        LZ4 => lz4_flex::block::decompress_into(body, plain).map_err(|e| fail(&e))?,
+        ZSTD => zstd::bulk::decompress_to_buffer(body, plain).map_err(|e| fail(&e))?,
         other => {
             let text = format!("compression method 0x{other:02x} of a frame is unknown");
             return Err(Error::new(Code::CANNOT_DECOMPRESS, text).hint("LZ4 or ZSTD"));
         }
     };
-    match plain.len() == plain_size {
-        true => Ok(plain),
-        false => Err(fail(&format!("{} bytes instead of {plain_size}", plain.len()))),
+    match length == plain.len() {
+        true => Ok(()),
+        false => Err(fail(&format!("{length} bytes instead of {}", plain.len()))),
     }
 }
 
@@ -161,11 +169,11 @@ mod tests {
             assert!(bytes.len() < plain.len() / 2);
             for step in [1_000, 65_537] {
                 let mut buffer = BytesMut::new();
-                let mut back = Vec::new();
+                let (mut frame, mut back) = (Vec::new(), Vec::new());
                 for piece in bytes.chunks(step) {
                     buffer.extend_from_slice(piece);
-                    while let Some(frame) = read(&mut buffer).unwrap() {
-                        back.extend(frame);
+                    while read(&mut buffer, &mut frame).unwrap() {
+                        back.extend_from_slice(&frame);
                     }
                 }
                 assert!(buffer.is_empty() && back == plain, "{method:?} by {step}");
@@ -180,9 +188,9 @@ mod tests {
             let mut damaged = BytesMut::from(bytes.as_slice());
             damaged[at] ^= 1;
             // A size that grew waits for bytes that do not come.
-            match read(&mut damaged) {
-                Ok(None) => assert!((17..21).contains(&at), "byte {at}"),
-                Ok(Some(_)) => panic!("byte {at} was not missed"),
+            match read(&mut damaged, &mut Vec::new()) {
+                Ok(false) => assert!((17..21).contains(&at), "byte {at}"),
+                Ok(true) => panic!("byte {at} was not missed"),
                 Err(e) => {
                     let codes = [Code::CHECKSUM_DOESNT_MATCH, Code::MSG_SIZE_TOO_LARGE, Code::CANNOT_DECOMPRESS];
                     assert!(codes.contains(&e.code), "byte {at}: {e}");
@@ -197,7 +205,7 @@ mod tests {
         header[16] = ZSTD;
         header[17..21].copy_from_slice(&40_u32.to_le_bytes());
         header[21..25].copy_from_slice(&(200_u32 << 20).to_le_bytes());
-        let e = read(&mut BytesMut::from(header.as_slice())).unwrap_err();
+        let e = read(&mut BytesMut::from(header.as_slice()), &mut Vec::new()).unwrap_err();
         assert_eq!(e.code, Code::MSG_SIZE_TOO_LARGE);
     }
 }

@@ -3,8 +3,8 @@
 //! A packet is its number as a varint, then its fields. In: values or bytes at hand. Out: the other one. Each `write`
 //! appends the number too; each `read` begins after it.
 
-use super::cursor::{Cursor, Read, Stop, wrong};
-use super::revision::*;
+use crate::cursor::{Cursor, Read, Stop, wrong};
+use crate::revision::*;
 use hydron_base::{Code, Error};
 use hydron_format::native::{push_bytes, push_varint};
 use hydron_types::TypeNames;

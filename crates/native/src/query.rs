@@ -2,9 +2,9 @@
 //!
 //! In: bytes at hand, or a query. Out: the other one. What a revision does not have is left out, both ways.
 
-use super::cursor::{Cursor, Read, wrong};
-use super::packet::client;
-use super::revision::*;
+use crate::cursor::{Cursor, Read, wrong};
+use crate::packet::client;
+use crate::revision::*;
 use hydron_base::setting::{Kind, definition};
 use hydron_format::native::{push_bytes, push_varint};
 
@@ -255,8 +255,8 @@ pub fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cursor::Stop;
     use super::*;
+    use crate::cursor::Stop;
 
     #[test]
     fn a_query_comes_back_in_every_revision() {
