@@ -53,6 +53,7 @@ pub struct Config {
     pub max_concurrent_queries: usize,
     pub log: LogConfig,
     pub logger: LoggerConfig,
+    pub checkpoint: CheckpointConfig,
     pub shutdown: ShutdownConfig,
     pub crash: CrashConfig,
     /// Settings of every session.
@@ -80,6 +81,43 @@ pub struct LoggerConfig {
     /// A file to append to; empty: standard error.
     pub log: String,
 }
+
+/// How the state of subscriptions and views is kept; times in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// `local_file_system`, the only one.
+    pub storage_type: String,
+    /// Empty: `checkpoint` in the data directory.
+    pub path: String,
+    /// The longest time between two checkpoints of a query that does not set `checkpoint_interval`.
+    pub interval: u64,
+    /// State that nobody went on with for so long is removed.
+    pub last_access_ttl: u64,
+    /// How often that is looked for.
+    pub last_access_check_interval: u64,
+    /// How long the id of an unsubscribed query is remembered.
+    pub delete_grace_interval: u64,
+    /// How long a stop waits for last checkpoints; half of `shutdown.queries_ms` at most.
+    pub teardown_flush_timeout: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> CheckpointConfig {
+        CheckpointConfig {
+            storage_type: LOCAL_STORAGE.to_string(),
+            path: String::new(),
+            interval: 900,
+            last_access_ttl: 604_800,
+            last_access_check_interval: 7_200,
+            delete_grace_interval: 60,
+            teardown_flush_timeout: 60,
+        }
+    }
+}
+
+/// Where checkpoints may be.
+const LOCAL_STORAGE: &str = "local_file_system";
 
 /// Deadlines of a graceful stop, in milliseconds from the signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +169,7 @@ impl Default for Config {
             max_concurrent_queries: 1_000,
             log: LogConfig::default(),
             logger: LoggerConfig::default(),
+            checkpoint: CheckpointConfig::default(),
             shutdown: ShutdownConfig::default(),
             crash: CrashConfig::default(),
             profile: BTreeMap::new(),
@@ -192,6 +231,10 @@ impl Config {
             Error::new(Code::CONFIG_ERROR, format!("configuration: {e}")).hint("docs/reference/configuration.md")
         })?;
         config.profile_settings()?;
+        if config.checkpoint.storage_type != LOCAL_STORAGE {
+            let message = format!("checkpoint.storage_type '{}' is unknown", config.checkpoint.storage_type);
+            return Err(Error::new(Code::CONFIG_ERROR, message).hint(LOCAL_STORAGE));
+        }
         Ok(config)
     }
 
@@ -290,6 +333,15 @@ mod tests {
     fn the_switches_of_a_crash_stand_alone_too() {
         let config = Config::load(None, [], &pairs(&[("crash_quarantine", "0"), ("crash.hang_ms", "7")])).unwrap();
         assert_eq!((config.crash.quarantine, config.crash.safe_mode, config.crash.hang_ms), (0, 5, 7));
+    }
+
+    #[test]
+    fn checkpoints_are_kept_where_and_as_often_as_it_says() {
+        let yaml = "checkpoint:\n  path: /var/lib/x/checkpoint/\n  interval: 60\n";
+        let config = Config::load(Some(yaml), [], &pairs(&[("checkpoint.last_access_ttl", "5")])).unwrap();
+        assert_eq!((config.checkpoint.interval, config.checkpoint.last_access_ttl), (60, 5));
+        let e = Config::load(None, [], &pairs(&[("checkpoint.storage_type", "s3")])).unwrap_err();
+        assert!(e.message.contains("'s3'"), "{e}");
     }
 
     #[test]

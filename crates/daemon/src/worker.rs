@@ -4,7 +4,7 @@
 //! it touches no data before it is told to begin; it says "ready" when the ports answer; on a signal it stops within its
 //! deadlines with everything acknowledged on disk.
 
-use crate::config::Config;
+use crate::config::{CheckpointConfig, Config};
 use crate::handler;
 use crate::listeners::{LISTENERS_VARIABLE, Listeners};
 use crate::packet::{self, Order, Report};
@@ -13,7 +13,7 @@ use crate::signals::{self, Signals};
 use crate::supervisor::{BOARD_VARIABLE, WAKE_VARIABLE};
 use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
-use hydron_engine::{Engine, EngineOptions};
+use hydron_engine::{CheckpointOptions, Engine, EngineOptions};
 use hydron_wire::clickhouse::TcpOptions;
 use hydron_wire::custody::{Adopted, Custody};
 use hydron_wire::http::HttpOptions;
@@ -116,7 +116,20 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         synced: config.log.sync,
         allow_trap: config.crash.allow_trap,
         profile: config.profile_settings().unwrap_or_default(),
+        checkpoint: checkpoint_options(&config.checkpoint),
         ..EngineOptions::at(&config.path)
+    }
+}
+
+fn checkpoint_options(config: &CheckpointConfig) -> CheckpointOptions {
+    let seconds = Duration::from_secs;
+    CheckpointOptions {
+        dir: Some(&config.path).filter(|p| !p.is_empty()).map(Into::into),
+        interval: seconds(config.interval.max(1)),
+        last_access_ttl: seconds(config.last_access_ttl),
+        last_access_check_interval: seconds(config.last_access_check_interval),
+        delete_grace_interval: seconds(config.delete_grace_interval),
+        teardown_flush_timeout: seconds(config.teardown_flush_timeout),
     }
 }
 

@@ -5,18 +5,21 @@
 
 use crate::catalog::record;
 use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::checkpoint::Keepers;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
 use crate::statement;
 use crate::stream::{Stream, Streams};
+use crate::view::Views;
 use bytes::Bytes;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
 use hydron_plan::ViewInfo;
 use hydron_store::catalog::{CatalogStore, Entry};
+use hydron_store::checkpoint::CheckpointStore;
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,10 @@ pub struct Inner {
     pub catalog_store: CatalogStore,
     pub queries: Arc<Queries>,
     pub streams: Streams,
+    /// Queries that outlive their server.
+    pub checkpoints: Arc<CheckpointStore>,
+    pub keepers: Keepers,
+    pub views: Views,
     pub cpu: CpuRuntime,
     pub started: WallTime,
     /// What all queries together may hold.
@@ -122,6 +129,9 @@ impl Engine {
             catalog_store: CatalogStore::open(&dir.join("catalog"))?,
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
+            checkpoints: Arc::new(CheckpointStore::open(&options.checkpoint_dir())?),
+            keepers: Keepers::default(),
+            views: Views::default(),
             cpu,
             started,
             memory: Budget::server(memory_limit(&options), Board::current().map(|b| &b.worker().memory_tracked)),
@@ -144,6 +154,12 @@ impl Engine {
             // What stays now is removed at the next start.
             left.iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
         });
+        for view in inner.catalog.snapshot().views() {
+            inner.views.start(&inner, view);
+        }
+        let options = &inner.options.checkpoint;
+        let every = options.last_access_check_interval.min(options.delete_grace_interval);
+        inner.cpu.handle().spawn(crate::checkpoint::sweeper::run(Arc::downgrade(&inner), every));
         Ok(Engine { inner })
     }
 
@@ -199,6 +215,14 @@ impl Engine {
     /// logs. An INSERT gets a moment to end by itself. Returns how many queries had not ended at the deadline.
     pub async fn close(&self, patience: Duration) -> usize {
         self.inner.closing.store(true, Ordering::Release);
+        let flush = (patience / 2).min(self.inner.options.checkpoint.teardown_flush_timeout);
+        let late = self.inner.keepers.flush(flush).await;
+        if late > 0 {
+            tracing::info!(
+                "{late} queries go on from an earlier checkpoint: their last one was not written in {flush:?}"
+            );
+        }
+        self.inner.views.close(patience).await;
         let running = self.inner.queries.running();
         let (inserts, others): (Vec<_>, Vec<_>) = running.iter().partition(|q| q.is_bounded_insert());
         others.iter().for_each(|q| q.stop());
@@ -321,6 +345,10 @@ impl Inner {
                     create_text: entry.text.clone(),
                     reads,
                 })))
+            }
+            record::MATERIALIZED_VIEW => {
+                let view = record::materialized_view(&database, &name, entry.uuid, entry.text.clone(), stored)?;
+                Loaded::Object(Object::MaterializedView(Arc::new(view)))
             }
             record::FUNCTION => Loaded::Function(SqlFunction {
                 name: Arc::clone(&name),

@@ -37,6 +37,7 @@ impl Catalog for Lookup {
         Some(match self.state.object(database, name)? {
             Object::Stream(s) => Source::Stream(Arc::clone(&s.info)),
             Object::View(v) => Source::View(Arc::clone(&v.info)),
+            Object::MaterializedView(v) => Source::Stream(self.state.view_stream(v)?),
         })
     }
 

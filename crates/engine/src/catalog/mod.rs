@@ -8,5 +8,5 @@ pub mod object;
 pub mod record;
 pub mod state;
 
-pub use object::{Object, SqlFunction, View};
+pub use object::{MaterializedView, Object, SqlFunction, View};
 pub use state::{Catalog, CatalogState, Database};

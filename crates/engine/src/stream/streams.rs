@@ -68,6 +68,11 @@ impl Streams {
         self.open.lock().get(&uuid).and_then(Weak::upgrade)
     }
 
+    /// A view needs no records any more.
+    pub fn release(&self, view: Uuid) {
+        self.open.lock().values().filter_map(Weak::upgrade).for_each(|store| store.release(view));
+    }
+
     /// Removes the files of a dropped stream. Readers that still hold parts of it keep these until they end.
     pub fn remove(&self, stream: &Stream) -> Result<()> {
         let uuid = stream.info.uuid;

@@ -7,13 +7,12 @@ use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
 use super::{StreamStore, file, keyed};
-use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
-use hydron_base::{Budget, Code, Error, Result};
+use hydron_base::{Budget, Error, Result};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, ScanData};
@@ -110,15 +109,11 @@ impl HistorySource for Lookup {
         let info = &scan.stream;
         let batches = match info.kind {
             StreamKind::Stream | StreamKind::Table => {
-                return match self.state.existing(&info.database, &info.name)? {
-                    Object::Stream(stream) if stream.info.uuid == info.uuid => {
-                        let store = stream.stored()?;
-                        match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
-                            true => counting(store, scan, self.engine.cpu.handle()),
-                            false => stored(store, scan, &self.memory),
-                        }
-                    }
-                    _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
+                let stream = self.state.stream_of(info)?;
+                let store = stream.stored()?;
+                return match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
+                    true => counting(store, scan, self.engine.cpu.handle()),
+                    false => stored(store, scan, &self.memory),
                 };
             }
             StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],

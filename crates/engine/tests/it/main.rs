@@ -6,3 +6,5 @@ mod memory;
 mod open;
 mod panics;
 mod stop;
+mod subscriptions;
+mod views;

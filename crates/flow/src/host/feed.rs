@@ -421,9 +421,10 @@ impl Driver {
                 state.in_record = true;
                 (batch, shard, Some(sequence))
             }
+            // Of a source that had no past nobody was told that it began.
             SourceItem::BackfillEnd => {
-                state.in_past = false;
-                return Some((Msg::BackfillEnd, 0));
+                let was_in_past = std::mem::replace(&mut state.in_past, false);
+                return was_in_past.then_some((Msg::BackfillEnd, 0));
             }
             SourceItem::Idle => return None,
             SourceItem::End => {

@@ -7,6 +7,10 @@ use super::feed::Inbox;
 use super::source::SourceItem;
 use hydron_base::{Code, Error, Result};
 use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long an item may take that was there before: the disk has it.
+const REREAD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Items that came early.
 #[derive(Default)]
@@ -69,13 +73,20 @@ impl Ahead {
         {
             return item;
         }
-        while let Some(next) = inbox.recv().await {
-            if is_it(&next) {
-                return next.1;
+        let read = async {
+            while let Some(next) = inbox.recv().await {
+                if is_it(&next) {
+                    return next.1;
+                }
+                self.0.push_back(next);
             }
-            self.0.push_back(next);
-        }
-        let message = format!("source {source} ended before the rows that the query has read already");
-        Err(Error::new(Code::RECOVER_CHECKPOINT_FAILED, message))
+            let message = format!("source {source} ended before the rows that the query has read already");
+            Err(Error::new(Code::RECOVER_CHECKPOINT_FAILED, message))
+        };
+        tokio::time::timeout(REREAD_PATIENCE, read).await.unwrap_or_else(|_| {
+            let message =
+                format!("source {source} did not give what the query has read already in {REREAD_PATIENCE:?}");
+            Err(Error::new(Code::RECOVER_CHECKPOINT_FAILED, message))
+        })
     }
 }

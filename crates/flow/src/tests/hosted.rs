@@ -5,7 +5,7 @@ use super::script::tell;
 use crate::build::{BuildOptions, build};
 use crate::host::{
     Checkpoint, CutAnswer, Event, HostContext, Origin, Query, QueryHandle, Resume, RunOptions, SourceItem,
-    SourceReader, Steps, ValuesReader,
+    SourceReader, Step, Steps, ValuesReader,
 };
 use crate::operator::{Msg, Operator, Output};
 use crate::pipeline::{Pipeline, Stage};
@@ -301,6 +301,31 @@ async fn steps_after_a_cut_are_taken_again_and_the_answers_go_on() {
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_past_that_was_not_asked_for_is_no_step() {
+    let (send, receive) = mpsc::channel(4);
+    let options = RunOptions { traced: true, resume: None };
+    let pipeline = build(&scan(), BuildOptions::default()).unwrap();
+    let mut handle = Query::run(pipeline, vec![Box::new(Fed(receive))], context(), options).unwrap();
+    send.send(SourceItem::BackfillEnd).await.unwrap();
+    send.send(item(&[(0, "a")])).await.unwrap();
+    let Event::Answer { steps: Some(steps), .. } = handle.next_event().await.unwrap().unwrap() else {
+        panic!("an answer with its steps")
+    };
+    assert_eq!(steps.steps.iter().map(|s| s.step).collect::<Vec<_>>(), [Step::Passing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_and_does_not_come_again_is_waited_for_so_long() {
+    let (whole, cuts) = told(&mut logged(&scan(), -1, None, None), 40).await;
+    let (before, checkpoint) = &cuts[1];
+    let mut replay = checkpoint.cut.pending.clone();
+    replay.append(&whole[*before].1).unwrap();
+    let resume = Resume { cut: checkpoint.cut.clone(), replay };
+    let mut handle = logged(&scan(), 39, Some(resume), Some(&checkpoint.state));
+    assert_eq!(handle.next().await.unwrap_err().code, Code::RECOVER_CHECKPOINT_FAILED);
 }
 
 #[tokio::test(start_paused = true)]

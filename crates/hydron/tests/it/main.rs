@@ -12,3 +12,4 @@ mod slt;
 mod stop;
 mod streaming;
 mod terminal;
+mod views;
