@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How far the state of a query is kept.
@@ -44,6 +45,8 @@ pub struct Keeper {
     kept: Mutex<VecDeque<(u64, Arc<Manifest>)>>,
     next_number: Mutex<u64>,
     at: watch::Sender<KeptAt>,
+    /// Nobody takes cuts any more.
+    ended: CancellationToken,
 }
 
 /// The interval that the settings of a query ask for.
@@ -90,6 +93,7 @@ impl Keeper {
             kept: Mutex::new(kept),
             next_number: Mutex::new(next_number),
             at: watch::Sender::new(at),
+            ended: CancellationToken::new(),
         }))
     }
 
@@ -109,7 +113,7 @@ impl Keeper {
     /// Asks the query for cuts until it ends or the value is dropped.
     pub fn ask(self: &Arc<Self>, asker: CutAsker) -> Asking {
         let keeper = Arc::clone(self);
-        Asking(self.cpu.spawn(async move {
+        let task = self.cpu.spawn(async move {
             loop {
                 let now = keeper.clock.now();
                 let action = keeper.coordinator.lock().next(now);
@@ -130,7 +134,8 @@ impl Keeper {
                     Action::Wait => keeper.told.notified().await,
                 }
             }
-        }))
+        });
+        Asking { task, keeper: Arc::clone(self) }
     }
 
     /// Writes a cut, in the background. All that came before it is handed on already; `output` says where to.
@@ -200,23 +205,30 @@ impl Keeper {
         written
     }
 
-    /// Takes a last checkpoint and waits for it until the deadline. True if all is kept.
+    /// Takes a last checkpoint and waits for it until the deadline, or until the query has ended. True if all is kept.
     pub async fn flush(&self, deadline: tokio::time::Instant) -> bool {
         let mut at = self.at.subscribe();
         let before = at.borrow_and_update().answered;
         self.coordinator.lock().hurry(self.clock.now());
         self.told.notify_one();
         let answered = at.wait_for(|at| at.answered > before);
-        matches!(tokio::time::timeout_at(deadline, answered).await, Ok(Ok(_)))
+        tokio::select! {
+            answered = tokio::time::timeout_at(deadline, answered) => matches!(answered, Ok(Ok(_))),
+            () = self.ended.cancelled() => false,
+        }
     }
 }
 
 /// The task that asks. Dropping it ends it.
-pub struct Asking(JoinHandle<()>);
+pub struct Asking {
+    task: JoinHandle<()>,
+    keeper: Arc<Keeper>,
+}
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        self.keeper.ended.cancel();
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long UNSUBSCRIBE waits for a query that it ends.
-const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a SELECT is to be run, by the setting `exec_mode`.
 pub async fn by_mode(cx: Context, query: Query) -> Result<Answer> {

@@ -258,6 +258,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     async fn drive(mut self, mut handle: QueryHandle) -> Result<Infallible> {
         let mut kept = self.keeper.watch();
+        self.noted(kept.borrow_and_update().clone());
         let mut next = None;
         loop {
             let event = match next.take() {

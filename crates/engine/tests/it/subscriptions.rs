@@ -24,11 +24,14 @@ async fn next(running: &mut Running) -> Vec<i64> {
     (0..batch.rows()).map(value).collect()
 }
 
-/// Reads on until the epoch `number` of a query is on disk.
-async fn kept(world: &World, id: &str, number: u64, running: &mut Running) {
+/// Reads on until the state of a query is on disk in which it has read the record `sequence`; -1: any state.
+async fn kept(world: &World, id: &str, sequence: i64, running: &mut Running) {
     let keeper = world.engine.inner().keepers.running().into_iter().find(|k| k.id() == id).expect("a kept query");
     let mut at = keeper.watch();
-    let reached = async { at.wait_for(|at| at.epoch >= number).await.map(|_| ()) };
+    let position = |at: &hydron_engine::checkpoint::KeptAt| {
+        at.manifest.as_ref().map(|m| m.sources[0].positions[0].1).is_some_and(|last| last >= sequence)
+    };
+    let reached = async { at.wait_for(position).await.map(|_| ()) };
     tokio::select! {
         reached = tokio::time::timeout(Duration::from_secs(20), reached) => reached.expect("an epoch in time").unwrap(),
         item = running.next() => panic!("{item:?}"),
@@ -43,7 +46,7 @@ async fn a_query_goes_on_with_its_state_after_a_kill_and_after_a_restart() {
     let mut running = subscribe(&mut world, "q", text).await.unwrap();
     world.run("insert into s (i) values (1), (2)").await.unwrap();
     assert_eq!(next(&mut running).await, [3]);
-    kept(&world, "q", 2, &mut running).await;
+    kept(&world, "q", 0, &mut running).await;
     drop(running);
     world.run("insert into s (i) values (10)").await.unwrap();
     let mut running = world.start("recover from 'q'").await.unwrap();
@@ -80,7 +83,7 @@ async fn the_past_is_read_from_the_log_so_that_it_can_be_gone_on_with() {
         seen.extend(next(&mut running).await);
     }
     assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
-    kept(&world, "q", 2, &mut running).await;
+    kept(&world, "q", 5, &mut running).await;
     drop(running);
     world.run("insert into s (i) values (6)").await.unwrap();
     let mut running = world.start("recover from q").await.unwrap();
@@ -98,7 +101,7 @@ async fn what_cannot_go_on_says_why() {
     assert_eq!(code(world.start("subscribe to select i from table(s)").await), Code::NOT_IMPLEMENTED);
 
     let mut running = subscribe(&mut world, "q", "subscribe to select i from s").await.unwrap();
-    kept(&world, "q", 1, &mut running).await;
+    kept(&world, "q", -1, &mut running).await;
     world.session = world.engine.session("somebody else", "");
     assert_eq!(code(world.start("unsubscribe to 'q'").await), Code::ACCESS_DENIED);
     world.session = world.engine.session("me", "");
@@ -108,7 +111,7 @@ async fn what_cannot_go_on_says_why() {
     assert_eq!(code(world.start("recover from 'q'").await), Code::QUERY_WAS_CANCELLED);
 
     let mut running = subscribe(&mut world, "q", "subscribe to select i from s").await.unwrap();
-    kept(&world, "q", 1, &mut running).await;
+    kept(&world, "q", -1, &mut running).await;
     drop(running);
     world.run("drop stream s").await.unwrap();
     world.run("create stream s (i int64)").await.unwrap();
@@ -128,7 +131,7 @@ async fn the_setting_exec_mode_says_the_same() {
     let mut running = world.start_with(text, mode("subscribe")).await.unwrap();
     world.run("insert into s (i) values (1)").await.unwrap();
     assert_eq!(next(&mut running).await, [1]);
-    kept(&world, "q", 1, &mut running).await;
+    kept(&world, "q", -1, &mut running).await;
     drop(running);
     let other = world.start_with("select max(i) from s emit on update", mode("recover")).await;
     assert_eq!(other.err().expect("an error").code, Code::RECOVER_CHECKPOINT_FAILED);

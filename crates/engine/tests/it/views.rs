@@ -14,7 +14,7 @@ async fn becomes(world: &mut World, query: &str, wanted: &str) {
             return;
         }
         if Instant::now() >= deadline {
-            let views = told(world, "select name, state, last_error, lag_records from system.materialized_views").await;
+            let views = told(world, "select name, state, last_error, lag_records, checkpoint_epoch, to_string(checkpoint_sn), written_rows from system.materialized_views").await;
             panic!("{query}: {found}, not {wanted}; views: {views}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
