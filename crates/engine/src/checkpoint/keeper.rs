@@ -58,7 +58,8 @@ pub fn interval(settings: &Settings, default: Duration) -> Interval {
 }
 
 impl Keeper {
-    /// `from`: the epoch that the query goes on from.
+    /// `from`: the epoch that the query goes on from. `is_ahead`: it has gone further before, so that the next epoch is due at
+    /// once: a server that crashes again and again must not have more to do again each time.
     pub fn new(
         id: &str,
         store: &Arc<CheckpointStore>,
@@ -68,6 +69,7 @@ impl Keeper {
         fingerprint: String,
         sources: Vec<(String, Uuid)>,
         from: Option<(u64, Manifest)>,
+        is_ahead: bool,
     ) -> Result<Arc<Keeper>> {
         let last = store.epoch_numbers(id)?.last().copied();
         let next_number = from.as_ref().map(|(n, _)| *n).max(last).unwrap_or(0) + 1;
@@ -78,7 +80,7 @@ impl Keeper {
             ..KeptAt::default()
         });
         let mut coordinator = Coordinator::new(interval, clock.now());
-        if !kept.is_empty() {
+        if !kept.is_empty() && !is_ahead {
             coordinator.unchanged(clock.now());
         }
         Ok(Arc::new(Keeper {

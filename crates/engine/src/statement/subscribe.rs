@@ -150,6 +150,7 @@ async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew
         fingerprint,
         epoch::sources(&pipeline),
         found.map(|e| (e.number, e.manifest)),
+        false,
     )?;
     let run = Run { kept: true, options: RunOptions { traced: false, resume } };
     let handle = select::start_pipeline(&cx, pipeline, run).await?;

@@ -126,6 +126,7 @@ impl Job<'_> {
             }
         };
         let released = from.is_some();
+        let is_ahead = resume.as_ref().is_some_and(|r| !r.replay.steps.is_empty());
         let keeper = Keeper::new(
             &id,
             &engine.checkpoints,
@@ -135,6 +136,7 @@ impl Job<'_> {
             fingerprint,
             sources,
             from,
+            is_ahead,
         )?;
         let run = Run { kept: true, options: RunOptions { traced: true, resume } };
         let handle = select::start_pipeline(&cx, pipeline, run).await?;

@@ -204,3 +204,34 @@ async fn a_long_past_is_written_as_a_whole() {
     world.run("drop database d").await.unwrap();
     assert_eq!(told(&mut world, "select count() from system.materialized_views").await, "2");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_keep_what_a_view_has_not_read() {
+    let mut world = World::open();
+    for name in ["s", "free"] {
+        world.run(&format!("create stream {name} (i uint64) settings logstore_retention_bytes = 1")).await.unwrap();
+    }
+    world.run("create materialized view mv as select i from s").await.unwrap();
+    world.run("system pause materialized view mv").await.unwrap();
+    for _ in 0..3 {
+        for name in ["s", "free"] {
+            // Each more than a segment.
+            world.run(&format!("insert into {name} (i) select rand64() from numbers(200000)")).await.unwrap();
+        }
+    }
+    let first = "select log_first_sn from system.streams where name in ('s', 'free') order by name";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        for name in ["s", "free"] {
+            world.run(&format!("optimize stream {name}")).await.unwrap();
+        }
+        let found = told(&mut world, first).await;
+        assert!(found.ends_with("; 0"), "{found}");
+        if found != "0; 0" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "retention does nothing");
+    }
+    world.run("system resume materialized view mv").await.unwrap();
+    becomes(&mut world, "select count() from table(mv)", "600000").await;
+}
