@@ -6,7 +6,7 @@
     bench/run --cases S2 S3 'H*'                some
 
 Cases: H1 H1b H2 H3 H4 H5 H6 (history), S1 S2 S3 S4 S5 S6 (a streaming query reads the log), I1 I2 I3 (ingestion), L1 (latency
-from an INSERT to another client). The rows are integer expressions of the row number, so each system makes the same ones.
+from an INSERT to another client), N1 N2 N3 (through the native port: rows in, rows out, idle connections). The rows are integer expressions of the row number, so each system makes the same ones.
 A case that cannot run says why. One JSON line for each case; a table of ratios at the end.
 """
 
@@ -16,6 +16,7 @@ import http.client
 import io
 import json
 import os
+import resource
 import socket
 import statistics
 import subprocess
@@ -99,16 +100,20 @@ class Failed(Exception):
     pass
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Hydron:
     """A server of this tree in a temporary directory."""
 
     def __init__(self, program, directory):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port, self.tcp_port = free_port(), free_port()
         self.process = subprocess.Popen(
             [program, "server", "--data-dir", os.path.join(directory, "data"), "--http-port", str(self.port),
-             "--tcp-port", "0", "--rest-port", "0", "--set", "logger.level=error"], stdout=subprocess.PIPE, text=True)
+             "--tcp-port", str(self.tcp_port), "--rest-port", "0", "--set", "logger.level=error"], stdout=subprocess.PIPE, text=True)
         if "ready" not in self.process.stdout.readline():
             sys.exit("the server did not start")
         self.kept = self.connect()
@@ -130,6 +135,31 @@ class Hydron:
         if answer.status != 200:
             raise Failed(text.decode(errors="replace").strip()[:300])
         return text.decode(errors="replace")
+
+    def family(self):
+        """The supervisor and all that it has started."""
+        parents = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    parents[int(pid)] = int(f.read().rpartition(")")[2].split()[1])
+            except OSError:
+                pass  # it has just ended
+        family, grows = {self.process.pid}, True
+        while grows:
+            more = {p for p, parent in parents.items() if parent in family} - family
+            family, grows = family | more, bool(more)
+        return family
+
+    def resident_mib(self):
+        total = 0
+        for pid in self.family():
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    total += sum(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+            except OSError:
+                pass
+        return total / 1024
 
     def stop(self):
         self.process.terminate()
@@ -318,6 +348,74 @@ def hydron_latency(server, o, wanted, results):
     results.append(emit("hydron", "L1", 1000, sum(samples), **percentiles(samples)))
 
 
+def hydron_native(server, o, wanted, results):
+    """Through the native port, with the load generator that stands beside the server's program."""
+    if not any(wanted(c) for c in ("N1", "N2", "N3")):
+        return
+    load = os.path.join(os.path.dirname(os.path.abspath(o.hydron)), "native-load")
+    if not os.path.exists(load):
+        print(json.dumps({"system": "hydron", "case": "N", "cannot": f"there is no {load}"}))
+        return
+
+    def run(*arguments):
+        done = subprocess.run([load, str(server.tcp_port), *map(str, arguments)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(done.stderr.strip()[:300])
+        return json.loads(done.stdout)
+
+    def measure(case, *arguments):
+        try:
+            runs = sorted((run(*arguments) for _ in range(o.runs)), key=lambda r: r["seconds"])
+            median = runs[len(runs) // 2]
+            results.append(emit("hydron", case, median["rows"], median["seconds"], bytes=median["bytes"]))
+        except Failed as e:
+            print(json.dumps({"system": "hydron", "case": case, "cannot": str(e)}))
+
+    rows = min(o.events, 10_000_000)
+    if wanted("N1") or wanted("N2"):
+        server.ask("create stream n1 (ts datetime64(3, 'UTC'), device_id int32, region string, value float64)")
+    if wanted("N1"):
+        for compression in ("lz4", "none"):
+            measure("N1" if compression == "lz4" else "N1-none", "insert", "n1", rows, 65_536, compression)
+    if wanted("N2"):
+        server.ask("create stream n2 (ts datetime64(3, 'UTC'), device_id int32, region string, value float64)")
+        run("insert", "n2", rows, 65_536, "lz4")
+        server.ask("optimize stream n2 final")
+        for compression in ("lz4", "none"):
+            measure("N2" if compression == "lz4" else "N2-none", "select",
+                    "select ts, device_id, region, value from table(n2)", compression)
+    if wanted("N3"):
+        idle_connections(server, load, results)
+
+
+def idle_connections(server, load, results, count=5_000):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count + 200:
+        print(json.dumps({"system": "hydron", "case": "N3", "cannot": f"only {hard} descriptors are allowed"}))
+        return
+    # The standby starts when the worker has time: it is no part of what connections cost.
+    patience = time.monotonic() + 30
+    while len(server.family()) < 3 and time.monotonic() < patience:
+        time.sleep(0.1)
+    time.sleep(2)
+    before = server.resident_mib()
+    started = time.perf_counter()
+    clients = subprocess.Popen(
+        [load, str(server.tcp_port), "idle", str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard)))
+    line = clients.stdout.readline()
+    seconds = time.perf_counter() - started
+    if "idle" not in line:
+        print(json.dumps({"system": "hydron", "case": "N3", "cannot": clients.stderr.read().strip()[:300]}))
+        return
+    # The server may still be putting the last of them to rest.
+    time.sleep(1)
+    grown = server.resident_mib() - before
+    results.append(emit("hydron", "N3", count, seconds, grown_mib=round(grown, 1), each_kib=round(grown * 1024 / count, 1)))
+    clients.stdin.close()
+    clients.wait(60)
+
+
 # ---------------------------------------------------------------- peers
 
 
@@ -375,6 +473,8 @@ def table(results):
                 text += f" ({own['seconds'] / r['seconds']:.1f}x)"
             cells.append(f"{text:>{12 if name == 'hydron' else 18}}")
         tail = f"   p50 {own['p50_us']} us, p99 {own['p99_us']} us" if own and "p50_us" in own else ""
+        if own and "grown_mib" in own:
+            tail = f"   {own['grown_mib']} MiB, {own['each_kib']} KiB each"
         print(f"{case:6}{''.join(cells)}{tail}")
 
 
@@ -394,6 +494,7 @@ def main():
         try:
             hydron_latency(server, o, wanted, results)
             hydron_ingestion(server, o, wanted, results)
+            hydron_native(server, o, wanted, results)
             hydron_streaming(server, o, wanted, results)
             hydron_history(server, o, wanted, results)
         finally:

@@ -3,7 +3,9 @@
 
     run.py --suite DIR --hydron PROGRAM            the cases of passing.txt; exit status 1 when one fails
     run.py --suite DIR --hydron PROGRAM --all      every case; writes the ids that pass to passing.new
-    run.py ... --only stream --native              streaming cases over the native protocol (needs proton-driver)
+    run.py ... --only stream --native --rest       streaming cases over the native protocol (needs proton-driver), their streams made
+                                                   and filled over REST
+    run.py ... --sample 3                          every third of the cases that pass
 """
 
 import argparse
@@ -27,9 +29,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start(program, directory, port, tcp_port):
+def start(program, directory, port, tcp_port, rest_port):
     command = [program, "server", "--data-dir", os.path.join(directory, "data"), "--http-port", str(port),
-               "--tcp-port", str(tcp_port), "--rest-port", "0", "--set", "logger.level=warn"]
+               "--tcp-port", str(tcp_port), "--rest-port", str(rest_port), "--set", "logger.level=warn"]
     log = open(os.path.join(directory, "server.log"), "w")
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     line = server.stdout.readline()
@@ -38,13 +40,14 @@ def start(program, directory, port, tcp_port):
     return server
 
 
-def run(suite, script, cases, port, tcp_port, ids, jobs, out):
+def run(suite, script, cases, ports, ids, jobs, out):
     """-> {id: message or None} of the cases that ran"""
+    port, tcp_port, rest_port = ports
     command = [sys.executable, os.path.join(suite, script), "--cases", os.path.join(suite, cases), "--jobs", str(jobs),
                "--json", out]
     if script == "run_stream.py":
         command += ["--tcp-port", str(tcp_port)] if tcp_port else ["--http"]
-        command += ["--http-port", str(port), "--rest-port", "0"]
+        command += ["--http-port", str(port), "--rest-port", str(rest_port)]
     else:
         command += ["--http", f"http://127.0.0.1:{port}", "--quiet"]
     for case in ids or []:
@@ -62,14 +65,17 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", choices=["sql", "stream"])
     parser.add_argument("--native", action="store_true")
+    parser.add_argument("--rest", action="store_true")
+    parser.add_argument("--sample", type=int, default=1)
     parser.add_argument("--stream-jobs", type=int, default=24)
     parser.add_argument("--sql-jobs", type=int, default=4)
     args = parser.parse_args()
     with open(os.path.join(HERE, "passing.txt")) as f:
         passing = [line.strip() for line in f if line.strip() and not line.startswith("#")]
+    passing = passing[::args.sample]
     with tempfile.TemporaryDirectory(prefix="hydron-conformance-") as directory:
-        port, tcp_port = free_port(), free_port() if args.native else 0
-        server = start(args.hydron, directory, port, tcp_port)
+        ports = free_port(), free_port() if args.native else 0, free_port() if args.rest else 0
+        server = start(args.hydron, directory, *ports)
         results = {}
         try:
             for name, script, jobs in (("sql", "run_sql.py", args.sql_jobs), ("stream", "run_stream.py", args.stream_jobs)):
@@ -77,13 +83,13 @@ def main():
                 if args.only not in (None, name) or not (args.all or ids):
                     continue
                 out = os.path.join(directory, f"{name}.json")
-                results |= run(args.suite, script, f"{name}.jsonl", port, tcp_port, None if args.all else ids, jobs, out)
+                results |= run(args.suite, script, f"{name}.jsonl", ports, None if args.all else ids, jobs, out)
                 # Streaming cases wait by the clock: on a loaded machine one may come too late. It gets one more try, alone.
                 late = [] if args.all else [i for i, message in results.items() if message is not None and i in ids]
                 if 0 < len(late) <= RETRIES_MAX:
                     for i in late:
                         print(f"once more: {i}\n    " + results[i].replace("\n", "\n    "), flush=True)
-                    results |= run(args.suite, script, f"{name}.jsonl", port, tcp_port, late, 2, out)
+                    results |= run(args.suite, script, f"{name}.jsonl", ports, late, 2, out)
         finally:
             server.terminate()
             code = server.wait(30)

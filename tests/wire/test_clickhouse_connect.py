@@ -49,6 +49,19 @@ class ClickHouseConnect(unittest.TestCase):
         with self.client.query_row_block_stream(f"SELECT x, s FROM table({name})") as blocks:
             self.assertEqual(sum(x for block in blocks for x, _ in block), 4999950000)
 
+    def test_tables_of_the_query(self):
+        from clickhouse_connect.driver.external import ExternalData
+        data = ExternalData(file_name="ext.csv", data=b"1,a\n3,c\n", fmt="CSV", structure=["id UInt32", "v String"])
+        result = self.client.query("SELECT sum(id), any(v) FROM ext WHERE id > {n:uint32}", parameters={"n": 1},
+                                   external_data=data)
+        self.assertEqual(result.result_rows, [(3, "c")])
+
+    def test_a_form_of_parameters(self):
+        client = clickhouse_connect.get_client(host="127.0.0.1", port=self.server.http_port,
+                                               form_encode_query_params=True)
+        result = client.query("SELECT {n:uint8} + 1, {s:string}", parameters={"n": 7, "s": "it's"})
+        self.assertEqual(result.result_rows, [(8, "it's")])
+
     def test_errors(self):
         with self.assertRaises(clickhouse_connect.driver.exceptions.DatabaseError) as raised:
             self.client.query("SELECT x FROM nowhere")

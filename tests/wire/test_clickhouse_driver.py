@@ -17,6 +17,16 @@ class ClickHouseDriver(NativeCases, unittest.TestCase):
         rows = client.execute("SELECT {n:uint8}, {s:string}, {a:array(uint8)}", values)
         self.assertEqual(rows, [(7, "it's\n\\ here", [1, 2])])
 
+    def test_tables_of_the_query(self):
+        ids = {"name": "ids", "structure": [("id", "UInt32"), ("v", "String")], "data": [{"id": 1, "v": "a"}, {"id": 3, "v": "c"}]}
+        more = {"name": "more", "structure": [("id", "UInt32")], "data": [{"id": 3}]}
+        client = self.connect()
+        query = "SELECT ids.id, ids.v FROM ids WHERE id IN (SELECT id FROM more)"
+        self.assertEqual(client.execute(query, external_tables=[ids, more]), [(3, "c")])
+        with self.assertRaises(clickhouse_driver.errors.ServerException) as raised:
+            client.execute("SELECT id FROM ids")
+        self.assertEqual(raised.exception.code, 60)
+
     def test_older_revisions(self):
         for revision in (54429, 54441, 54453, 54454, 54458):
             with self.subTest(revision=revision):

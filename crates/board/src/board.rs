@@ -2,11 +2,13 @@
 
 use crate::connection::Connection;
 use crate::crash::Crash;
+use crate::log_lines::LogLines;
 use crate::mark::Mark;
 use crate::outbox::{OUTBOX_BYTES, Outbox};
 use crate::quarantine::Quarantined;
 use crate::query::Query;
 use crate::session::SavedSession;
+use crate::text::Text;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use std::io;
@@ -21,7 +23,7 @@ pub const QUERIES_MAX: usize = 8_192;
 pub const SESSIONS_MAX: usize = 4_096;
 pub const QUARANTINED_MAX: usize = 64;
 
-const MAGIC: u64 = 0x6879_6472_6f6e_0001;
+const MAGIC: u64 = 0x6879_6472_6f6e_0002;
 
 /// What a worker tells of itself, and what it is told.
 #[repr(C, align(64))]
@@ -35,6 +37,8 @@ pub struct Worker {
     safe_mode: AtomicU32,
     /// Milliseconds of the monotonic clock at which the socket threads last showed that they live.
     pub beat_ms: AtomicU64,
+    /// The same of the computing threads.
+    pub compute_beat_ms: AtomicU64,
     /// Where the program is loaded.
     pub load_base: AtomicU64,
     /// Bytes that queries hold.
@@ -42,7 +46,22 @@ pub struct Worker {
     /// Microseconds since 1970-01-01 UTC.
     pub started_us: AtomicI64,
     /// Not 0: a write or a sync has failed, so what the page cache shows may not be what the disk holds.
-    pub disk_fault: AtomicU32,
+    disk_fault: AtomicU32,
+    /// What failed.
+    pub disk_fault_text: Text<252>,
+    /// How the disk is to fail; only where traps are allowed.
+    disk_trap: AtomicU32,
+}
+
+/// What `trap` asks of the disk of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DiskTrap {
+    None = 0,
+    /// The next sync fails, and only that one.
+    SyncFails = 1,
+    /// There is no room.
+    Full = 2,
 }
 
 /// Places below these were used at least once. The others are never looked at: looking would cost their memory.
@@ -58,6 +77,7 @@ struct Layout {
     magic: u64,
     worker: Worker,
     crash: Crash,
+    log_lines: LogLines,
     used: Used,
     quarantine: [Quarantined; QUARANTINED_MAX],
     connections: [Connection; CONNECTIONS_MAX],
@@ -147,6 +167,10 @@ impl Board {
 
     pub fn crash(&self) -> &Crash {
         &self.layout().crash
+    }
+
+    pub fn log_lines(&self) -> &LogLines {
+        &self.layout().log_lines
     }
 
     pub fn connections(&self) -> &[Connection] {
@@ -251,10 +275,43 @@ impl Worker {
         self.safe_mode.store(u32::from(on), Ordering::Release);
     }
 
-    /// Before a worker starts.
+    /// A log cannot be written any more: the worker has to be replaced.
+    pub fn set_disk_fault(&self, text: &str) {
+        if self.disk_fault.load(Ordering::Acquire) == 0 {
+            self.disk_fault_text.set(text);
+        }
+        self.disk_fault.store(1, Ordering::Release);
+    }
+
+    pub fn has_disk_fault(&self) -> bool {
+        self.disk_fault.load(Ordering::Acquire) != 0
+    }
+
+    /// What the disk holds was read anew.
+    pub fn clear_disk_fault(&self) {
+        self.disk_fault.store(0, Ordering::Release);
+    }
+
+    pub fn set_disk_trap(&self, trap: DiskTrap) {
+        self.disk_trap.store(trap as u32, Ordering::Release);
+    }
+
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_trap.load(Ordering::Acquire) == DiskTrap::Full as u32
+    }
+
+    /// True once for each time that a sync was to fail.
+    pub fn take_sync_trap(&self) -> bool {
+        let (armed, none) = (DiskTrap::SyncFails as u32, DiskTrap::None as u32);
+        self.disk_trap.compare_exchange(armed, none, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Before a worker starts. What became of the disk stays: the next one has to know.
     pub fn reset(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.beat_ms.store(0, Ordering::Relaxed);
+        self.compute_beat_ms.store(0, Ordering::Relaxed);
+        self.set_disk_trap(DiskTrap::None);
         self.memory_tracked.store(0, Ordering::Relaxed);
         self.crashed.store(0, Ordering::SeqCst);
     }
@@ -280,6 +337,22 @@ mod tests {
         let mut out = [0; 8];
         assert_eq!(theirs.outbox(CONNECTIONS_MAX - 1).unwrap().peek(&mut out), b"bc");
         ours.free_outbox(CONNECTIONS_MAX - 1);
+    }
+
+    #[test]
+    fn a_disk_fault_outlives_its_worker_and_keeps_its_first_text() {
+        let board = Board::create().unwrap();
+        let worker = board.worker();
+        worker.set_disk_trap(DiskTrap::SyncFails);
+        assert!(worker.take_sync_trap() && !worker.take_sync_trap());
+        worker.set_disk_fault("cannot sync a");
+        worker.set_disk_fault("cannot sync b");
+        worker.set_disk_trap(DiskTrap::Full);
+        worker.reset();
+        assert!(worker.has_disk_fault() && !worker.is_disk_full());
+        assert_eq!(worker.disk_fault_text.get(), "cannot sync a");
+        worker.clear_disk_fault();
+        assert!(!worker.has_disk_fault());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! takes the socket only by `Idle | Busy → Taken`. Whoever loses that exchange does not write.
 
 use crate::text::Text;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 /// What one moment of a connection allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,11 @@ pub struct Connection {
     /// Not 0: the rest of the frame did not fit into the outbox.
     pub(crate) outbox_lost: AtomicU32,
     pub(crate) outbox_used: AtomicU32,
-    _room: [u64; 3],
+    /// Of a stream: all rows of records before this sequence number are with the client; -1: not known.
+    resume_from: AtomicI64,
+    /// The same when everything has gone out that was handed over to be written.
+    resume_next: AtomicI64,
+    _room: u64,
     /// What a protocol needs to go on with an idle connection in another process.
     pub session: Text<SESSION_BYTES_MAX>,
 }
@@ -150,6 +154,7 @@ impl Connection {
         self.outbox_to.store(0, Ordering::Relaxed);
         self.outbox_lost.store(0, Ordering::Relaxed);
         self.outbox_used.store(0, Ordering::Relaxed);
+        self.set_resume(-1);
         self.session.clear();
         self.protocol.store(protocol as u32, Ordering::Relaxed);
         let generation = self.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
@@ -159,7 +164,32 @@ impl Connection {
 
     /// The first byte of a request has come.
     pub fn begin_request(&self) -> bool {
-        self.change(State::Idle, State::Busy) || self.state() == State::Busy
+        let is_new = self.change(State::Idle, State::Busy);
+        if is_new {
+            self.set_resume(-1);
+        }
+        is_new || self.state() == State::Busy
+    }
+
+    /// A stream begins here, in sequence numbers; -1 where that is not known.
+    pub fn set_resume(&self, from: i64) {
+        self.resume_next.store(from, Ordering::Relaxed);
+        self.resume_from.store(from, Ordering::Release);
+    }
+
+    /// What is handed over to be written from now on holds all rows of records before `from`. Call it just before.
+    pub fn will_resume_from(&self, from: i64) {
+        self.resume_next.store(from, Ordering::Release);
+    }
+
+    /// The kernel has taken what was handed over, or a part of it of which the rest goes into the outbox: the client will have it.
+    pub fn note_resume(&self) {
+        self.resume_from.store(self.resume_next.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// The first sequence number whose rows the client of a stream has not got.
+    pub fn resume_from(&self) -> Option<i64> {
+        Some(self.resume_from.load(Ordering::Acquire)).filter(|from| *from >= 0)
     }
 
     /// Before a frame, or the rest of one, goes to the kernel. `None`: the socket is the supervisor's and nothing may be
@@ -295,6 +325,23 @@ mod tests {
         c.end_frame();
         assert_eq!((c.state(), c.query(), c.flags()), (State::Idle, None, 0));
         assert!(c.close());
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_what_was_written() {
+        let c = connection();
+        c.open(Protocol::Http);
+        c.begin_request();
+        assert_eq!(c.resume_from(), None);
+        c.set_resume(5);
+        c.will_resume_from(7);
+        assert_eq!(c.resume_from(), Some(5), "it is not written yet");
+        c.note_resume();
+        assert_eq!(c.resume_from(), Some(7));
+        c.set(ENDED);
+        c.end_request();
+        c.begin_request();
+        assert_eq!(c.resume_from(), None, "the next request is another one");
     }
 
     #[test]

@@ -6,11 +6,14 @@
 //!
 //! In reading order: [`text`] (bounded texts), [`connection`] (who may write to a socket), [`outbox`] (the rest of a frame
 //! that a socket did not take), [`query`] (running queries), [`mark`] (which query a thread works for), [`session`] (named
-//! sessions), [`quarantine`] (queries that are refused), [`crash`] (the record of a fault), [`board`] (all of it, mapped).
+//! sessions), [`quarantine`] (queries that are refused), [`crash`] (the record of a fault), [`log_lines`] (the last lines of the
+//! log), [`board`] (all of it, mapped); beside it [`callers`] (the clients of the door).
 
 pub mod board;
+pub mod callers;
 pub mod connection;
 pub mod crash;
+pub mod log_lines;
 pub mod mark;
 pub mod outbox;
 pub mod quarantine;
@@ -18,7 +21,8 @@ pub mod query;
 pub mod session;
 pub mod text;
 
-pub use board::{Board, Worker};
+pub use board::{Board, DiskTrap, Worker};
+pub use callers::Callers;
 pub use connection::{Connection, Protocol, State};
 pub use crash::Crash;
 pub use mark::{Mark, Marked};

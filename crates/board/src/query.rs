@@ -62,8 +62,6 @@ pub struct Query {
     /// Of an INSERT: how many records were handed to the log, and whether those were all.
     pub records: AtomicU32,
     pub all_submitted: AtomicU32,
-    /// Of a stream: the first sequence number of shard 0 that the client has not seen; -1: not known.
-    pub resume_from: AtomicI64,
     /// Of an INSERT: the stream.
     pub stream: Text<16>,
     /// Of an INSERT: the id that each of its log records carries.
@@ -100,7 +98,6 @@ impl Query {
             cell.store(0, Ordering::Relaxed);
         }
         self.hash.store(0, Ordering::Relaxed);
-        self.resume_from.store(-1, Ordering::Relaxed);
         self.started_us.store(started_us, Ordering::Relaxed);
         self.connection.store(connection.map_or(0, |c| c as u32 + 1), Ordering::Relaxed);
         self.stream.clear();

@@ -4,9 +4,10 @@
 //! deadline, and nothing is retried or reconnected behind the caller's back.
 
 use crate::answer::{Ending, Outcome};
-use crate::http::{End, Head, Parser};
+use crate::http::{End, Head};
+use crate::protocol::{Endpoint, Parser, Protocol};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Bytes of a body kept when only its end matters: an exception with its query text fits.
@@ -15,27 +16,9 @@ pub const TAIL_BYTES: usize = 16 << 10;
 /// Bytes taken from a socket at once.
 pub const READ_BYTES: usize = 64 << 10;
 
-/// The bytes of one request. The statement is the body.
+/// The bytes of one request over HTTP. The statement is the body.
 pub fn request(sql: &str, parameters: &[(&str, &str)], keep: bool) -> Vec<u8> {
-    let pairs: Vec<String> = parameters.iter().map(|(n, v)| format!("{n}={}", escape(v))).collect();
-    let connection = if keep { "keep-alive" } else { "close" };
-    format!(
-        "POST /?{} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n{sql}",
-        pairs.join("&"),
-        sql.len()
-    )
-    .into_bytes()
-}
-
-fn escape(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    Protocol::Http.request(sql, parameters, keep)
 }
 
 /// An answer that is still coming: its frame, and as much of the end of its body as is wanted.
@@ -49,8 +32,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub fn keeping(bytes: usize) -> Incoming {
-        Incoming { parser: Parser::default(), tail: Vec::new(), keep: bytes, body_bytes: 0, began: None }
+    pub fn keeping(bytes: usize, protocol: Protocol) -> Incoming {
+        Incoming { parser: protocol.parser(), tail: Vec::new(), keep: bytes, body_bytes: 0, began: None }
     }
 
     /// Takes bytes from the socket; `seen` gets those of the body too.
@@ -113,20 +96,26 @@ impl Answer {
 #[derive(Debug)]
 pub struct Connection {
     pub socket: TcpStream,
+    protocol: Protocol,
     /// The last answer was whole and the server has not announced to close.
     pub is_usable: bool,
 }
 
 impl Connection {
-    pub fn open(port: u16, patience: Duration) -> io::Result<Connection> {
-        let socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), patience)?;
-        socket.set_nodelay(true)?;
-        Ok(Connection { socket, is_usable: true })
+    pub fn open(endpoint: impl Into<Endpoint>, patience: Duration) -> io::Result<Connection> {
+        let endpoint = endpoint.into();
+        let socket = endpoint.connect(patience)?;
+        Ok(Connection { socket, protocol: endpoint.protocol, is_usable: true })
+    }
+
+    /// The bytes of one request as this connection's protocol has them.
+    pub fn request(&self, sql: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+        self.protocol.request(sql, parameters, true)
     }
 
     /// Asks and waits for the whole answer, at most for `patience`.
     pub fn ask(&mut self, sql: &str, parameters: &[(&str, &str)], patience: Duration) -> Answer {
-        self.exchange(&request(sql, parameters, true), TAIL_BYTES, patience)
+        self.exchange(&self.request(sql, parameters), TAIL_BYTES, patience)
     }
 
     /// Sends the bytes of a request; keeps `keep` bytes of the end of the answer's body.
@@ -150,7 +139,7 @@ impl Connection {
 
     /// Waits for the answer to a request that was sent at `sent`.
     pub fn answer(&mut self, keep: usize, sent: Instant, deadline: Instant) -> Answer {
-        let mut incoming = Incoming::keeping(keep);
+        let mut incoming = Incoming::keeping(keep, self.protocol);
         let ending = self.receive(&mut incoming, deadline);
         let ended = Instant::now();
         let closes = incoming.parser.head().and_then(|h| h.get("connection")).is_some_and(|c| c == "close");
@@ -205,15 +194,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_escaped() {
-        let text = String::from_utf8(request("select 1", &[("query_id", "a b&c")], false)).unwrap();
-        assert!(text.starts_with("POST /?query_id=a%20b%26c HTTP/1.1\r\n"), "{text}");
-        assert!(text.contains("Connection: close\r\nContent-Length: 8\r\n\r\nselect 1"), "{text}");
-    }
-
-    #[test]
     fn only_the_end_of_a_long_body_is_kept() {
-        let mut incoming = Incoming::keeping(10);
+        let mut incoming = Incoming::keeping(10, Protocol::Http);
         incoming.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", |_| {});
         (0..10).for_each(|_| incoming.feed(b"0123456789", |_| {}));
         assert_eq!(incoming.body_bytes, 100);

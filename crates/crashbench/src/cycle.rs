@@ -59,7 +59,7 @@ impl Stage {
     pub fn cycle(&mut self, options: &Options, number: u64, fault: Fault) -> io::Result<Report> {
         let load = Load::begin();
         let worker = self.settle()?;
-        let flights = Flights::launch(self.server.port, self.plans(options, number))?;
+        let flights = Flights::launch(self.server.endpoint, self.plans(options, number))?;
         let broken = |what: &str| io::Error::other(format!("cycle {number}: {what}"));
         if !flights.have_begun_by(Instant::now() + options.rss_patience) {
             return Err(broken("a query did not begin to answer"));
@@ -78,13 +78,15 @@ impl Stage {
             seed: options.seed,
             build_id: self.build_id.clone(),
             fault: fault.name,
+            proto: self.server.endpoint.protocol.name(),
             moment: moment.0,
             rss_mib: process::rss_mib(worker),
             thp: process::huge_pages_mib(worker) > 0,
             standby: self.server.workers().len() > 1,
             ..Report::default()
         };
-        let mut strike = strike::strike(self.server.port, worker, &fault, moment, &query_id, &self.visitors)?;
+        let mut strike =
+            strike::strike(self.server.endpoint, self.server.port, worker, &fault, moment, &query_id, &self.visitors)?;
         report.crashed = strike.dead.is_some();
         self.note_error(&mut report, &strike, &query_id);
         let give_up = if report.crashed { strike.at + PATIENCE } else { Instant::now() };
@@ -218,7 +220,11 @@ impl Stage {
         let look = || {
             let mut held = process::sockets(self.server.pid());
             self.server.workers().into_iter().for_each(|pid| held.extend(process::sockets(pid)));
-            process::orphans(self.server.port, &held)
+            let mut orphans = process::orphans(self.server.port, &held);
+            if self.server.endpoint.port != self.server.port {
+                orphans.extend(process::orphans(self.server.endpoint.port, &held));
+            }
+            orphans
         };
         // Visitors come and go: only what stays without a client over the whole time is an orphan.
         let mut orphans = look();

@@ -4,10 +4,11 @@
 //! a hundred streams do not take the processor from the server they wait for; none is awaited longer than its deadline.
 
 use crate::answer::{Ending, Outcome};
-use crate::client::{Incoming, READ_BYTES, TAIL_BYTES, request};
+use crate::client::{Incoming, READ_BYTES, TAIL_BYTES};
 use crate::ledger::Sequences;
+use crate::protocol::Endpoint;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -95,10 +96,11 @@ pub struct Flights {
 
 impl Flights {
     /// Sends every request, then follows them on a thread.
-    pub fn launch(port: u16, plans: Vec<Plan>) -> io::Result<Flights> {
+    pub fn launch(endpoint: impl Into<Endpoint>, plans: Vec<Plan>) -> io::Result<Flights> {
+        let endpoint = endpoint.into();
         let to_begin = plans.iter().filter(|p| p.kind.begins()).count();
         let count = plans.len();
-        let flights: Vec<Flight> = plans.into_iter().map(|plan| launch(port, plan)).collect::<io::Result<_>>()?;
+        let flights: Vec<Flight> = plans.into_iter().map(|plan| launch(endpoint, plan)).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("flights".to_string()).spawn(move || follow(flights, &theirs))?;
@@ -132,13 +134,19 @@ impl Flights {
     }
 }
 
-fn launch(port: u16, plan: Plan) -> io::Result<Flight> {
-    let mut socket = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_PATIENCE)?;
-    socket.set_nodelay(true)?;
+fn launch(endpoint: Endpoint, plan: Plan) -> io::Result<Flight> {
+    let mut socket = endpoint.connect(CONNECT_PATIENCE)?;
     let mode = if plan.kind.is_stream() { "streaming" } else { "table" };
-    socket.write_all(&request(&plan.sql, &[("query_id", &plan.query_id), ("query_mode", mode)], true))?;
+    let parameters = [("query_id", plan.query_id.as_str()), ("query_mode", mode)];
+    socket.write_all(&endpoint.protocol.request(&plan.sql, &parameters, true))?;
     socket.set_nonblocking(true)?;
-    Ok(Flight { plan, socket, incoming: Incoming::keeping(TAIL_BYTES), ended: None, sequences: Sequences::default() })
+    Ok(Flight {
+        plan,
+        socket,
+        incoming: Incoming::keeping(TAIL_BYTES, endpoint.protocol),
+        ended: None,
+        sequences: Sequences::default(),
+    })
 }
 
 fn follow(mut flights: Vec<Flight>, shared: &Shared) -> Vec<Landed> {

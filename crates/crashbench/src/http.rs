@@ -17,6 +17,11 @@ pub struct Head {
 }
 
 impl Head {
+    /// One without headers.
+    pub fn of(status: u16) -> Head {
+        Head { status, headers: Vec::new() }
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }

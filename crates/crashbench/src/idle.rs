@@ -2,6 +2,7 @@
 //! have them afterwards on the same socket.
 
 use crate::client::Connection;
+use crate::protocol::Endpoint;
 use std::io;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub const DATABASE: &str = "idle_place";
 
 pub struct Idle {
     connections: Vec<IdleConnection>,
-    port: u16,
+    endpoint: Endpoint,
 }
 
 struct IdleConnection {
@@ -39,10 +40,11 @@ pub struct Kept {
 
 impl Idle {
     /// Opens `count` connections and gives each a session.
-    pub fn open(port: u16, count: usize) -> io::Result<Idle> {
-        let mut idle = Idle { connections: Vec::new(), port };
+    pub fn open(endpoint: impl Into<Endpoint>, count: usize) -> io::Result<Idle> {
+        let endpoint = endpoint.into();
+        let mut idle = Idle { connections: Vec::new(), endpoint };
         for number in 0..count {
-            let connection = IdleConnection::open(port, number as u64, 0)?;
+            let connection = IdleConnection::open(endpoint, number as u64, 0)?;
             idle.connections.push(connection);
         }
         Ok(idle)
@@ -65,7 +67,7 @@ impl Idle {
                     result.example.get_or_insert(said);
                 }
             }
-            *idle = IdleConnection::open(self.port, number as u64, cycle + 1)?;
+            *idle = IdleConnection::open(self.endpoint, number as u64, cycle + 1)?;
         }
         Ok(result)
     }
@@ -77,8 +79,8 @@ enum Lost {
 }
 
 impl IdleConnection {
-    fn open(port: u16, number: u64, generation: u64) -> io::Result<IdleConnection> {
-        let connection = Connection::open(port, PATIENCE)?;
+    fn open(endpoint: Endpoint, number: u64, generation: u64) -> io::Result<IdleConnection> {
+        let connection = Connection::open(endpoint, PATIENCE)?;
         let session = format!("idle-{number}-{generation}");
         let mut idle = IdleConnection { connection, session, windows: 2_000 + number };
         let set = format!("set max_windows = {}", idle.windows);

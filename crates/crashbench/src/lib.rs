@@ -1,7 +1,7 @@
 //! Crashes a server in every known way, again and again, and measures what its clients see.
 //!
 //! In reading order: the faults ([`fault`]); the server under test ([`server`], [`process`]); what an answer means
-//! ([`http`], [`answer`], [`client`]); the bystanders ([`idle`], [`flights`], [`visitors`], [`writers`] with their
+//! ([`http`], [`native`], [`protocol`], [`answer`], [`client`]); the bystanders ([`idle`], [`flights`], [`visitors`], [`writers`] with their
 //! [`ledger`]); one cycle ([`cycle`], [`strike`], [`witness`]) and its line ([`record`],
 //! [`report`], [`judge`]); all cycles ([`run`]); figures and gates
 //! ([`figures`], [`summary`]).
@@ -18,7 +18,9 @@ pub mod http;
 pub mod idle;
 pub mod judge;
 pub mod ledger;
+pub mod native;
 pub mod process;
+pub mod protocol;
 pub mod random;
 pub mod record;
 pub mod report;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use hydron_crashbench::fault::{FAULTS, Fault};
+use hydron_crashbench::protocol::Protocol;
 use hydron_crashbench::run::{Options, run};
 use hydron_crashbench::summary::{Gates, Summary, Verdict};
 use serde_json::Value;
@@ -21,6 +22,9 @@ struct Cli {
     /// Faults by name, separated by commas.
     #[arg(long, default_value = "all")]
     faults: String,
+    /// What the victim, the queries in flight and the idle connections speak: `http`, `native` or `rest`.
+    #[arg(long, default_value = "http")]
+    protocol: String,
     #[arg(long, default_value_t = 15)]
     cycles: u64,
     #[arg(long, default_value_t = 1)]
@@ -98,6 +102,7 @@ fn crash(cli: &Cli, server: PathBuf, lines: &mut Vec<Value>) -> io::Result<Optio
     let options = Options {
         run: cli.run.clone(),
         faults,
+        protocol: Protocol::parse(&cli.protocol).map_err(io::Error::other)?,
         cycles: cli.cycles,
         seed: cli.seed,
         rss_gib: cli.rss,

@@ -60,6 +60,8 @@ pub struct Report {
     pub seed: u64,
     pub build_id: String,
     pub fault: &'static str,
+    /// What the victim spoke.
+    pub proto: &'static str,
     pub moment: &'static str,
     pub rss_mib: u64,
     pub thp: bool,
@@ -117,7 +119,7 @@ impl Report {
         line.put("build_id", json!(self.build_id));
         line.put("fault", json!(self.fault));
         line.put("moment", json!(self.moment));
-        line.put("proto", json!("http"));
+        line.put("proto", json!(self.proto));
         line.put("rss_mib", json!(self.rss_mib));
         line.put("thp", json!(self.thp));
         line.put("standby", json!(self.standby));

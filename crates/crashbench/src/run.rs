@@ -4,6 +4,7 @@ use crate::cycle::Stage;
 use crate::fault::Fault;
 use crate::idle::{self, Idle};
 use crate::ledger::Tally;
+use crate::protocol::{Endpoint, Protocol};
 use crate::random::Random;
 use crate::report::{Report, ms};
 use crate::server::{Abilities, Server};
@@ -23,6 +24,8 @@ pub struct Options {
     /// Where the server keeps its data and its messages; must be there and should be empty.
     pub dir: PathBuf,
     pub faults: Vec<Fault>,
+    /// What the victim, the queries in flight and the idle connections speak; writers and visitors speak HTTP.
+    pub protocol: Protocol,
     pub cycles: u64,
     pub seed: u64,
     /// The worker is at least so large when the fault hits.
@@ -47,6 +50,7 @@ impl Options {
             server,
             dir,
             faults: crate::fault::FAULTS.to_vec(),
+            protocol: Protocol::Http,
             cycles: crate::fault::FAULTS.len() as u64,
             seed: 1,
             rss_gib: 0.0,
@@ -105,7 +109,7 @@ pub fn run(options: &Options, mut each: impl FnMut(&Report)) -> io::Result<End> 
 
 fn set_up(options: &Options) -> io::Result<Stage> {
     let abilities = Abilities::of(&options.server)?;
-    let server = Server::start(&options.server, &options.dir, &abilities.flags())?;
+    let server = Server::start_on(&options.server, &options.dir, &abilities.flags(), options.protocol)?;
     // Parts are made all the time, so that crashes meet them half made too.
     server.must(
         "create stream written (writer uint32, seq uint64) settings flush_threshold_ms = 500, flush_threshold_count = 2000",
@@ -117,7 +121,12 @@ fn set_up(options: &Options) -> io::Result<Stage> {
     make_tail(&server, options)?;
     let writers = Writers::start(server.port, "written", options.writers, options.insert_pause)?;
     let visitors = Visitors::start(server.port, options.connects_per_second)?;
-    let idle = Idle::open(server.port, options.idle)?;
+    // A resource of REST has no session, but the same port takes SQL with one.
+    let with_sessions = match server.endpoint.protocol {
+        Protocol::Rest => Endpoint::from(server.endpoint.port),
+        _ => server.endpoint,
+    };
+    let idle = Idle::open(with_sessions, options.idle)?;
     let version = std::process::Command::new(&options.server).arg("version").output()?;
     Ok(Stage {
         idle,
@@ -162,7 +171,7 @@ fn tear_down(options: &Options, mut stage: Stage) -> io::Result<End> {
     let left_out = stage.visitors.left_out();
     let (took, status) = stage.server.stop();
     let abilities = Abilities::of(&options.server)?;
-    stage.server = Server::start(&options.server, &options.dir, &abilities.flags())?;
+    stage.server = Server::start_on(&options.server, &options.dir, &abilities.flags(), options.protocol)?;
     let rows = stage.check_all_rows()?;
     Ok(End { rows, stop_ms: ms(took), stop_code: status.and_then(|s| s.code()), resolved, left_out })
 }

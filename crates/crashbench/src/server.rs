@@ -5,6 +5,7 @@
 
 use crate::client::{self, Answer};
 use crate::process;
+use crate::protocol::{Endpoint, Protocol};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::TcpListener;
@@ -21,7 +22,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Server {
     process: Child,
+    /// HTTP.
     pub port: u16,
+    /// The same, or the port of the protocol that was asked for.
+    pub endpoint: Endpoint,
     pub dir: PathBuf,
     /// One line each time that a worker is ready.
     lines: Receiver<String>,
@@ -50,8 +54,16 @@ impl Abilities {
 impl Server {
     /// Starts `binary` with its data in `dir/data` and its messages in `dir/stderr.log`, and waits for its ports.
     pub fn start(binary: &Path, dir: &Path, flags: &[String]) -> io::Result<Server> {
+        Server::start_on(binary, dir, flags, Protocol::Http)
+    }
+
+    /// As [`Server::start`], with the port of one more protocol.
+    pub fn start_on(binary: &Path, dir: &Path, flags: &[String], protocol: Protocol) -> io::Result<Server> {
         let port = free_port()?;
-        let mut process = command(binary, dir, port, flags)
+        let more = if protocol == Protocol::Http { 0 } else { free_port()? };
+        let endpoint = Endpoint { port: if more == 0 { port } else { more }, protocol };
+        let of = |wanted: Protocol| if protocol == wanted { more } else { 0 };
+        let mut process = command_on(binary, dir, [port, of(Protocol::Native), of(Protocol::Rest)], flags)
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(dir.join("stderr.log"))?)
             .spawn()?;
@@ -63,7 +75,7 @@ impl Server {
                 let _ = sender.send(line);
             }
         })?;
-        let server = Server { process, port, dir: dir.to_path_buf(), lines };
+        let server = Server { process, port, endpoint, dir: dir.to_path_buf(), lines };
         let first = server.lines.recv_timeout(START_PATIENCE);
         match first {
             Ok(line) if line.contains("is ready") => Ok(server),
@@ -152,12 +164,16 @@ impl Drop for Server {
 
 /// A server's command line: data below `dir`, HTTP on `port`, no other port.
 pub fn command(binary: &Path, dir: &Path, port: u16, flags: &[String]) -> Command {
+    command_on(binary, dir, [port, 0, 0], flags)
+}
+
+fn command_on(binary: &Path, dir: &Path, [http, tcp, rest]: [u16; 3], flags: &[String]) -> Command {
     let mut command = Command::new(binary);
     command
         .arg("server")
         .arg("--data-dir")
         .arg(dir.join("data"))
-        .args(["--http-port", &port.to_string(), "--tcp-port", "0", "--rest-port", "0"])
+        .args(["--http-port", &http.to_string(), "--tcp-port", &tcp.to_string(), "--rest-port", &rest.to_string()])
         .args(flags)
         // With it each panic looks up the names of all its frames, which takes longer than anything that is measured here.
         .env_remove("RUST_BACKTRACE")

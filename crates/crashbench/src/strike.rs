@@ -1,10 +1,11 @@
 //! The fault itself: the victim's query, the end of the process, the first new query that is answered.
 
 use crate::answer::Outcome;
-use crate::client::{Answer, Connection, TAIL_BYTES, request};
+use crate::client::{Answer, Connection, TAIL_BYTES};
 use crate::cycle::{HANDLER_PATIENCE, PATIENCE, READY_PATIENCE};
 use crate::fault::{Fault, Means};
 use crate::process::{self, Watched, await_until};
+use crate::protocol::Endpoint;
 use crate::random::Random;
 use crate::visitors::{Visit, Visitors, visit};
 use std::io;
@@ -61,8 +62,9 @@ pub struct Strike {
     pub victim: Connection,
 }
 
-/// Brings the fault about and follows the victim, the process and the first new query.
+/// `endpoint`: where the victim asks; `port`: where everybody else does, over HTTP. Brings the fault about and follows the victim, the process and the first new query.
 pub fn strike(
+    endpoint: Endpoint,
     port: u16,
     worker: i32,
     fault: &Fault,
@@ -70,7 +72,7 @@ pub fn strike(
     query_id: &str,
     visitors: &Visitors,
 ) -> io::Result<Strike> {
-    let mut victim = Connection::open(port, PATIENCE)?;
+    let mut victim = Connection::open(endpoint, PATIENCE)?;
     let round_trip = round_trip(&mut victim)?;
     let watched = Watched::open(worker)?;
     let (dead, quit) = (Mutex::new(None), AtomicBool::new(false));
@@ -132,12 +134,12 @@ fn begin(
     let parameters = [("query_id", query_id), ("query_mode", mode)];
     match fault.means {
         Means::Trap(trap) => {
-            let bytes = request(&sql.replace("{}", &format!("trap('{trap}')")), &parameters, true);
+            let bytes = victim.request(&sql.replace("{}", &format!("trap('{trap}')")), &parameters);
             let at = Instant::now();
             Ok((at, victim.send(&bytes, PATIENCE)))
         }
         Means::Signal(signal) => {
-            victim.send(&request(sql, &parameters, true), PATIENCE)?;
+            victim.send(&victim.request(sql, &parameters), PATIENCE)?;
             // Its answer has begun when a byte can be read.
             victim.socket.set_read_timeout(Some(PATIENCE))?;
             victim.socket.peek(&mut [0])?;

@@ -20,6 +20,9 @@ const RESERVED: &[&str] = &[
     "HYDRON_CONFIG",
     "HYDRON_BOARD",
     "HYDRON_WAKE",
+    "HYDRON_CALLERS",
+    "HYDRON_ENTRANCES",
+    "HYDRON_USERS",
     "HYDRON_DUMP",
     "HYDRON_CONFORMANCE",
     "HYDRON_PASSWORD",
@@ -44,19 +47,35 @@ pub struct Config {
     pub tcp_port: u16,
     pub rest_port: u16,
     pub postgres_port: u16,
+    /// Ports that speak TLS; 0 is off.
+    pub https_port: u16,
+    pub tcp_port_secure: u16,
+    pub rest_port_secure: u16,
+    pub tls: TlsConfig,
     /// What `hostname()` says; empty: the machine's name.
     pub display_name: String,
-    /// Threads that compute; 0: one for each core.
+    /// Threads that compute; 0: two more than cores.
     pub cpu_threads: usize,
     /// Bytes that all queries may keep; 0: 90 % of the machine's memory.
     pub max_server_memory_usage: u64,
     pub max_concurrent_queries: usize,
     pub log: LogConfig,
     pub logger: LoggerConfig,
+    pub checkpoint: CheckpointConfig,
     pub shutdown: ShutdownConfig,
     pub crash: CrashConfig,
     /// Settings of every session.
     pub profile: BTreeMap<String, Value>,
+}
+
+/// What clients of the TLS ports are shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: the server's certificate, then those between it and its authority.
+    pub certificate_file: String,
+    /// PEM: the key of that certificate.
+    pub private_key_file: String,
 }
 
 /// How streams are stored.
@@ -81,6 +100,43 @@ pub struct LoggerConfig {
     pub log: String,
 }
 
+/// How the state of subscriptions and views is kept; times in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// `local_file_system`, the only one.
+    pub storage_type: String,
+    /// Empty: `checkpoint` in the data directory.
+    pub path: String,
+    /// The longest time between two checkpoints of a query that does not set `checkpoint_interval`.
+    pub interval: u64,
+    /// State that nobody went on with for so long is removed.
+    pub last_access_ttl: u64,
+    /// How often that is looked for.
+    pub last_access_check_interval: u64,
+    /// How long the id of an unsubscribed query is remembered.
+    pub delete_grace_interval: u64,
+    /// How long a stop waits for last checkpoints; half of `shutdown.queries_ms` at most.
+    pub teardown_flush_timeout: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> CheckpointConfig {
+        CheckpointConfig {
+            storage_type: LOCAL_STORAGE.to_string(),
+            path: String::new(),
+            interval: 900,
+            last_access_ttl: 604_800,
+            last_access_check_interval: 7_200,
+            delete_grace_interval: 60,
+            teardown_flush_timeout: 60,
+        }
+    }
+}
+
+/// Where checkpoints may be.
+const LOCAL_STORAGE: &str = "local_file_system";
+
 /// Deadlines of a graceful stop, in milliseconds from the signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,15 +157,24 @@ pub struct CrashConfig {
     pub safe_mode: u32,
     /// A dying worker is killed after so many milliseconds, its stacks saved or not.
     pub dump_deadline_ms: u64,
-    /// A worker that shows no sign of life for so many milliseconds is killed; 0: never.
+    /// A worker whose threads wait and show no sign of life for so many milliseconds is killed; 0: never.
     pub hang_ms: u64,
+    /// The same while they compute.
+    pub busy_ms: u64,
     /// Whether the function `trap`, which crashes the worker on purpose, may be called.
     pub allow_trap: bool,
 }
 
 impl Default for CrashConfig {
     fn default() -> CrashConfig {
-        CrashConfig { quarantine: 2, safe_mode: 5, dump_deadline_ms: 200, hang_ms: 4_000, allow_trap: false }
+        CrashConfig {
+            quarantine: 2,
+            safe_mode: 5,
+            dump_deadline_ms: 200,
+            hang_ms: 4_000,
+            busy_ms: 300_000,
+            allow_trap: false,
+        }
     }
 }
 
@@ -125,12 +190,17 @@ impl Default for Config {
             tcp_port: 8463,
             rest_port: 3218,
             postgres_port: 0,
+            https_port: 0,
+            tcp_port_secure: 0,
+            rest_port_secure: 0,
+            tls: TlsConfig::default(),
             display_name: String::new(),
             cpu_threads: 0,
             max_server_memory_usage: 0,
             max_concurrent_queries: 1_000,
             log: LogConfig::default(),
             logger: LoggerConfig::default(),
+            checkpoint: CheckpointConfig::default(),
             shutdown: ShutdownConfig::default(),
             crash: CrashConfig::default(),
             profile: BTreeMap::new(),
@@ -192,18 +262,28 @@ impl Config {
             Error::new(Code::CONFIG_ERROR, format!("configuration: {e}")).hint("docs/reference/configuration.md")
         })?;
         config.profile_settings()?;
+        if config.checkpoint.storage_type != LOCAL_STORAGE {
+            let message = format!("checkpoint.storage_type '{}' is unknown", config.checkpoint.storage_type);
+            return Err(Error::new(Code::CONFIG_ERROR, message).hint(LOCAL_STORAGE));
+        }
         Ok(config)
     }
 
-    /// Who may come in. Errors: CANNOT_OPEN_FILE, CONFIG_ERROR.
-    pub fn users(&self) -> Result<Users> {
-        if self.users_config.is_empty() {
-            return Ok(Users::default());
-        }
-        let text = std::fs::read_to_string(&self.users_config).map_err(|e| {
-            Error::new(Code::CANNOT_OPEN_FILE, format!("users_config: cannot read {}: {e}", self.users_config))
-        })?;
-        Users::parse(&text)
+    /// The text of the users' file, checked; empty where none is configured. Errors: CANNOT_OPEN_FILE, CONFIG_ERROR, also for
+    /// users that may not be let in from other machines.
+    pub fn users_text(&self) -> Result<String> {
+        let (text, users) = match self.users_config.as_str() {
+            "" => (String::new(), Users::default()),
+            path => {
+                let text = std::fs::read_to_string(path).map_err(|e| {
+                    Error::new(Code::CANNOT_OPEN_FILE, format!("users_config: cannot read {path}: {e}"))
+                })?;
+                let users = Users::parse(&text)?;
+                (text, users)
+            }
+        };
+        users.check_bind(&self.listen_host, self.allow_insecure_remote)?;
+        Ok(text)
     }
 
     /// The settings of `profile`. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
@@ -215,6 +295,11 @@ impl Config {
         }
         Ok(settings)
     }
+}
+
+/// The users of a text as [`Config::users_text`] gives it.
+pub fn users_of(text: &str) -> Result<Users> {
+    if text.is_empty() { Ok(Users::default()) } else { Users::parse(text) }
 }
 
 /// Keys that stand alone as well as in their section.
@@ -293,6 +378,15 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_are_kept_where_and_as_often_as_it_says() {
+        let yaml = "checkpoint:\n  path: /var/lib/x/checkpoint/\n  interval: 60\n";
+        let config = Config::load(Some(yaml), [], &pairs(&[("checkpoint.last_access_ttl", "5")])).unwrap();
+        assert_eq!((config.checkpoint.interval, config.checkpoint.last_access_ttl), (60, 5));
+        let e = Config::load(None, [], &pairs(&[("checkpoint.storage_type", "s3")])).unwrap_err();
+        assert!(e.message.contains("'s3'"), "{e}");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let e = Config::load(None, [], &pairs(&[("htpp_port", "1")])).unwrap_err();
         assert_eq!(e.code, Code::CONFIG_ERROR);
@@ -301,17 +395,24 @@ mod tests {
 
     #[test]
     fn users_come_from_their_file() {
-        assert!(Config::default().users().unwrap().check("default", "", [127, 0, 0, 1].into()).is_ok());
+        let users = |config: &Config| config.users_text().and_then(|text| users_of(&text));
+        assert!(users(&Config::default()).unwrap().check("default", "", [127, 0, 0, 1].into()).is_ok());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.yaml");
         std::fs::write(&path, "users: {a: {password: b}}").unwrap();
         let set = |path: &str| pairs(&[("users_config", path), ("allow_insecure_remote", "1")]);
         let config = Config::load(None, [], &set(path.to_str().unwrap())).unwrap();
         assert!(config.allow_insecure_remote);
-        let users = config.users().unwrap();
-        assert!(users.check("a", "b", [10, 0, 0, 1].into()).is_ok());
-        assert!(users.check("default", "", [127, 0, 0, 1].into()).is_err());
-        let missing = Config::load(None, [], &set("/no/such/file")).unwrap().users().unwrap_err();
+        let users_read = users(&config).unwrap();
+        assert!(users_read.check("a", "b", [10, 0, 0, 1].into()).is_ok());
+        assert!(users_read.check("default", "", [127, 0, 0, 1].into()).is_err());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(
+            users(&config).unwrap_err().code,
+            Code::CONFIG_ERROR,
+            "an empty file does not let the shipped users in"
+        );
+        let missing = users(&Config::load(None, [], &set("/no/such/file")).unwrap()).unwrap_err();
         assert_eq!(missing.code, Code::CANNOT_OPEN_FILE);
         let e = Config::load(None, [], &pairs(&[("allow_insecure_remote", "2")])).unwrap_err();
         assert!(e.message.contains("neither 1 nor 0"), "{e}");

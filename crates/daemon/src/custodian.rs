@@ -152,7 +152,7 @@ impl Custodian {
                 is_parsed: !matches!(query.phase(), "" | "parse"),
                 is_culprit: incident.culprit == Some(at),
                 records: query.records.load(Ordering::SeqCst),
-                resume_from: Some(query.resume_from.load(Ordering::Relaxed)).filter(|sn| *sn >= 0),
+                resume_from: connection.resume_from(),
             }),
             is_rest_lost: self.board.outbox(index).is_none_or(|o| o.is_lost()),
         }

@@ -34,7 +34,7 @@ impl Doorman {
             while self.guests.len() < GUESTS_MAX
                 && let Some(socket) = next(listener)
             {
-                self.say(&socket, if what == "tcp" { Protocol::Native } else { Protocol::Http });
+                self.say(&socket, if what.starts_with("tcp") { Protocol::Native } else { Protocol::Http });
                 let _ = shutdown(&socket, Shutdown::Write);
                 self.guests.push((socket, Instant::now()));
             }

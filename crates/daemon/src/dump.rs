@@ -1,7 +1,8 @@
 //! The process that looks at a worker from outside: saves its stacks as a minidump and gives names to them.
 //!
 //! In: a worker that is dying (its handler has run or it hangs) or living. Out: `crash/<incident>.dmp`, and names for the
-//! addresses in `crash/<incident>.json`; for a living worker `crash/stacks-<time>.txt`. Promise: it may be killed at any
+//! addresses in `crash/<incident>.json`; for one that hangs all stacks too, in `crash/<incident>.stacks.txt`; for a living
+//! worker `crash/stacks-<time>.txt`. Promise: it may be killed at any
 //! moment without harm, and nobody waits for it longer than `crash.dump_deadline_ms`.
 
 use crate::children::Process;
@@ -36,6 +37,8 @@ pub struct Job {
     pub data_dir: PathBuf,
     /// `None`: the worker lives and goes on.
     pub incident: Option<String>,
+    /// The stacks of all threads are wanted with their names: there is no thread to blame.
+    pub all_stacks: bool,
 }
 
 /// Starts the process.
@@ -84,6 +87,7 @@ fn dying(job: &Job, incident: &str, board: &Board, control: &OwnedFd) -> io::Res
     let (context, stack, stack_at, tid) =
         (crash.context(), crash.stack(), crash.stack_address.load(Ordering::Relaxed), crash.tid());
     let modules = Module::of(job.pid);
+    let stacks = if job.all_stacks { Stacks::of(job.pid).ok() } else { None };
     let context = crash_handler::CrashContext::from_bytes(&context);
     let dump = minidump_path(&job.data_dir, incident);
     let written = write_minidump(job.pid, tid, context.clone(), &dump);
@@ -99,6 +103,12 @@ fn dying(job: &Job, incident: &str, board: &Board, control: &OwnedFd) -> io::Res
         Err(e) => {
             let _ = std::fs::remove_file(&dump);
             let _ = writeln!(io::stderr(), "dump: no minidump of {}: {e}", job.pid);
+        }
+    }
+    if let Some(stacks) = stacks {
+        write_stacks(&job.data_dir.join(DIRECTORY).join(format!("{incident}.stacks.txt")), &stacks.text(&modules))?;
+        if report.dump_state != "full" {
+            report.dump_state = "all_stacks".to_string();
         }
     }
     if let Some(registers) = context.as_ref().map(Registers::of) {
@@ -130,9 +140,14 @@ fn living(job: &Job) -> io::Result<()> {
     std::fs::create_dir_all(&dir)?;
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let path = dir.join(format!("stacks-{seconds}.txt"));
-    let mut file = File::create(&path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
+    write_stacks(&path, &text)?;
     let _ = writeln!(io::stderr(), "the stacks of worker {} are in {}", job.pid, path.display());
     Ok(())
+}
+
+fn write_stacks(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
 }

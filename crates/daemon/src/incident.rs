@@ -4,6 +4,7 @@
 //! Promise: nothing of the dying process but the board is trusted or waited for.
 
 use crate::intensity::{Consequence, fingerprint};
+use crate::pulse::Hang;
 use hydron_board::crash::Stage;
 use hydron_board::{Board, Kind};
 use hydron_engine::crash_report::{CrashReport, DIRECTORY, prune};
@@ -18,8 +19,10 @@ use std::time::{Duration, SystemTime};
 pub enum Cause {
     /// Its handler ran.
     Fault,
-    /// It showed no sign of life.
-    Hang,
+    /// Threads of it hang.
+    Hang(Hang),
+    /// A log or the catalog could not be written any more.
+    Disk,
     /// It ended, and nobody knows more.
     Killed(i32),
     Exited(i32),
@@ -51,7 +54,8 @@ impl Incident {
             cause: match cause {
                 _ if has_record => "signal",
                 Cause::Fault => "signal",
-                Cause::Hang => "hang",
+                Cause::Hang(_) => "hang",
+                Cause::Disk => "disk",
                 Cause::Killed(libc::SIGKILL) if memory_events.get("oom_kill").is_some_and(|n| *n > 0) => {
                     "out of memory"
                 }
@@ -78,6 +82,13 @@ impl Incident {
             memory_tracked: board.worker().memory_tracked.load(Ordering::Relaxed),
             uptime_ms: started.as_millis() as u64,
             memory_events,
+            reason: match cause {
+                _ if has_record => String::new(),
+                Cause::Hang(hang) => hang.to_string(),
+                Cause::Disk => board.worker().disk_fault_text.get(),
+                _ => String::new(),
+            },
+            log_lines: board.log_lines().all(),
             handler_stage: match crash.stage() {
                 Stage::None => "none",
                 Stage::Claimed => "claimed",

@@ -21,8 +21,10 @@ pub enum Event {
     StandbyDied,
     /// Asked to stop; again: now.
     Stop,
-    /// The worker's last sign of life is this old.
-    Silent(Duration),
+    /// Threads of the worker hang.
+    Hung,
+    /// A log or the catalog of the worker can no longer be written, and its clients have been answered.
+    Broken,
     /// Time has passed.
     Tick,
 }
@@ -55,8 +57,8 @@ pub enum Act {
 pub struct Patience {
     /// A dying worker is killed after this, dumped or not.
     pub dump: Duration,
-    /// A worker that shows no sign of life for so long is killed; zero: never.
-    pub hang: Duration,
+    /// The same for one that hangs: who waited for seconds can wait for its stacks.
+    pub hang_dump: Duration,
     /// A stop takes at most this.
     pub stop: Duration,
     /// A new standby is started so long after a worker is ready, and after a standby died.
@@ -148,7 +150,7 @@ impl Life {
 
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Act> {
         match event {
-            Event::Fault => self.fault(now),
+            Event::Fault => self.fault(now + self.patience.dump),
             Event::Dumped => match self.state {
                 State::Dying { .. } => self.kill(None),
                 State::Killed { .. } => {
@@ -172,19 +174,18 @@ impl Life {
                 Vec::new()
             }
             Event::Stop => self.stop(now),
-            Event::Silent(age) => {
-                let is_hung = self.state == State::Ready && !self.patience.hang.is_zero() && age >= self.patience.hang;
-                if is_hung { self.fault(now) } else { Vec::new() }
-            }
+            Event::Hung if self.state == State::Ready => self.fault(now + self.patience.hang_dump),
+            Event::Broken if self.state == State::Ready => self.broken(),
+            Event::Hung | Event::Broken => Vec::new(),
             Event::Tick => self.tick(now),
         }
     }
 
-    fn fault(&mut self, now: Duration) -> Vec<Act> {
+    fn fault(&mut self, kill_at: Duration) -> Vec<Act> {
         match self.state {
             State::Starting | State::Ready => {
                 self.was_ready = self.state == State::Ready;
-                self.state = State::Dying { kill_at: now + self.patience.dump };
+                self.state = State::Dying { kill_at };
                 self.is_recorded = true;
                 vec![Act::TellClients, Act::Record, Act::Dump]
             }
@@ -195,6 +196,13 @@ impl Life {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// There is nothing in the worker to be looked at: what failed is outside of it.
+    fn broken(&mut self) -> Vec<Act> {
+        (self.was_ready, self.is_recorded) = (true, true);
+        self.state = State::Killed { stop_dump_at: None };
+        vec![Act::TellClients, Act::Record, Act::KillWorker]
     }
 
     fn kill(&mut self, stop_dump_at: Option<Duration>) -> Vec<Act> {
@@ -273,7 +281,7 @@ mod tests {
     }
 
     fn ready() -> Life {
-        let patience = Patience { dump: ms(200), hang: ms(4_000), stop: ms(12_000), standby: ms(50) };
+        let patience = Patience { dump: ms(200), hang_dump: ms(2_000), stop: ms(12_000), standby: ms(50) };
         let mut life = Life::new(patience);
         assert_eq!(life.on(Event::Ready, ms(0)), []);
         assert_eq!(life.on(Event::Tick, ms(50)), [Act::StartStandby]);
@@ -323,11 +331,21 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_worker_is_treated_as_one_that_faulted() {
+    fn a_worker_that_hangs_is_looked_at_for_longer() {
         let mut life = ready();
-        assert_eq!(life.on(Event::Silent(ms(3_999)), ms(9_000)), []);
-        assert_eq!(life.on(Event::Silent(ms(4_000)), ms(9_001)), [Act::TellClients, Act::Record, Act::Dump]);
-        assert_eq!(life.on(Event::Silent(ms(4_100)), ms(9_100)), []);
+        assert_eq!(life.on(Event::Hung, ms(9_000)), [Act::TellClients, Act::Record, Act::Dump]);
+        assert_eq!(life.on(Event::Hung, ms(9_100)), []);
+        assert_eq!(life.deadline(), Some(ms(11_000)));
+        assert_eq!(life.on(Event::Dumped, ms(9_700)), [Act::KillWorker]);
+    }
+
+    #[test]
+    fn a_worker_whose_disk_failed_is_replaced_without_a_dump() {
+        let mut life = ready();
+        assert_eq!(life.on(Event::Broken, ms(1_000)), [Act::TellClients, Act::Record, Act::KillWorker]);
+        assert_eq!(life.on(Event::Broken, ms(1_001)), []);
+        assert_eq!(life.on(Event::Died { code: None }, ms(1_010)), [Act::TellRest, Act::Release]);
+        assert_eq!(life.on(Event::Broken, ms(1_020)), [], "the next one is not ready yet");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! In: events of every room. Out: lines. Promise: a log that cannot be written loses lines and never stops the server.
 
 use crate::config::Config;
+use hydron_board::Board;
+use hydron_engine::crash_report::masked;
 use parking_lot::Mutex;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::{File, OpenOptions};
@@ -27,6 +29,9 @@ struct LogFile {
 }
 
 static LOGGING: OnceLock<Logging> = OnceLock::new();
+/// Where the last lines are kept for the record of a crash, once the worker has begun: a standby writes to the board of the one
+/// that works.
+static BOARD: OnceLock<&'static Board> = OnceLock::new();
 static FILE: Mutex<LogFile> = Mutex::new(LogFile { path: None, file: None });
 
 /// Once in a process; a second call keeps the first.
@@ -38,6 +43,11 @@ pub fn start(config: &Config) {
         let _ = LOGGING.set(Logging { filter: handle, file: &FILE });
         std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Keeps the last lines on the board from here on.
+pub fn keep_on(board: &'static Board) {
+    let _ = BOARD.set(board);
 }
 
 /// One line: who panics twice at once would print every frame with its name, which takes hundreds of milliseconds, while its
@@ -88,6 +98,11 @@ struct Writer;
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(board) = BOARD.get() {
+            let text = String::from_utf8_lossy(bytes);
+            // Masked before it is cut: a secret that loses its end might not be known for one.
+            text.lines().for_each(|line| board.log_lines().push(&masked(line)));
+        }
         match &mut FILE.lock().file {
             Some(file) => file.write(bytes),
             None => io::stderr().write(bytes),

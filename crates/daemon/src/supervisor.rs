@@ -8,12 +8,14 @@
 use crate::children::{End, Process, reap_orphans};
 use crate::config::Config;
 use crate::custodian::Custodian;
+use crate::doorkeeper::Doorkeeper;
 use crate::doorman::{self, Doorman};
 use crate::incident::{Cause, Incident};
 use crate::intensity::{Intensity, Limits};
 use crate::life::{Act, Event, Life, Patience};
-use crate::listeners::{LISTENERS_VARIABLE, Listeners};
+use crate::listeners::{Entrance, LISTENERS_VARIABLE, Ports};
 use crate::packet::{self, Packet, Report};
+use crate::pulse::{self, Pulse, threads_of};
 use crate::signals::{self, Signals};
 use crate::worker::{self, CONFIG_VARIABLE, CONTROL_VARIABLE, WORKER_COMMAND};
 use crate::{dump, service};
@@ -30,8 +32,17 @@ use std::time::{Duration, Instant};
 /// Names the descriptor of the board.
 pub const BOARD_VARIABLE: &str = "HYDRON_BOARD";
 
+/// Names the descriptor of the users' text.
+pub const USERS_VARIABLE: &str = "HYDRON_USERS";
+
 /// Names the descriptor that wakes the supervisor at a fault.
 pub const WAKE_VARIABLE: &str = "HYDRON_WAKE";
+
+/// Names the descriptor of the table of the door's clients.
+pub const CALLERS_VARIABLE: &str = "HYDRON_CALLERS";
+
+/// Names the ports of the workers behind the door.
+pub const ENTRANCES_VARIABLE: &str = "HYDRON_ENTRANCES";
 
 /// After its own last deadline a worker has this long until it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(2);
@@ -47,6 +58,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A standby begins this long after its worker is ready: the worker comes first.
 const STANDBY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whose INSERT met a disk that fails is told by the worker itself; after this it is replaced.
+const BROKEN_GRACE: Duration = Duration::from_millis(100);
+
+/// A dying worker that hung is killed after this, its stacks saved or not.
+const HANG_DUMP: Duration = Duration::from_secs(2);
 
 /// What the one who starts the server hears of it.
 pub trait Owner {
@@ -70,29 +87,35 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
             left.trim().replace('\n', ", ")
         ));
     }
-    let listeners = Listeners::bind(config)?;
+    let users = users_file(&config.users_text()?)?;
+    let ports = Ports::bind(config)?;
+    let doorkeeper = Doorkeeper::of(&ports).map_err(|e| system("make the shared memory", e))?;
     let board = Board::create().map_err(|e| system("make the shared memory", e))?;
     let signals = Signals::open().map_err(|e| system("listen to signals", e))?;
     let wake =
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| system("make an eventfd", e.into()))?;
     let patience = Patience {
         dump: Duration::from_millis(config.crash.dump_deadline_ms),
-        hang: Duration::from_millis(config.crash.hang_ms),
+        hang_dump: Duration::from_millis(config.crash.dump_deadline_ms).max(HANG_DUMP),
         stop: Duration::from_millis(config.shutdown.total_ms) + KILL_AFTER,
         standby: STANDBY_PAUSE,
     };
     let mut supervisor = Supervisor {
         config: config.clone(),
         board,
-        listeners,
+        ports,
         signals,
         wake,
+        users,
+        pulses: [Pulse::of(worker::IO_NAME), Pulse::of(hydron_engine::engine::CPU_NAME)],
+        broken_since: None,
         custodian: Custodian::new(board),
         doorman: Doorman::default(),
         life: Life::new(patience),
         intensity: Intensity::default(),
         worker: None,
         standby: None,
+        doorkeeper,
         dumper: None,
         stacks: None,
         incident: None,
@@ -103,6 +126,9 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
         released: Instant::now(),
         _lock: lock,
     };
+    if let Some(doorkeeper) = &mut supervisor.doorkeeper {
+        doorkeeper.open(config, &supervisor.ports)?;
+    }
     supervisor.release()?;
     supervisor.watch(owner)
 }
@@ -110,15 +136,22 @@ pub fn run(config: &Config, owner: &mut dyn Owner) -> Result<i32> {
 struct Supervisor {
     config: Config,
     board: &'static Board,
-    listeners: Listeners,
+    ports: Ports,
     signals: Signals,
     wake: OwnedFd,
+    /// The text of the users' file as it was when it was last good: a worker that starts later reads this one.
+    users: OwnedFd,
+    /// The socket threads and the computing threads of the worker.
+    pulses: [Pulse; 2],
+    /// When the disk was first seen to have failed.
+    broken_since: Option<Instant>,
     custodian: Custodian,
     doorman: Doorman,
     life: Life,
     intensity: Intensity,
     worker: Option<Process>,
     standby: Option<Process>,
+    doorkeeper: Option<Doorkeeper>,
     /// Walks the stacks of a dying worker, and later gives names to what it found.
     dumper: Option<Process>,
     /// Writes the stacks of a living worker.
@@ -141,6 +174,7 @@ enum Source {
     Worker,
     Control,
     Standby,
+    Door,
     Dumper,
     DumperControl,
     Stacks,
@@ -157,6 +191,9 @@ impl Supervisor {
                 }
             }
             let now = self.begun.elapsed();
+            if let Some(doorkeeper) = &mut self.doorkeeper {
+                doorkeeper.look(&self.config, &self.ports);
+            }
             let mut acts = self.life.on(Event::Tick, now);
             acts.extend(self.look());
             if let Some(code) = self.act(acts)? {
@@ -175,7 +212,7 @@ impl Supervisor {
                 if self.life.is_ready() {
                     self.doorman.see_out();
                 } else if self.down_since().is_some_and(|since| since.elapsed() >= doorman::PATIENCE) {
-                    self.doorman.answer(&self.listeners);
+                    self.doorman.answer(&self.ports.workers);
                 }
                 service::alive();
             }
@@ -202,6 +239,9 @@ impl Supervisor {
                 sources.extend(control.map(|c| (c, process.control.as_fd())));
             }
         }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            sources.extend(doorkeeper.descriptors().map(|fd| (Source::Door, fd)));
+        }
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let is_quiet = self.custodian.count() == 0 && self.life.is_ready();
@@ -212,8 +252,7 @@ impl Supervisor {
         if let Some(at) = self.life.deadline() {
             timeout = timeout.min(at.saturating_sub(self.begun.elapsed()));
         }
-        let timeout =
-            rustix::time::Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        let timeout = timespec(timeout);
         // An interrupted poll is a poll without news.
         let _ = poll(&mut fds, Some(&timeout));
         let mut ready: Vec<Source> =
@@ -259,6 +298,12 @@ impl Supervisor {
                 }
                 None => Vec::new(),
             },
+            Source::Door => {
+                if let Some(doorkeeper) = &mut self.doorkeeper {
+                    doorkeeper.hear(self.life.is_stopping());
+                }
+                Vec::new()
+            }
             Source::DumperControl => {
                 let Some(dumper) = &self.dumper else { return Ok(Vec::new()) };
                 match packet::receive(&dumper.control) {
@@ -303,8 +348,11 @@ impl Supervisor {
             }
             libc::SIGCHLD => {
                 if std::process::id() == 1 {
+                    let door = self.doorkeeper.as_ref().and_then(Doorkeeper::pid).unwrap_or(0);
                     let known = [&self.worker, &self.standby, &self.dumper, &self.stacks];
-                    reap_orphans(&known.map(|p| p.as_ref().map_or(0, Process::pid)));
+                    let mut known = known.map(|p| p.as_ref().map_or(0, Process::pid)).to_vec();
+                    known.push(door);
+                    reap_orphans(&known);
                 }
                 Vec::new()
             }
@@ -320,7 +368,7 @@ impl Supervisor {
                 Packet::Hold { index, generation, socket } => self.custodian.hold(index, generation, socket),
                 Packet::Report(Report::Ready) => {
                     acts.extend(self.life.on(Event::Ready, self.begun.elapsed()));
-                    let addresses = self.listeners.addresses();
+                    let addresses = self.ports.addresses();
                     owner.ready(worker.pid(), &addresses);
                     service::ready();
                 }
@@ -354,19 +402,38 @@ impl Supervisor {
         Ok(self.life.on(Event::Died { code }, self.begun.elapsed()))
     }
 
-    /// The worker's sign of life.
+    /// The worker's signs of life, and of a disk that has failed it.
     fn look(&mut self) -> Vec<Act> {
-        let beat = self.board.worker().beat_ms.load(Ordering::Relaxed);
-        if beat == 0 || !self.life.is_ready() {
+        if !self.life.is_ready() {
             return Vec::new();
         }
-        let age = Duration::from_millis(worker::monotonic_ms().saturating_sub(beat));
-        let acts = self.life.on(Event::Silent(age), self.begun.elapsed());
-        if !acts.is_empty() {
-            tell(&format!("the worker has shown no sign of life for {age:?}"));
-            self.cause = Cause::Hang;
+        let (worker, now) = (self.board.worker(), Instant::now());
+        if worker.has_disk_fault() {
+            let since = *self.broken_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < BROKEN_GRACE {
+                return Vec::new();
+            }
+            self.cause = Cause::Disk;
+            return self.life.on(Event::Broken, self.begun.elapsed());
         }
-        acts
+        let limits = pulse::Limits {
+            blocked: Duration::from_millis(self.config.crash.hang_ms),
+            busy: Duration::from_millis(self.config.crash.busy_ms),
+        };
+        let pid = self.worker.as_ref().map_or(0, Process::pid);
+        for (pulse, beat) in self.pulses.iter_mut().zip([&worker.beat_ms, &worker.compute_beat_ms]) {
+            let beat = beat.load(Ordering::Relaxed);
+            if beat == 0 {
+                continue;
+            }
+            let silent = Duration::from_millis(worker::monotonic_ms().saturating_sub(beat));
+            if let Some(hang) = pulse.check(silent, now, limits, |name| threads_of(pid, name)) {
+                tell(&hang.to_string());
+                self.cause = Cause::Hang(hang);
+                return self.life.on(Event::Hung, self.begun.elapsed());
+            }
+        }
+        Vec::new()
     }
 
     fn act(&mut self, acts: Vec<Act>) -> Result<Option<i32>> {
@@ -395,6 +462,9 @@ impl Supervisor {
                 Act::Exit(code) => {
                     self.standby = None;
                     self.custodian.close_all();
+                    if let Some(doorkeeper) = &mut self.doorkeeper {
+                        doorkeeper.close();
+                    }
                     self.finish_dump();
                     return Ok(Some(code));
                 }
@@ -465,6 +535,7 @@ impl Supervisor {
             pid: worker.pid(),
             data_dir: self.config.path.clone(),
             incident: Some(incident.id().to_string()),
+            all_stacks: matches!(self.cause, Cause::Hang(_)),
         };
         match dump::start(&job, self.board) {
             Ok(process) => self.dumper = Some(process),
@@ -485,7 +556,7 @@ impl Supervisor {
         if self.stacks.is_some() {
             return;
         }
-        let job = dump::Job { pid: worker.pid(), data_dir: self.config.path.clone(), incident: None };
+        let job = dump::Job { pid: worker.pid(), data_dir: self.config.path.clone(), incident: None, all_stacks: true };
         match dump::start(&job, self.board) {
             Ok(process) => self.stacks = Some(process),
             Err(e) => tell(&format!("the stacks cannot be written: {e}")),
@@ -505,6 +576,8 @@ impl Supervisor {
         self.board.worker().reset();
         self.board.worker().pid.store(next.pid(), Ordering::Relaxed);
         self.board.crash().reset();
+        self.board.log_lines().clear();
+        self.broken_since = None;
         let mut drained = [0u8; 8];
         let _ = rustix::io::read(&self.wake, &mut drained);
         let adopted = self.custodian.hand_over();
@@ -523,14 +596,20 @@ impl Supervisor {
     /// Starts a worker that waits to be released.
     fn start(&self) -> Result<Process> {
         let config = serde_json::to_string(&self.config).map_err(|e| Error::bug(e.to_string()))?;
-        let mut inherited = self.listeners.descriptors();
+        let mut inherited = self.ports.workers.descriptors();
         inherited.push(self.board.fd().as_fd());
         inherited.push(self.wake.as_fd());
+        let callers = self.doorkeeper.as_ref().map(|d| d.callers().fd());
+        inherited.extend(callers.map(|fd| fd.as_fd()));
+        inherited.push(self.users.as_fd());
         let variables = [
-            (LISTENERS_VARIABLE, self.listeners.describe()),
+            (LISTENERS_VARIABLE, self.ports.workers.describe()),
+            (ENTRANCES_VARIABLE, Entrance::describe(&self.ports.entrances())),
+            (CALLERS_VARIABLE, callers.map_or(String::new(), |fd| fd.as_raw_fd().to_string())),
             (CONFIG_VARIABLE, config),
             (BOARD_VARIABLE, self.board.fd().as_raw_fd().to_string()),
             (WAKE_VARIABLE, self.wake.as_raw_fd().to_string()),
+            (USERS_VARIABLE, self.users.as_raw_fd().to_string()),
         ];
         Process::start(WORKER_COMMAND, &inherited, &variables, CONTROL_VARIABLE)
             .map_err(|e| system("start a worker", e))
@@ -541,11 +620,17 @@ impl Supervisor {
         if let Some(worker) = &self.worker {
             worker.signal(signal);
         }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            doorkeeper.signal(Signal::TERM);
+        }
     }
 
     /// Hands a changed configuration to the worker; what cannot change while it runs waits for the next start.
     fn reconfigure(&mut self, config: Config) {
         let Ok(text) = serde_json::to_string(&config) else { return };
+        if let Err(e) = config.users_text().and_then(|users| put_users(&self.users, &users)) {
+            tell(&format!("the users are kept as they were: {e}"));
+        }
         self.config = config;
         // It was started with the old one.
         self.standby = None;
@@ -555,16 +640,38 @@ impl Supervisor {
         {
             tell(&format!("the worker does not take the configuration: {e}"));
         }
+        if let Some(doorkeeper) = &self.doorkeeper {
+            doorkeeper.signal(Signal::HUP);
+        }
         tell("the configuration was read again");
     }
 }
 
+pub(crate) fn timespec(time: Duration) -> rustix::time::Timespec {
+    rustix::time::Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
+}
+
+/// A file in memory with the users' text, for workers to inherit.
+fn users_file(text: &str) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("hydron-users", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(|e| system("make a file in memory", e.into()))?;
+    put_users(&file, text)?;
+    Ok(file)
+}
+
+fn put_users(file: &OwnedFd, text: &str) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file.try_clone().map_err(|e| system("copy a descriptor", e))?);
+    let put = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+    put.map_err(|e| system("keep the users", e))
+}
+
 /// A line for the operator; a terminal that is gone must not end the supervisor.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn system(what: &str, e: std::io::Error) -> Error {
+pub(crate) fn system(what: &str, e: std::io::Error) -> Error {
     Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"))
 }
 

@@ -4,23 +4,25 @@
 //! it touches no data before it is told to begin; it says "ready" when the ports answer; on a signal it stops within its
 //! deadlines with everything acknowledged on disk.
 
-use crate::config::Config;
+use crate::config::{CheckpointConfig, Config, users_of};
 use crate::handler;
-use crate::listeners::{LISTENERS_VARIABLE, Listeners};
+use crate::listeners::{Entrance, LISTENERS_VARIABLE, Listeners};
 use crate::packet::{self, Order, Report};
 use crate::shutdown::{Ladder, Step};
 use crate::signals::{self, Signals};
-use crate::supervisor::{BOARD_VARIABLE, WAKE_VARIABLE};
+use crate::supervisor::{BOARD_VARIABLE, CALLERS_VARIABLE, ENTRANCES_VARIABLE, USERS_VARIABLE, WAKE_VARIABLE};
 use hydron_base::{Code, Error, Result};
-use hydron_board::Board;
-use hydron_engine::{Engine, EngineOptions};
+use hydron_board::{Board, Callers};
+use hydron_engine::{CheckpointOptions, Engine, EngineOptions};
 use hydron_wire::clickhouse::TcpOptions;
-use hydron_wire::custody::{Adopted, Custody};
-use hydron_wire::http::HttpOptions;
+use hydron_wire::custody::{Adopted, Custody, Insides};
+use hydron_wire::http::{HttpOptions, Surface};
+use hydron_wire::users::Users;
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +38,10 @@ pub const WORKER_COMMAND: &str = "worker";
 /// Threads that serve sockets.
 const IO_THREADS: usize = 2;
 
-/// The socket threads show that they live so often.
+/// Their name.
+pub const IO_NAME: &str = "io";
+
+/// The threads show that they live so often.
 const BEAT: Duration = Duration::from_millis(500);
 
 /// Runs as the child of a supervisor: everything it needs is in the environment.
@@ -67,8 +72,10 @@ struct Handed {
     config: Config,
     listeners: Listeners,
     board: &'static Board,
+    insides: Option<Insides>,
     control: OwnedFd,
     wake: RawFd,
+    users: File,
 }
 
 impl Handed {
@@ -78,15 +85,26 @@ impl Handed {
                 .map_err(|_| Error::bug(format!("a worker is started by a supervisor: {name} is not set")))
         };
         let fd = |name: &str| variable(name)?.parse::<RawFd>().map_err(|e| Error::bug(format!("{name}: {e}")));
+        let entrances = Entrance::read(&variable(ENTRANCES_VARIABLE)?)?;
         // SAFETY: the supervisor passes each descriptor once, for this process to own.
-        let (board, control) =
-            unsafe { (OwnedFd::from_raw_fd(fd(BOARD_VARIABLE)?), OwnedFd::from_raw_fd(fd(CONTROL_VARIABLE)?)) };
+        let owned = |name: &str| fd(name).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+        let insides = match entrances.is_empty() {
+            true => None,
+            false => {
+                let callers = Callers::inherit_to_read(owned(CALLERS_VARIABLE)?);
+                let callers = callers.map_err(|e| Error::bug(e.to_string()))?;
+                Some(Insides { callers, ports: entrances.iter().map(|e| e.inside.port()).collect() })
+            }
+        };
+        let (board, control, users) = (owned(BOARD_VARIABLE)?, owned(CONTROL_VARIABLE)?, owned(USERS_VARIABLE)?);
         Ok(Handed {
             config: serde_json::from_str(&variable(CONFIG_VARIABLE)?).map_err(|e| Error::bug(e.to_string()))?,
             listeners: Listeners::inherit(&variable(LISTENERS_VARIABLE)?)?,
             board: Board::inherit(board).map_err(|e| Error::bug(e.to_string()))?,
+            insides,
             control,
             wake: fd(WAKE_VARIABLE)?,
+            users: File::from(users),
         })
     }
 }
@@ -116,7 +134,20 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         synced: config.log.sync,
         allow_trap: config.crash.allow_trap,
         profile: config.profile_settings().unwrap_or_default(),
+        checkpoint: checkpoint_options(&config.checkpoint),
         ..EngineOptions::at(&config.path)
+    }
+}
+
+fn checkpoint_options(config: &CheckpointConfig) -> CheckpointOptions {
+    let seconds = Duration::from_secs;
+    CheckpointOptions {
+        dir: Some(&config.path).filter(|p| !p.is_empty()).map(Into::into),
+        interval: seconds(config.interval.max(1)),
+        last_access_ttl: seconds(config.last_access_ttl),
+        last_access_check_interval: seconds(config.last_access_check_interval),
+        delete_grace_interval: seconds(config.delete_grace_interval),
+        teardown_flush_timeout: seconds(config.teardown_flush_timeout),
     }
 }
 
@@ -133,14 +164,14 @@ fn display_name(config: &Config) -> String {
 
 /// Waits to be told to begin, opens the engine, serves the ports and returns the exit code after a graceful stop.
 fn run(handed: Handed) -> Result<i32> {
-    let Handed { config, mut listeners, board, control, wake } = handed;
+    let Handed { config, mut listeners, board, insides, control, wake, users } = handed;
     let failed = |what: &str, e: std::io::Error| Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"));
     crate::logging::start(&config);
     handler::install(board, wake).map_err(|e| Error::new(Code::SYSTEM_ERROR, e))?;
     board.install();
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
-        .thread_name("io")
+        .thread_name(IO_NAME)
         .enable_all()
         .build()
         .map_err(|e| failed("start io threads", e))?;
@@ -148,16 +179,19 @@ fn run(handed: Handed) -> Result<i32> {
     hydron_engine::engine::warm_up();
 
     let Some(adopted) = wait_for_start(&control, board) else { return Ok(0) };
+    crate::logging::keep_on(board);
+    let users = Arc::new(kept_users(&users)?);
     board.worker().load_base.store(load_base(), Ordering::Relaxed);
-    let custody = Custody::new(board, control.try_clone().map_err(|e| failed("copy a socket", e))?, adopted);
+    let custody = Custody::new(board, control.try_clone().map_err(|e| failed("copy a socket", e))?, adopted, insides);
     let engine = Engine::open(EngineOptions { lock: false, ..engine_options(&config) })?;
     let stop = CancellationToken::new();
     let servers = io.block_on(async {
-        tokio::spawn(beat(board));
-        serve(&config, &engine, &mut listeners, &custody, &stop)
+        tokio::spawn(beat(&board.worker().beat_ms));
+        serve(&users, &engine, &mut listeners, &custody, &stop)
     })?;
+    engine.inner().cpu.handle().spawn(beat(&board.worker().compute_beat_ms));
     let _ = packet::send(&control, Report::Ready.text().as_bytes());
-    obey(control)?;
+    obey(control, users)?;
 
     let queries = Duration::from_millis(config.shutdown.queries_ms);
     let total = Duration::from_millis(config.shutdown.total_ms);
@@ -204,36 +238,43 @@ fn run(handed: Handed) -> Result<i32> {
 
 /// Serves each open port. Must be called inside a runtime.
 fn serve(
-    config: &Config,
+    users: &Arc<Users>,
     engine: &Engine,
     listeners: &mut Listeners,
     custody: &Arc<Custody>,
     stop: &CancellationToken,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
-    let users = Arc::new(config.users()?);
     let mut http = HttpOptions::default().guarded(Arc::clone(custody));
-    http.users = Arc::clone(&users);
-    let tcp = TcpOptions { users, custody: Some(Arc::clone(custody)), ..TcpOptions::default() };
+    http.users = Arc::clone(users);
+    let tcp = TcpOptions { users: Arc::clone(users), custody: Some(Arc::clone(custody)), ..TcpOptions::default() };
     let mut servers = Vec::new();
-    if let Some(listener) = listeners.take("http") {
-        let served = hydron_wire::http::serve(engine.clone(), listener, http.clone(), stop.clone())?;
-        servers.push(tokio::spawn(served));
+    for name in ["http", "https"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::http::serve(engine.clone(), listener, http.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
-    if let Some(listener) = listeners.take("tcp") {
-        let served = hydron_wire::clickhouse::serve(engine.clone(), listener, tcp, stop.clone())?;
-        servers.push(tokio::spawn(served));
+    for name in ["tcp", "tcp_secure"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::clickhouse::serve(engine.clone(), listener, tcp.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
-    if let Some(listener) = listeners.take("rest") {
-        let served = hydron_wire::rest::serve(engine.clone(), listener, http, stop.clone())?;
-        servers.push(tokio::spawn(served));
+    // Both ports answer for what was begun on either.
+    http.surface = Surface::Rest(Arc::default());
+    for name in ["rest", "rest_secure"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::rest::serve(engine.clone(), listener, http.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
     }
     Ok(servers)
 }
 
-/// Shows the supervisor that the socket threads live.
-async fn beat(board: &'static Board) {
+/// Shows the supervisor that the threads of this runtime live.
+async fn beat(at: &'static AtomicU64) {
     loop {
-        board.worker().beat_ms.store(monotonic_ms(), Ordering::Relaxed);
+        at.store(monotonic_ms(), Ordering::Relaxed);
         tokio::time::sleep(BEAT).await;
     }
 }
@@ -253,14 +294,29 @@ fn wait_for_start(control: &OwnedFd, board: &Board) -> Option<Vec<Adopted>> {
     }
 }
 
+/// The users as the supervisor last found them good: their file may be damaged by now.
+fn kept_users(file: &File) -> Result<Users> {
+    use std::os::unix::fs::FileExt;
+    let read = || {
+        let mut bytes = vec![0; file.metadata()?.len() as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        String::from_utf8(bytes).map_err(std::io::Error::other)
+    };
+    users_of(&read().map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot read the users: {e}")))?)
+}
+
 /// Listens to the supervisor for the rest of the process's life.
-fn obey(control: OwnedFd) -> Result<()> {
+fn obey(control: OwnedFd, users: Arc<Users>) -> Result<()> {
     let listen = move || {
         while let Some(order) = packet::order(&control) {
             if let Order::Config(text) = order
                 && let Ok(config) = serde_json::from_str::<Config>(&text)
             {
                 crate::logging::reload(&config);
+                match config.users_text().and_then(|text| users_of(&text)) {
+                    Ok(changed) => users.replace(changed),
+                    Err(e) => tracing::error!("the users are kept as they were: {e}"),
+                }
             }
         }
     };

@@ -5,7 +5,9 @@
 //! [`REPORTS_MAX`] crashes and [`BYTES_MAX`] bytes are kept.
 
 use hydron_base::{Code, Error, Result};
+use hydron_sql::secret::mask;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,8 +31,10 @@ pub const REPORT_BYTES_MAX: u64 = 1 << 20;
 pub struct CrashReport {
     /// Names the crash in errors, files and tables.
     pub incident_id: String,
-    /// Why the worker ended: `signal`, `killed`, `out of memory`, `hang`, `exit`.
+    /// Why the worker ended: `signal`, `killed`, `out of memory`, `hang`, `disk`, `exit`.
     pub cause: String,
+    /// What hung, or which file could not be written.
+    pub reason: String,
 
     /// Of the machine's start, and nanoseconds since then.
     pub boot_id: String,
@@ -125,6 +129,17 @@ impl CrashReport {
         }
         serde_json::from_slice(&bytes).map_err(|e| failed(&e))
     }
+}
+
+/// A line of the log as a report may keep it: without its secrets. An apostrophe in a sentence is no beginning of a text, so the
+/// line is looked at both ways; hiding too much costs less than hiding too little.
+pub fn masked(line: &str) -> Cow<'_, str> {
+    let once = mask(line);
+    let twice = once.split_once('\'').and_then(|(head, rest)| match mask(rest) {
+        Cow::Owned(rest) => Some(format!("{head}'{rest}")),
+        Cow::Borrowed(_) => None,
+    });
+    twice.map_or(once, Cow::Owned)
 }
 
 /// The reports of a data directory, newest first. Those that cannot be read are left out and told in the log.
@@ -226,6 +241,14 @@ mod tests {
         let found = reports(dir.path());
         assert_eq!(found.iter().map(|r| r.incident_id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         assert_eq!(found[0], whole);
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_kept_without_secrets() {
+        let line = "2026-01-02 ERROR it's wrong: create user u identified by 'hunter2!' is not implemented";
+        assert!(!masked(line).contains("hunter2!"), "{}", masked(line));
+        let plain = "2026-01-02 INFO the server's 3 logs are open";
+        assert_eq!(masked(plain), plain);
     }
 
     #[test]

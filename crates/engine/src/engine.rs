@@ -5,18 +5,23 @@
 
 use crate::catalog::record;
 use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::checkpoint::Keepers;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
+use crate::stack;
 use crate::statement;
+use crate::stream::streams::fault_hook;
 use crate::stream::{Stream, Streams};
+use crate::view::Views;
 use bytes::Bytes;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
 use hydron_plan::ViewInfo;
-use hydron_store::catalog::{CatalogStore, Entry};
+use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
+use hydron_store::checkpoint::CheckpointStore;
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -32,8 +37,12 @@ pub const DEFAULT_DATABASE: &str = "default";
 /// Proton's revision that this server stands for, written to the status file.
 pub const REVISION: &str = "23";
 
-/// Stack of a computing thread: binding recurses as deep as the parser allows.
-const CPU_STACK_BYTES: usize = 16 << 20;
+/// Name of the threads that compute.
+pub const CPU_NAME: &str = "compute";
+
+/// A step of a query may take tens of milliseconds, and a query that is asked meanwhile would wait for its end where there is one
+/// thread for each core. With two more the kernel shares the cores out.
+const THREADS_BEYOND_CORES: usize = 2;
 
 /// Threads that open logs at a start. More than cores, since they wait for the disk.
 const OPEN_THREADS_MAX: usize = 8;
@@ -56,6 +65,10 @@ pub struct Inner {
     pub catalog_store: CatalogStore,
     pub queries: Arc<Queries>,
     pub streams: Streams,
+    /// Queries that outlive their server.
+    pub checkpoints: Arc<CheckpointStore>,
+    pub keepers: Keepers,
+    pub views: Views,
     pub cpu: CpuRuntime,
     pub started: WallTime,
     /// What all queries together may hold.
@@ -108,20 +121,24 @@ impl Engine {
             tracing::info!("the previous server on this directory did not stop gracefully: {}", left.trim());
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = if options.cpu_threads == 0 { cores } else { options.cpu_threads };
+        let threads = if options.cpu_threads == 0 { cores + THREADS_BEYOND_CORES } else { options.cpu_threads };
         let cpu = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
-            .thread_name("compute")
-            .thread_stack_size(CPU_STACK_BYTES)
+            .thread_name(CPU_NAME)
+            .thread_stack_size(stack::BYTES)
+            .on_thread_start(stack::prepare)
             .enable_all()
             .build()
             .map_err(|e| Error::new(Code::SYSTEM_ERROR, format!("cannot start computing threads: {e}")))?;
         let cpu = CpuRuntime(Some(cpu));
         let inner = Arc::new(Inner {
             catalog: Catalog::default(),
-            catalog_store: CatalogStore::open(&dir.join("catalog"))?,
+            catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
+            checkpoints: Arc::new(CheckpointStore::open(&options.checkpoint_dir())?),
+            keepers: Keepers::default(),
+            views: Views::default(),
             cpu,
             started,
             memory: Budget::server(memory_limit(&options), Board::current().map(|b| &b.worker().memory_tracked)),
@@ -145,6 +162,12 @@ impl Engine {
             // What stays now is removed at the next start.
             left.iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
         });
+        for view in inner.catalog.snapshot().views() {
+            inner.views.start(&inner, view);
+        }
+        let options = &inner.options.checkpoint;
+        let every = options.last_access_check_interval.min(options.delete_grace_interval);
+        inner.cpu.handle().spawn(crate::checkpoint::sweeper::run(Arc::downgrade(&inner), every));
         Ok(Engine { inner })
     }
 
@@ -200,6 +223,14 @@ impl Engine {
     /// logs. An INSERT gets a moment to end by itself. Returns how many queries had not ended at the deadline.
     pub async fn close(&self, patience: Duration) -> usize {
         self.inner.closing.store(true, Ordering::Release);
+        let flush = (patience / 2).min(self.inner.options.checkpoint.teardown_flush_timeout);
+        let late = self.inner.keepers.flush(flush).await;
+        if late > 0 {
+            tracing::info!(
+                "{late} queries go on from an earlier checkpoint: their last one was not written in {flush:?}"
+            );
+        }
+        self.inner.views.close(patience).await;
         let running = self.inner.queries.running();
         let (inserts, others): (Vec<_>, Vec<_>) = running.iter().partition(|q| q.is_bounded_insert());
         others.iter().for_each(|q| q.stop());
@@ -274,7 +305,7 @@ impl Inner {
             // A thread that cannot be started is not missed: this one takes all that is left.
             let others: Vec<_> = (1..entries.len().min(OPEN_THREADS_MAX))
                 .filter_map(|_| {
-                    let thread = std::thread::Builder::new().name("open".to_owned()).stack_size(CPU_STACK_BYTES);
+                    let thread = std::thread::Builder::new().name("open".to_owned()).stack_size(stack::BYTES);
                     thread.spawn_scoped(scope, work).ok()
                 })
                 .collect();
@@ -323,6 +354,10 @@ impl Inner {
                     reads,
                 })))
             }
+            record::MATERIALIZED_VIEW => {
+                let view = record::materialized_view(&database, &name, entry.uuid, entry.text.clone(), stored)?;
+                Loaded::Object(Object::MaterializedView(Arc::new(view)))
+            }
             record::FUNCTION => Loaded::Function(SqlFunction {
                 name: Arc::clone(&name),
                 uuid: entry.uuid,
@@ -349,6 +384,11 @@ impl Inner {
             properties: serde_json::json!({ "database": database, "name": name, "object": object }),
         }
     }
+}
+
+fn catalog_options() -> CatalogOptions {
+    let failed = Board::current().is_some_and(|b| b.worker().has_disk_fault());
+    CatalogOptions { reads_device: failed, on_fault: Some(fault_hook()) }
 }
 
 /// Directories of rows that queries of earlier servers have spilled, under names that nobody uses any more.

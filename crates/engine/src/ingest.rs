@@ -13,6 +13,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use bytes::Bytes;
 use hydron_base::limit::RECORD_BYTES_MAX;
 use hydron_base::memory::Reserved;
+use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Board;
 use hydron_format::InputBatch;
@@ -74,7 +75,7 @@ struct Submitted {
 
 /// Waits for the end of the process once a thread has faulted: what memory says is not to be believed any more, so nothing is
 /// stored and nothing is acknowledged.
-async fn wait_if_crashed() {
+pub(crate) async fn wait_if_crashed() {
     if Board::current().is_some_and(|b| b.worker().is_crashed()) {
         std::future::pending::<()>().await;
     }
@@ -218,6 +219,12 @@ impl Ingest {
             let message = format!("the INSERT into {} fills no column '{}'", self.stream.info.name, field.name);
             return Err(Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, message));
         }
+        let rows = self.fitted(batch)?;
+        self.write(rows).await
+    }
+
+    /// Rows by name as the input takes them.
+    pub(crate) fn fitted(&self, batch: &Batch) -> Result<InputBatch> {
         let rows = batch.rows();
         let mut columns = Vec::with_capacity(self.input.len());
         let mut defaults = Vec::with_capacity(self.input.len());
@@ -233,7 +240,18 @@ impl Ingest {
             defaults.push(omitted);
         }
         let batch = Batch::new(Arc::clone(&self.input), columns, rows);
-        self.write(InputBatch { batch, defaults }).await
+        Ok(InputBatch { batch, defaults })
+    }
+
+    /// The records of rows by name, shard and rows, for a caller that writes them itself. `now`: the time of defaults such as
+    /// that of arrival.
+    pub(crate) fn records_of(&mut self, batch: &Batch, now: WallTime) -> Result<Vec<(usize, Batch)>> {
+        self.cx.now = now;
+        let batch = self.complete(self.fitted(batch)?)?;
+        let first_row = self.rows_before;
+        self.rows_before += batch.rows() as u64;
+        let by_shard = self.by_shard(batch, first_row)?;
+        Ok(by_shard.iter().flat_map(|(shard, part)| records(part).into_iter().map(|r| (*shard, r))).collect())
     }
 
     /// Waits until all that was written is durable. Errors: of the first record that is not.

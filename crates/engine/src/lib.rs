@@ -4,10 +4,12 @@
 //! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file
 //! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
-//! stream), [`outcome`] (what became of an INSERT whose server died), [`system`] (the server's own state as tables), [`crash_report`]
-//! (what is kept of a crash).
+//! stream), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
+//! whose server died), [`system`] (the server's own state as tables), [`crash_report`] (what is kept of a crash), `stack` (the stacks
+//! of computing threads).
 
 pub mod catalog;
+pub mod checkpoint;
 pub mod crash_report;
 pub mod engine;
 pub mod ingest;
@@ -16,13 +18,16 @@ pub mod outcome;
 pub mod place;
 pub mod query;
 pub mod session;
+mod stack;
 pub mod statement;
 pub mod stream;
 pub mod system;
+pub mod view;
 
+pub use catalog::GivenTable;
 pub use crash_report::CrashReport;
 pub use engine::Engine;
-pub use options::EngineOptions;
+pub use options::{CheckpointOptions, EngineOptions};
 pub use outcome::InsertOutcome;
-pub use query::{ByteSource, Input, Item, Progress, QueryOptions, Running};
+pub use query::{ByteSource, Input, Item, Progress, QueryOptions, Resume, Running};
 pub use session::Session;

@@ -4,6 +4,7 @@ use hydron_base::Settings;
 use hydron_base::world::{Clock, SystemClock};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone)]
 pub struct EngineOptions {
@@ -12,7 +13,7 @@ pub struct EngineOptions {
     /// The directory that `file('…')` reads from; `None`: any path (`hydron local`).
     pub user_files: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
-    /// Threads that compute; 0: one for each core.
+    /// Threads that compute; 0: two more than cores.
     pub cpu_threads: usize,
     /// Bytes that all queries together may keep; 0: 90 % of the machine's memory.
     pub memory_bytes_max: u64,
@@ -34,6 +35,37 @@ pub struct EngineOptions {
     pub lock: bool,
     /// Whether `trap('…')` may be called, which makes the server fault.
     pub allow_trap: bool,
+    pub checkpoint: CheckpointOptions,
+}
+
+/// How the state of subscriptions and views is kept.
+#[derive(Clone, Debug)]
+pub struct CheckpointOptions {
+    /// `None`: `checkpoint` in the data directory.
+    pub dir: Option<PathBuf>,
+    /// The longest time between two checkpoints of a query that does not say how often.
+    pub interval: Duration,
+    /// State that nobody went on with for so long is removed.
+    pub last_access_ttl: Duration,
+    /// How often that is looked for.
+    pub last_access_check_interval: Duration,
+    /// How long the id of an unsubscribed query is remembered.
+    pub delete_grace_interval: Duration,
+    /// How long a stop waits for last checkpoints.
+    pub teardown_flush_timeout: Duration,
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> CheckpointOptions {
+        CheckpointOptions {
+            dir: None,
+            interval: Duration::from_secs(900),
+            last_access_ttl: Duration::from_secs(604_800),
+            last_access_check_interval: Duration::from_secs(7_200),
+            delete_grace_interval: Duration::from_secs(60),
+            teardown_flush_timeout: Duration::from_secs(60),
+        }
+    }
 }
 
 impl EngineOptions {
@@ -54,6 +86,11 @@ impl EngineOptions {
             profile: Settings::default(),
             lock: true,
             allow_trap: false,
+            checkpoint: CheckpointOptions::default(),
         }
+    }
+
+    pub fn checkpoint_dir(&self) -> PathBuf {
+        self.checkpoint.dir.clone().unwrap_or_else(|| self.data_dir.join("checkpoint"))
     }
 }

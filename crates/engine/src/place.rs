@@ -10,7 +10,7 @@ use hydron_base::Settings;
 use hydron_board::board::QUERIES_MAX;
 use hydron_board::connection::{COMMITTED, UNSURE};
 use hydron_board::query::TEXT_BYTES_MAX;
-use hydron_board::{Board, Kind, Mark, Query};
+use hydron_board::{Board, Connection, Kind, Mark, Query};
 use hydron_sql::secret::mask;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +67,7 @@ impl Place {
         query.client.set(&options.client_address);
         query.text.set(&mask(&text[..text.floor_char_boundary(TEXT_BYTES_MAX)]));
         if let Some(connection) = options.connection.and_then(|c| board.connection(c)) {
+            connection.set_resume(-1);
             connection.set_query(Some(place.index));
         }
         Some(place)
@@ -83,6 +84,11 @@ impl Place {
 
     pub fn query(&self) -> &'static Query {
         &self.board.queries()[self.index]
+    }
+
+    /// The connection that waits for the answer.
+    pub fn connection(&self) -> Option<&'static Connection> {
+        self.board.connection(self.query().connection()?)
     }
 
     pub fn mark(&self) -> Mark {

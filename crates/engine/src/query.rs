@@ -4,6 +4,7 @@
 //! Promise: dropping a [`Running`] ends the query and frees what it held; an id runs once at a time; nothing waits
 //! without a deadline when `max_execution_time` is set.
 
+use crate::catalog::GivenTable;
 use crate::place::Place;
 use crate::session::Session;
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use hydron_types::{Batch, Schema};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub struct QueryOptions {
     pub client_address: String,
     /// The board's place of the connection that waits for the answer.
     pub connection: Option<usize>,
+    /// Tables that this query alone sees.
+    pub given: Arc<[GivenTable]>,
 }
 
 /// Bytes of INSERT data as they arrive.
@@ -122,11 +125,17 @@ pub struct QueryInfo {
     pub settings: Mutex<Arc<Settings>>,
     /// Names of streams it reads or writes: dropping one ends the query.
     pub uses: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    /// A streaming query's operators, as EXPLAIN PIPELINE has them.
+    pub pipeline: Mutex<Arc<str>>,
     /// Counters of a streaming query's operators.
     pub flow: Mutex<Option<Arc<hydron_flow::QueryProgress>>>,
     memory: OnceLock<Arc<Budget>>,
+    /// Tables that came with it.
+    pub given: Arc<[GivenTable]>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
+    /// Of a stream that can go on elsewhere: the rows handed over hold everything before this sequence number; -1: not known.
+    complete_before: AtomicI64,
     /// Columns that an INSERT of batches expects.
     pub insert_header: Mutex<Option<Arc<Schema>>>,
     ended: tokio::sync::watch::Sender<bool>,
@@ -183,6 +192,17 @@ impl QueryInfo {
         if let Some(place) = &self.place {
             place.query().set_kind(kind);
         }
+    }
+
+    /// A stream begins at this sequence number: whoever is told nothing else can go on from there.
+    pub fn begin_at(&self, sequence: i64) {
+        if let Some(connection) = self.place.as_ref().and_then(Place::connection) {
+            connection.set_resume(sequence);
+        }
+    }
+
+    pub fn set_complete_before(&self, sequence: i64) {
+        self.complete_before.store(sequence, Ordering::Release);
     }
 
     /// Waits until the query has freed what it held.
@@ -282,9 +302,12 @@ impl Queries {
             streaming: false.into(),
             settings: Mutex::default(),
             uses: Mutex::default(),
+            pipeline: Mutex::default(),
             flow: Mutex::default(),
             memory: OnceLock::new(),
+            given: Arc::clone(&options.given),
             place,
+            complete_before: AtomicI64::new(-1),
             insert_header: Mutex::default(),
             ended: tokio::sync::watch::Sender::new(false),
         });
@@ -426,6 +449,20 @@ pub struct Running {
     done: bool,
 }
 
+/// A place in a stream, on its way to the client with the rows before it.
+#[derive(Clone, Copy)]
+pub struct Resume {
+    connection: &'static hydron_board::Connection,
+    from: i64,
+}
+
+impl Resume {
+    /// To be called when the last of these rows is handed over to be written, and nothing after it is.
+    pub fn hand_over(self) {
+        self.connection.will_resume_from(self.from);
+    }
+}
+
 /// `max_result_rows` and `max_result_bytes`, counted at the door.
 struct ResultLimit {
     rows_max: u64,
@@ -564,6 +601,12 @@ impl Running {
     /// What a thread wears that works on the answer, so that a fault there is told to this query.
     pub fn mark(&self) -> Mark {
         self.guard.info.mark()
+    }
+
+    /// Where the client of a stream can go on when it has the items so far.
+    pub fn resume(&self) -> Option<Resume> {
+        let from = Some(self.guard.info.complete_before.load(Ordering::Acquire)).filter(|from| *from >= 0)?;
+        Some(Resume { connection: self.guard.info.place.as_ref()?.connection()?, from })
     }
 
     /// Columns that an INSERT of batches expects, without those that fill themselves; `None` for other statements.

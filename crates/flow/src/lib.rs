@@ -21,6 +21,6 @@ pub mod window;
 mod tests;
 
 pub use build::{BuildOptions, JoinLimits, build};
-pub use host::{Answer, HostContext, Query, QueryHandle, QueryProgress, SourceItem, SourceReader};
+pub use host::{Answer, HostContext, Query, QueryHandle, QueryProgress, RunOptions, SourceItem, SourceReader};
 pub use operator::{Epoch, EventTime, Msg, Operator, Output, Rows};
 pub use pipeline::{Pipeline, PipelineSource, SourceKind};

@@ -97,6 +97,10 @@ impl Graph {
         self.stages.iter_mut().for_each(|s| s.op.start(now));
     }
 
+    pub fn wake(&mut self, now: WallTime) {
+        self.stages.iter_mut().for_each(|s| s.op.wake(now));
+    }
+
     pub fn next_timer(&self) -> Option<WallTime> {
         self.stages.iter().filter_map(|s| s.op.next_timer()).min()
     }
@@ -158,12 +162,27 @@ impl Output for Behind<'_> {
 }
 
 impl Pipeline {
+    /// Before the first new row.
     pub fn start(&mut self, now: WallTime) {
+        self.start_replay(now);
+        self.wake(now);
+    }
+
+    /// Before steps that were taken before and are taken again; `wake` ends them.
+    pub fn start_replay(&mut self, now: WallTime) {
         self.head.start(now);
         if let Some(sharded) = &mut self.sharded {
-            sharded.start(now);
+            sharded.shards.iter_mut().for_each(|s| s.start(now));
         }
         self.tail.start(now);
+    }
+
+    pub fn wake(&mut self, now: WallTime) {
+        self.head.wake(now);
+        if let Some(sharded) = &mut self.sharded {
+            sharded.shards.iter_mut().for_each(|s| s.wake(now));
+        }
+        self.tail.wake(now);
     }
 
     /// Takes one message of a source.

@@ -8,7 +8,6 @@ use crate::operator::expr::{concat_deltas, eval_all, take_delta};
 use crate::operator::{Msg, Operator, Output, Rows, Stats};
 use crate::state::{Share, StateReader, StateWriter, shard_of};
 use arrow::array::UInt32Array;
-use hydron_base::world::WallTime;
 use hydron_base::{Error, Result};
 use hydron_func::EvalContext;
 use hydron_plan::Expr;
@@ -134,10 +133,6 @@ impl Sharded {
             answers.push(pushed);
         }
         self.merger.merge(&cause, answers)?.into_iter().try_for_each(|m| out.push(m))
-    }
-
-    pub fn start(&mut self, now: WallTime) {
-        self.shards.iter_mut().for_each(|s| s.start(now));
     }
 
     pub fn bytes(&self) -> usize {

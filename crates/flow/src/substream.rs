@@ -43,6 +43,10 @@ impl Operator for Chain {
         self.0.iter_mut().for_each(|op| op.start(now));
     }
 
+    fn wake(&mut self, now: WallTime) {
+        self.0.iter_mut().for_each(|op| op.wake(now));
+    }
+
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         Next { cx, rest: &mut self.0, out }.push(msg)
     }
@@ -194,6 +198,13 @@ impl Operator for Substreams {
         self.started = now;
         for at in 0..self.parts.len() {
             self.parts[at].chain.start(now);
+            self.settle(at);
+        }
+    }
+
+    fn wake(&mut self, now: WallTime) {
+        for at in 0..self.parts.len() {
+            self.parts[at].chain.wake(now);
             self.settle(at);
         }
     }

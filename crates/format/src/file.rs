@@ -5,6 +5,7 @@
 use crate::arrow_check::check_file;
 use crate::arrow_ipc::cannot_read;
 use crate::foreign::adopt;
+#[cfg(feature = "parquet")]
 use crate::parquet_file;
 use crate::{FormatOptions, InputBatch};
 use arrow::ipc::reader::{FileReader, StreamReader};
@@ -30,6 +31,7 @@ pub fn file_batches(
 ) -> Result<Option<FileBatches>> {
     let (schema, options) = (Arc::clone(schema), options.clone());
     Ok(Some(match format {
+        #[cfg(feature = "parquet")]
         "Parquet" => parquet_file::batches(open(path)?, schema, options)?,
         "Arrow" => {
             let mut file = BufReader::new(open(path)?);

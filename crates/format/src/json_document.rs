@@ -98,7 +98,7 @@ impl OutputFormat for DocumentWriter {
             out.extend_from_slice(b"\t\t{\n\t\t\t\"name\": ");
             push_string(&name[1..name.len() - 1], slashes, out);
             out.extend_from_slice(b",\n\t\t\t\"type\": ");
-            push_string(field.ty.to_string().as_bytes(), slashes, out);
+            push_string(self.options.native.names.of(&field.ty).as_bytes(), slashes, out);
             out.extend_from_slice(b"\n\t\t}");
         }
         out.extend_from_slice(b"\n\t],\n\n\t\"data\":\n\t[\n");

@@ -165,7 +165,8 @@ impl OutputFormat for CompactWriter {
             self.header_row(self.schema.fields.iter().map(|f| f.name.to_string()), out);
         }
         if self.header == Header::NamesAndTypes {
-            self.header_row(self.schema.fields.iter().map(|f| f.ty.to_string()), out);
+            let names = self.options.native.names;
+            self.header_row(self.schema.fields.iter().map(|f| names.of(&f.ty)), out);
         }
         Ok(())
     }

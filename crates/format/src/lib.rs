@@ -7,6 +7,7 @@
 
 pub mod compression;
 pub mod file;
+#[cfg(feature = "parquet")]
 pub mod file_schema;
 pub mod input;
 pub mod native;
@@ -24,6 +25,7 @@ mod json_document;
 mod json_in;
 mod json_rows;
 mod markdown;
+#[cfg(feature = "parquet")]
 mod parquet_file;
 mod pretty;
 mod raw;
@@ -35,6 +37,7 @@ mod xml;
 
 pub use compression::{Compression, Compressor, Decompressor};
 pub use file::file_batches;
+#[cfg(feature = "parquet")]
 pub use file_schema::file_schema;
 pub use input::{Evaluator, InputBatch, InputFormat};
 pub use options::FormatOptions;

@@ -10,6 +10,7 @@ use crate::json_rows::{CompactWriter, ObjectWriter};
 use crate::markdown::MarkdownWriter;
 use crate::native::{NativeReader, NativeWriter};
 use crate::output::{Null, OutputFormat};
+#[cfg(feature = "parquet")]
 use crate::parquet_file::{self, ParquetWriter};
 use crate::pretty::{Layout, PrettyWriter};
 use crate::raw::{BlobReader, LineReader, RawWriter};
@@ -156,7 +157,7 @@ pub fn output(name: &str, schema: Arc<Schema>, options: &FormatOptions) -> Resul
         ("CSV", header) => Box::new(CsvWriter::new(schema, options, header)),
         ("JSONCompactEachRow", header) => Box::new(CompactWriter::new(schema, options, header, false)),
         ("JSONCompactStringsEachRow", header) => Box::new(CompactWriter::new(schema, options, header, true)),
-        ("RowBinary", header) => Box::new(RowBinaryWriter::new(schema, header)?),
+        ("RowBinary", header) => Box::new(RowBinaryWriter::new(schema, header, options.native.names)?),
         ("TSKV", Header::None) => Box::new(TskvWriter::new(schema, options)),
         ("JSONEachRow" | "JSONLines" | "NDJSON", Header::None) => {
             Box::new(ObjectWriter::new(schema, options, false, false))
@@ -178,6 +179,7 @@ pub fn output(name: &str, schema: Arc<Schema>, options: &FormatOptions) -> Resul
         ("Native", Header::None) => Box::new(NativeWriter::new(options)),
         ("Arrow", Header::None) => Box::new(ArrowWriter::new(schema, false)?),
         ("ArrowStream", Header::None) => Box::new(ArrowWriter::new(schema, true)?),
+        #[cfg(feature = "parquet")]
         ("Parquet", Header::None) => Box::new(ParquetWriter::new(schema)?),
         _ => return Err(no_format(name, "output")),
     })
@@ -211,6 +213,7 @@ pub fn input(
         ("Native", Header::None) => NativeReader::open(schema, options),
         ("Arrow", Header::None) => arrow_ipc::open_file(schema, options),
         ("ArrowStream", Header::None) => StreamReader::open(schema, options),
+        #[cfg(feature = "parquet")]
         ("Parquet", Header::None) => parquet_file::open_file(schema, options),
         _ => return Err(no_format(name, "input")),
     })

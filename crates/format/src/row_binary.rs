@@ -10,7 +10,7 @@ use crate::{FormatOptions, InputFormat};
 use arrow::datatypes::i256;
 use hydron_base::{Code, Error, Result};
 use hydron_types::physical::{digits_of_unit, unit_of_scale};
-use hydron_types::{Batch, LogicalType, Schema, Value, value_at};
+use hydron_types::{Batch, LogicalType, Schema, TypeNames, Value, value_at};
 use std::sync::Arc;
 
 // Columns that a header may announce; more is a damaged header.
@@ -19,13 +19,14 @@ const COLUMNS_MAX: u64 = 1 << 20;
 pub struct RowBinaryWriter {
     schema: Arc<Schema>,
     header: Header,
+    names: TypeNames,
 }
 
 impl RowBinaryWriter {
     /// Errors: NOT_IMPLEMENTED for columns whose binary form is not known here.
-    pub fn new(schema: &Arc<Schema>, header: Header) -> Result<RowBinaryWriter> {
+    pub fn new(schema: &Arc<Schema>, header: Header, names: TypeNames) -> Result<RowBinaryWriter> {
         check(schema)?;
-        Ok(RowBinaryWriter { schema: Arc::clone(schema), header })
+        Ok(RowBinaryWriter { schema: Arc::clone(schema), header, names })
     }
 }
 
@@ -40,7 +41,7 @@ impl OutputFormat for RowBinaryWriter {
             self.schema.fields.iter().for_each(|f| push_bytes(f.name.as_bytes(), out));
         }
         if self.header == Header::NamesAndTypes {
-            self.schema.fields.iter().for_each(|f| push_bytes(f.ty.to_string().as_bytes(), out));
+            self.schema.fields.iter().for_each(|f| push_bytes(self.names.of(&f.ty).as_bytes(), out));
         }
         Ok(())
     }

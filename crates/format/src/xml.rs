@@ -132,7 +132,7 @@ impl OutputFormat for XmlWriter {
             out.extend_from_slice(b"\t\t\t<column>\n\t\t\t\t<name>");
             push_text(field.name.as_bytes(), out);
             out.extend_from_slice(b"</name>\n\t\t\t\t<type>");
-            push_text(field.ty.to_string().as_bytes(), out);
+            push_text(self.options.native.names.of(&field.ty).as_bytes(), out);
             out.extend_from_slice(b"</type>\n\t\t\t</column>\n");
         }
         out.extend_from_slice(b"\t\t</columns>\n\t</meta>\n\t<data>\n");

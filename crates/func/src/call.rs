@@ -6,7 +6,7 @@
 use arrow::array::{Array, ArrayRef};
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result, Settings};
-use hydron_types::{LogicalType, Value, Zone};
+use hydron_types::{LogicalType, Value, Zone, gather};
 use std::sync::Arc;
 
 /// What is known of one argument when a call is bound.
@@ -114,7 +114,7 @@ impl Datum {
         match self {
             Datum::Array(a) => Ok(Arc::clone(a)),
             Datum::Scalar(a) if rows == 1 => Ok(Arc::clone(a)),
-            Datum::Scalar(a) => repeat(a, rows),
+            Datum::Scalar(a) => gather::repeat(a, rows),
             Datum::Lambda(_) => Err(Error::bug("a lambda was used as a value")),
         }
     }
@@ -130,12 +130,6 @@ impl Datum {
     pub fn is_scalar(&self) -> bool {
         matches!(self, Datum::Scalar(_))
     }
-}
-
-/// `rows` copies of the only value of `one`.
-pub fn repeat(one: &ArrayRef, rows: usize) -> Result<ArrayRef> {
-    let indices = arrow::array::UInt32Array::from_value(0, rows);
-    arrow::compute::take(one, &indices, None).map_err(arrow_error)
 }
 
 /// A lambda argument, evaluated by the function it is given to.

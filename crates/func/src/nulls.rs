@@ -12,6 +12,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute;
 use hydron_base::Result;
 use hydron_types::column::array_of;
+use hydron_types::gather::take_rows;
 use hydron_types::physical::arrow_type;
 use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
@@ -176,7 +177,7 @@ impl Propagated {
                 })
             })
             .collect();
-        Ok(Datum::Array(compute::take(&result, &places, None).map_err(arrow_error)?))
+        Ok(Datum::Array(take_rows(&result, &places)?))
     }
 }
 

@@ -5,16 +5,15 @@
 use crate::step::{Step, StepRun};
 use crate::steps::batch_of;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use hydron_base::{Error, Result};
-use hydron_func::call::arrow_error;
 use hydron_func::scalar::column::from_natives;
 use hydron_plan::WindowKind;
 use hydron_plan::node::WindowSpec;
 use hydron_plan::span::Spans;
 use hydron_types::LogicalType;
 use hydron_types::column::time_values;
+use hydron_types::gather::take_rows;
 use hydron_types::physical::{arrow_type, digits_of_unit};
 use std::sync::Arc;
 
@@ -79,7 +78,7 @@ impl StepRun for AssignWindow {
         let origin = UInt32Array::from(origin);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns() + 2);
         for column in batch.columns() {
-            columns.push(take(column, &origin, None).map_err(arrow_error)?);
+            columns.push(take_rows(column, &origin)?);
         }
         columns.push(from_natives(starts, &self.ty)?);
         columns.push(from_natives(ends, &self.ty)?);

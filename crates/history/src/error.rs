@@ -18,6 +18,12 @@ pub fn inward(e: DataFusionError) -> Error {
     }
     let root = e.find_root();
     match root {
+        // An operator was refused memory, wanted to spill, and may not.
+        DataFusionError::ResourcesExhausted(m) if m.contains("DiskManager is disabled") => {
+            let message = "memory limit exceeded: what the query has to keep does not fit (max_memory_usage)";
+            Error::new(Code::MEMORY_LIMIT_EXCEEDED, message)
+                .hint("a larger max_memory_usage, or max_bytes_before_external_group_by over 0: the rest goes to disk")
+        }
         DataFusionError::ResourcesExhausted(m) => Error::new(
             Code::MEMORY_LIMIT_EXCEEDED,
             if m.starts_with("memory limit") { m.clone() } else { format!("memory limit of the query exceeded: {m}") },

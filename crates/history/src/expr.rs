@@ -17,7 +17,7 @@ use hydron_base::{Error, Result};
 use hydron_func::{Datum, EvalContext, Volatility};
 use hydron_plan::{Expr, ExprKind};
 use hydron_types::physical::{arrow_field, arrow_type};
-use hydron_types::{LogicalType, Value, Zone, array_of};
+use hydron_types::{LogicalType, Value, Zone, array_of, gather};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -50,11 +50,28 @@ pub fn fresh_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// DataFusion walks its trees by recursion and takes connectives apart and together again, one below the other: 50,000 operands
+/// are more than any stack holds. Ours takes them as a list; they are no help in pruning anyway.
+const OPERANDS_MAX: usize = 128;
+
+/// Operands that may stand one below the other.
+const IN_A_ROW_MAX: usize = 8;
+
+/// DataFusion copies a literal for each row of a batch, and panics when the copies do not fit one column: larger ones are
+/// values of a function of ours, which looks first. A batch of 262,144 rows of this size fits.
+const LITERAL_ELEMENTS_MAX: usize = 8_191;
+
 /// The expression over `columns`, which stand for the positions that `expr` reads.
 pub fn lower(expr: &Expr, columns: &[Column], time: &Arc<QueryTime>) -> Result<DfExpr> {
     match &expr.kind {
         ExprKind::Column(i) => column(columns, *i),
-        ExprKind::Literal(value) => literal(value, &expr.ty),
+        ExprKind::Literal(value) => {
+            let one = array_of(value, &expr.ty, 1)?;
+            match gather::elements_max(one.as_ref()) > LITERAL_ELEMENTS_MAX {
+                true => evaluated(expr, columns, time),
+                false => literal(value, &expr.ty),
+            }
+        }
         ExprKind::Call { name, args, .. } => match native(name, expr, args, columns, time)? {
             Some(native) => Ok(native),
             None => evaluated(expr, columns, time),
@@ -81,11 +98,11 @@ fn native(name: &str, expr: &Expr, args: &[Expr], columns: &[Column], time: &Arc
         return Ok(None);
     }
     match (name, args) {
-        ("and" | "or", [_, _, ..]) if args.iter().all(is_bool) => {
+        ("and" | "or", [_, _, ..]) if args.len() <= OPERANDS_MAX && args.iter().all(is_bool) => {
             let op = if name == "and" { Operator::And } else { Operator::Or };
-            let mut lowered = args.iter().map(|a| lower(a, columns, time)).collect::<Result<Vec<_>>>()?.into_iter();
-            let first = lowered.next().ok_or_else(|| Error::bug("a connective without operands"))?;
-            Ok(Some(lowered.fold(first, |a, b| binary(a, op, b))))
+            let lowered = args.iter().map(|a| lower(a, columns, time)).collect::<Result<Vec<_>>>()?;
+            let joined = joined(lowered, op).ok_or_else(|| Error::bug("a connective without operands"))?;
+            Ok(Some(joined))
         }
         ("not", [a]) if is_bool(a) => Ok(Some(DfExpr::Not(Box::new(lower(a, columns, time)?)))),
         ("is_null", [a]) if a.as_column().is_some() => Ok(Some(DfExpr::IsNull(Box::new(lower(a, columns, time)?)))),
@@ -103,6 +120,16 @@ fn native(name: &str, expr: &Expr, args: &[Expr], columns: &[Column], time: &Arc
         }
         _ => Ok(None),
     }
+}
+
+/// Operands under one connective: one by one where they are few, so that plans read as they were written, else halved again
+/// and again, so that the tree is not as deep as they are many.
+fn joined(mut operands: Vec<DfExpr>, op: Operator) -> Option<DfExpr> {
+    if operands.len() > IN_A_ROW_MAX {
+        let right = operands.split_off(operands.len() / 2);
+        return Some(binary(joined(operands, op)?, op, joined(right, op)?));
+    }
+    operands.into_iter().reduce(|a, b| binary(a, op, b))
 }
 
 fn binary(a: DfExpr, op: Operator, b: DfExpr) -> DfExpr {
@@ -193,6 +220,8 @@ fn evaluated(expr: &Expr, columns: &[Column], time: &Arc<QueryTime>) -> Result<D
     let args = read.iter().map(|c| column(columns, *c)).collect::<Result<Vec<_>>>()?;
     let place = |c: usize| read.binary_search(&c).unwrap_or(usize::MAX);
     let volatility = match expr.volatility() {
+        // It must not become a literal again.
+        _ if expr.as_literal().is_some() => DfVolatility::Volatile,
         Volatility::Immutable => DfVolatility::Immutable,
         Volatility::Stable => DfVolatility::Stable,
         Volatility::Volatile | Volatility::Stateful => DfVolatility::Volatile,
@@ -305,14 +334,19 @@ impl Function {
         let columns = args
             .args
             .into_iter()
-            .map(|a| a.into_array(rows))
-            .collect::<DfResult<Vec<_>>>()
-            .map_err(crate::error::inward)?;
+            .map(|argument| {
+                if let ColumnarValue::Scalar(value) = &argument {
+                    gather::check_repeat(&value.to_array().map_err(crate::error::inward)?, rows)?;
+                }
+                argument.into_array(rows).map_err(crate::error::inward)
+            })
+            .collect::<Result<Vec<_>>>()?;
         let array = match &self.body {
             Body::Expr { expr, time } => match expr.eval_columns(&time.context(), &columns, rows)? {
                 Datum::Array(array) => array,
                 Datum::Scalar(one) => {
                     let one = hydron_func::scalar::column::retyped(&one, &expr.ty);
+                    gather::check_repeat(&one, rows)?;
                     return Ok(ColumnarValue::Scalar(
                         ScalarValue::try_from_array(&one, 0).map_err(crate::error::inward)?,
                     ));

@@ -3,7 +3,7 @@
 use crate::error::outward;
 use datafusion::common::Result as DfResult;
 use datafusion::execution::memory_pool::{
-    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
+    FairSpillPool, GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
 };
 use hydron_base::Budget;
 use std::fmt;
@@ -15,14 +15,26 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not 
 
 #[derive(Debug)]
 pub struct QueryPool {
-    shares: TrackConsumersPool<FairSpillPool>,
+    shares: Box<dyn MemoryPool>,
     budget: Arc<Budget>,
+    spills: bool,
 }
 
+/// The operator that deals rows out to partitions, as DataFusion 55.2 names it. When it is refused memory it spills, and then it and
+/// those it deals to sometimes wait for each other for ever. What it holds is little, since its queues are short: it is counted
+/// and not refused.
+const DEALER: &str = "RepartitionExec";
+
 impl QueryPool {
-    pub fn new(budget: Arc<Budget>) -> QueryPool {
+    /// `spills`: there is a disk for what does not fit, so nobody may take all; otherwise whoever comes first has it, and the
+    /// query fails only when all of it is taken.
+    pub fn new(budget: Arc<Budget>, spills: bool) -> QueryPool {
         let bytes = usize::try_from(budget.limit()).unwrap_or(usize::MAX);
-        QueryPool { shares: TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED), budget }
+        let shares: Box<dyn MemoryPool> = match spills {
+            true => Box::new(TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED)),
+            false => Box::new(TrackConsumersPool::new(GreedyMemoryPool::new(bytes), CONSUMERS_NAMED)),
+        };
+        QueryPool { shares, budget, spills }
     }
 }
 
@@ -50,6 +62,10 @@ impl MemoryPool for QueryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
+        if self.spills && reservation.consumer().name().starts_with(DEALER) {
+            self.grow(reservation, additional);
+            return Ok(());
+        }
         self.shares.try_grow(reservation, additional)?;
         self.budget.try_grow(additional as u64).map_err(|e| {
             self.shares.shrink(reservation, additional);

@@ -14,13 +14,17 @@ use crate::mark;
 use crate::memory::QueryPool;
 use crate::source::{HistorySource, ScanData};
 use crate::step::StepPlanner;
+use arrow::array::{Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
@@ -98,15 +102,19 @@ pub struct HistoryMetrics {
 impl HistoryMetrics {
     /// Rows that left the sources so far, after pruning.
     pub fn rows_read(&self) -> u64 {
-        self.sources(&|m| m.output_rows().unwrap_or(0))
+        self.sources(&|m| m.output_rows().unwrap_or(0), &|batch| batch.num_rows())
     }
 
     /// Bytes of parts that were read so far, and those of rows in memory that left their source.
     pub fn bytes_read(&self) -> u64 {
-        self.sources(&|m| {
+        let read = |m: &MetricsSet| {
             let scanned = m.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize());
             scanned.max(m.sum_by_name("output_bytes").map_or(0, |v| v.as_usize()))
-        })
+        };
+        let held = |batch: &RecordBatch| {
+            batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum()
+        };
+        self.sources(&read, &held)
     }
 
     /// Rows that came to the LIMIT nearest to the answer so far; a limit that has enough does not wait for the others.
@@ -133,18 +141,27 @@ impl HistoryMetrics {
         self.has_limit.then(|| self.plan.get().map_or(0, |plan| nearest_limit(plan.as_ref()) as u64))
     }
 
-    fn sources(&self, of: &dyn Fn(&datafusion::physical_plan::metrics::MetricsSet) -> usize) -> u64 {
+    /// The sum over all sources: `read` of what one has counted, `held` of the batches of one that is in memory, which counts
+    /// nothing itself and is taken as a whole.
+    fn sources(&self, read: &dyn Fn(&MetricsSet) -> usize, held: &dyn Fn(&RecordBatch) -> usize) -> u64 {
         fn walk(
             plan: &Arc<dyn ExecutionPlan>,
-            of: &dyn Fn(&datafusion::physical_plan::metrics::MetricsSet) -> usize,
+            read: &dyn Fn(&MetricsSet) -> usize,
+            held: &dyn Fn(&RecordBatch) -> usize,
         ) -> usize {
             let children = plan.children();
-            if children.is_empty() {
-                return plan.metrics().map_or(0, |m| of(&m));
+            if !children.is_empty() {
+                return children.into_iter().map(|c| walk(c, read, held)).sum();
             }
-            children.into_iter().map(|c| walk(c, of)).sum()
+            let memory = plan
+                .downcast_ref::<DataSourceExec>()
+                .and_then(|source| source.data_source().downcast_ref::<MemorySourceConfig>());
+            match memory {
+                Some(memory) => memory.partitions().iter().flatten().map(held).sum(),
+                None => plan.metrics().map_or(0, |m| read(&m)),
+            }
         }
-        self.plan.get().map_or(0, |plan| walk(plan, of) as u64)
+        self.plan.get().map_or(0, |plan| walk(plan, read, held) as u64)
     }
 }
 
@@ -343,8 +360,13 @@ fn session(options: &ExecOptions, partitions: usize) -> Result<SessionState> {
     settings.execution.parquet.schema_force_view_types = false;
     settings.execution.parquet.pushdown_filters = false;
     settings.execution.collect_statistics = false;
+    let spills = options.spill_dir.is_some();
+    if !spills {
+        // What a sort sets aside for merging what it has spilled, which may be more than the query has.
+        settings.execution.sort_spill_reservation_bytes = 0;
+    }
     let mut runtime = RuntimeEnvBuilder::new();
-    runtime = runtime.with_memory_pool(Arc::new(QueryPool::new(Arc::clone(&options.memory))));
+    runtime = runtime.with_memory_pool(Arc::new(QueryPool::new(Arc::clone(&options.memory), spills)));
     let disk = match &options.spill_dir {
         Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
         None => DiskManagerMode::Disabled,

@@ -3,12 +3,13 @@
 use crate::step::{Step, StepRun};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter_record_batch, take};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow_row::{RowConverter, SortField};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_func::call::arrow_error;
+use hydron_types::gather::take_rows;
 use std::sync::Arc;
 
 /// A batch of `schema`.
@@ -87,7 +88,7 @@ impl StepRun for ArrayJoinRun {
         for (i, column) in batch.columns().iter().enumerate() {
             columns.push(match self.columns.iter().position(|c| *c == i) {
                 Some(at) => self.elements(at, lists[at].values(), &places[at])?,
-                None => take(column, &origin, None).map_err(arrow_error)?,
+                None => take_rows(column, &origin)?,
             });
         }
         batch_of(&self.schema, columns, rows)
@@ -98,7 +99,7 @@ impl ArrayJoinRun {
     fn elements(&self, at: usize, values: &ArrayRef, places: &[Option<u32>]) -> Result<ArrayRef> {
         let Some(defaults) = &self.left else {
             let places: UInt32Array = places.iter().copied().collect();
-            return take(values, &places, None).map_err(arrow_error);
+            return take_rows(values, &places);
         };
         let order: Vec<(usize, usize)> = places.iter().map(|p| p.map_or((1, 0), |p| (0, p as usize))).collect();
         arrow::compute::interleave(&[values.as_ref(), defaults[at].as_ref()], &order).map_err(arrow_error)

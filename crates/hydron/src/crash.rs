@@ -27,7 +27,7 @@ enum CrashCommand {
     List,
     /// All that is known of one crash.
     Show { incident: String },
-    /// Puts report and minidump of one crash into one file, for whoever mends it.
+    /// Puts report, minidump and stacks of one crash into one file, for whoever mends it.
     Bundle {
         incident: String,
         /// `<incident>.tar.gz` in the current directory without it.
@@ -81,6 +81,11 @@ fn bundle(data_dir: &Path, incident: &str, output: Option<PathBuf>) -> Result<i3
         let dump = data_dir.join(DIRECTORY).join(&report.minidump);
         archive.append_path_with_name(dump, &report.minidump).map_err(failed)?;
     }
+    let stacks = format!("{incident}.stacks.txt");
+    let path_of_stacks = data_dir.join(DIRECTORY).join(&stacks);
+    if path_of_stacks.exists() {
+        archive.append_path_with_name(path_of_stacks, stacks).map_err(failed)?;
+    }
     archive.into_inner().and_then(GzEncoder::finish).map_err(failed)?;
     let _ = writeln!(std::io::stdout(), "{}", path.display());
     Ok(0)
@@ -91,18 +96,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_has_the_report_and_the_minidump() {
+    fn a_bundle_has_all_files_of_a_crash() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(DIRECTORY)).unwrap();
         let report = CrashReport { incident_id: "i1".into(), minidump: "i1.dmp".into(), ..CrashReport::default() };
         let json = serde_json::to_string(&report).unwrap();
         std::fs::write(CrashReport::path(dir.path(), "i1"), json).unwrap();
         std::fs::write(dir.path().join(DIRECTORY).join("i1.dmp"), "MDMP").unwrap();
+        std::fs::write(dir.path().join(DIRECTORY).join("i1.stacks.txt"), "thread 1 'io'").unwrap();
         let path = dir.path().join("out.tar.gz");
         assert_eq!(bundle(dir.path(), "i1", Some(path.clone())).unwrap(), 0);
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(path).unwrap()));
         let names: Vec<_> = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
-        assert_eq!(names, [Path::new("i1.json"), Path::new("i1.dmp")]);
+        assert_eq!(names, [Path::new("i1.json"), Path::new("i1.dmp"), Path::new("i1.stacks.txt")]);
         assert_eq!(bundle(dir.path(), "i2", None).unwrap_err().code, Code::RESOURCE_NOT_FOUND);
     }
 }

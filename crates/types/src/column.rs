@@ -22,8 +22,7 @@ pub fn array_of(value: &Value, ty: &LogicalType, rows: usize) -> Result<ArrayRef
     if rows == 1 {
         return Ok(one);
     }
-    arrow::compute::take(&one, &UInt32Array::from_value(0, rows), None)
-        .map_err(|e| Error::new(Code::TOO_LARGE_STRING_SIZE, format!("a constant column of {rows} rows: {e}")))
+    crate::gather::repeat(&one, rows).map_err(|e| e.context(format!("a constant column of {rows} rows")))
 }
 
 /// The value in `row` of an array in the layout of `ty`.

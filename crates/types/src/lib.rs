@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`logical`] (the types a user names), [`parse`] (text to type), [`names`] (type to text, in two
 //! dialects), [`physical`] (type to Arrow), [`value`] (one value), [`wide`] (integers of 128 and 256 bits), [`column`]
-//! (values to arrays and back), [`batch`] (columns of values), [`supertype`] (the type that holds several), [`time`]
+//! (values to arrays and back), [`gather`] (rows picked and repeated), [`batch`] (columns of values), [`supertype`] (the type that holds several), [`time`]
 //! (calendar and zones), [`datetext`] (text to times), [`text`] (columns to text and back), [`cast`] (one type to another).
 
 pub mod batch;
 pub mod cast;
 pub mod column;
 pub mod datetext;
+pub mod gather;
 pub mod logical;
 pub mod names;
 pub mod parse;

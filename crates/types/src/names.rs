@@ -139,7 +139,7 @@ fn enumeration(start: &str, names: &EnumNames, out: &mut String) {
     out.push(')');
 }
 
-/// `group_array` as `groupArray`.
+/// `group_array` as `groupArray`; a name that would not be found again stays as it is.
 fn function(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut starts_word = false;
@@ -153,7 +153,7 @@ fn function(name: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    if crate::parse::camel(&out) == name { out } else { name.to_string() }
 }
 
 #[cfg(test)]

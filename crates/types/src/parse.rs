@@ -645,7 +645,7 @@ pub fn interval_unit(word: &str) -> Option<IntervalUnit> {
 }
 
 /// The snake_case name behind a CamelCase one: `LowCardinality` → `low_cardinality`, `UInt8` → `uint8`, `IPv4` → `ipv4`.
-fn camel(name: &str) -> String {
+pub(crate) fn camel(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let chars: Vec<char> = name.chars().collect();
     for (i, c) in chars.iter().enumerate() {

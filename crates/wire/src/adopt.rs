@@ -28,7 +28,9 @@ pub async fn settle(
     let protocol = adopted.protocol;
     let seat = custody.seat(adopted.index);
     let socket = std::net::TcpStream::from(adopted.socket);
-    let prepared = socket.peer_addr().and_then(|from| {
+    let prepared = socket.local_addr().and_then(|local| {
+        let peer = socket.peer_addr()?;
+        let from = custody.caller(local, peer).ok_or_else(|| std::io::Error::other("its client is gone"))?;
         socket.set_nonblocking(true)?;
         Ok((from, TcpStream::from_std(socket)?))
     });

@@ -6,7 +6,7 @@
 
 use hydron_board::board::CONNECTIONS_MAX;
 use hydron_board::outbox::Outbox;
-use hydron_board::{Board, Connection, Protocol, State};
+use hydron_board::{Board, Callers, Connection, Protocol, State};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -32,8 +32,15 @@ pub struct Custody {
     supervisor: OwnedFd,
     free: Mutex<Vec<u32>>,
     adopted: Mutex<Vec<Adopted>>,
+    insides: Option<Insides>,
     /// Connections that are served without a place.
     pub unguarded: AtomicU64,
+}
+
+/// Ports that only the door may come to, and who its clients are.
+pub struct Insides {
+    pub ports: Vec<u16>,
+    pub callers: &'static Callers,
 }
 
 /// A connection of a worker that is dead, to go on with.
@@ -45,7 +52,12 @@ pub struct Adopted {
 
 impl Custody {
     /// `supervisor`: a socket of packets to the one who holds the copies. `adopted`: what it has handed over.
-    pub fn new(board: &'static Board, supervisor: OwnedFd, adopted: Vec<Adopted>) -> Arc<Custody> {
+    pub fn new(
+        board: &'static Board,
+        supervisor: OwnedFd,
+        adopted: Vec<Adopted>,
+        insides: Option<Insides>,
+    ) -> Arc<Custody> {
         let used = board.used_connections();
         let is_free = |i: &usize| used.get(*i).is_none_or(|c| c.state() == State::Free);
         // The lowest places are used first: those that nobody ever used cost no memory.
@@ -55,8 +67,20 @@ impl Custody {
             supervisor,
             free: Mutex::new(free),
             adopted: Mutex::new(adopted),
+            insides,
             unguarded: AtomicU64::new(0),
         })
+    }
+
+    /// Who is at the other end of a connection from `peer` to `local`: the client itself, or the one of the door. `None`: it
+    /// came to the inside of a TLS port, and not from the door.
+    pub fn caller(&self, local: SocketAddr, peer: SocketAddr) -> Option<SocketAddr> {
+        match &self.insides {
+            Some(insides) if local.ip().is_loopback() && insides.ports.contains(&local.port()) => {
+                insides.callers.get(peer.port()).filter(|_| peer.ip().is_loopback())
+            }
+            _ => Some(peer),
+        }
     }
 
     pub fn board(&self) -> &'static Board {
@@ -121,11 +145,18 @@ impl Custody {
 /// The next connection. Once a thread of this process has faulted there is none: it waits in the kernel for the next worker, since
 /// this one may end between taking it and handing over the copy that outlives it.
 pub async fn accept(listener: &TcpListener, custody: Option<&Arc<Custody>>) -> io::Result<(TcpStream, SocketAddr)> {
-    poll_fn(|cx| match custody {
-        Some(custody) if custody.board.worker().is_crashed() => Poll::Pending,
-        _ => listener.poll_accept(cx),
-    })
-    .await
+    loop {
+        let (socket, peer) = poll_fn(|cx| match custody {
+            Some(custody) if custody.board.worker().is_crashed() => Poll::Pending,
+            _ => listener.poll_accept(cx),
+        })
+        .await?;
+        let Some(custody) = custody else { return Ok((socket, peer)) };
+        match custody.caller(socket.local_addr()?, peer) {
+            Some(from) => return Ok((socket, from)),
+            None => tracing::debug!("a connection from {peer} to the inside of a TLS port was closed"),
+        }
+    }
 }
 
 /// One connection's place on the board.

@@ -47,6 +47,10 @@ impl Guarded {
             Poll::Ready(Ok(n)) => *n,
             _ => 0,
         };
+        // Before the outbox is whole again: until then nobody is told anything.
+        if n > 0 {
+            connection.note_resume();
+        }
         if let Some(outbox) = seat.outbox() {
             outbox.note(parts.iter().map(|p| &**p), n);
         }

@@ -1,5 +1,6 @@
 //! The catalog as the binder sees it, for the time of one statement.
 
+use super::given::GivenTable;
 use super::object::Object;
 use super::state::CatalogState;
 use crate::engine::Inner;
@@ -20,6 +21,8 @@ pub struct Lookup {
     pub settings: Arc<Settings>,
     /// What the statement may hold.
     pub memory: Arc<Budget>,
+    /// Tables that came with the statement.
+    pub given: Arc<[GivenTable]>,
 }
 
 impl Catalog for Lookup {
@@ -32,12 +35,18 @@ impl Catalog for Lookup {
     }
 
     fn source(&self, database: &str, name: &str) -> Option<Source> {
+        if *database == *self.database
+            && let Some(given) = self.given.iter().find(|g| &*g.info.name == name)
+        {
+            return Some(Source::Stream(Arc::clone(&given.info)));
+        }
         if database == system::DATABASE {
             return system::table(name).map(Source::Stream);
         }
         Some(match self.state.object(database, name)? {
             Object::Stream(s) => Source::Stream(Arc::clone(&s.info)),
             Object::View(v) => Source::View(Arc::clone(&v.info)),
+            Object::MaterializedView(v) => Source::Stream(self.state.view_stream(v)?),
         })
     }
 

@@ -1,14 +1,17 @@
 //! What a name of the catalog stands for.
 
 use crate::stream::Stream;
+use hydron_base::Settings;
 use hydron_plan::{StreamInfo, ViewInfo};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
 
 #[derive(Clone)]
 pub enum Object {
     Stream(Arc<Stream>),
     View(Arc<View>),
+    MaterializedView(Arc<MaterializedView>),
 }
 
 impl Object {
@@ -16,6 +19,7 @@ impl Object {
         match self {
             Object::Stream(s) => s.info.uuid,
             Object::View(v) => v.info.uuid,
+            Object::MaterializedView(v) => v.info.uuid,
         }
     }
 
@@ -23,13 +27,21 @@ impl Object {
         match self {
             Object::Stream(s) => &s.create_text,
             Object::View(v) => &v.create_text,
+            Object::MaterializedView(v) => &v.create_text,
         }
     }
 
     pub fn as_stream(&self) -> Option<&Arc<Stream>> {
         match self {
             Object::Stream(s) => Some(s),
-            Object::View(_) => None,
+            Object::View(_) | Object::MaterializedView(_) => None,
+        }
+    }
+
+    pub fn as_materialized(&self) -> Option<&Arc<MaterializedView>> {
+        match self {
+            Object::MaterializedView(view) => Some(view),
+            Object::Stream(_) | Object::View(_) => None,
         }
     }
 
@@ -44,6 +56,24 @@ pub struct View {
     pub create_text: String,
     /// Database and name of the streams and views it names.
     pub reads: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A view whose rows are stored as they come: a query that always runs, and the stream it writes to.
+pub struct MaterializedView {
+    pub info: Arc<ViewInfo>,
+    pub create_text: String,
+    /// Database and name of the streams and views it names.
+    pub reads: Vec<(Arc<str>, Arc<str>)>,
+    /// Database and name of the stream that has its rows.
+    pub target: (Arc<str>, Arc<str>),
+    /// The target is its own and goes with it.
+    pub is_inner: bool,
+    /// Whose names and settings the query was made with.
+    pub session_database: Arc<str>,
+    pub user: Arc<str>,
+    pub settings: Settings,
+    /// By SYSTEM PAUSE MATERIALIZED VIEW.
+    pub paused: AtomicBool,
 }
 
 /// CREATE FUNCTION f AS (x) -> expr.

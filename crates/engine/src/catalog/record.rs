@@ -2,20 +2,23 @@
 //!
 //! Promise: `stream_info(properties(info)) == info`.
 
+use super::object::MaterializedView;
 use crate::stream::Stream;
 use crate::stream::layout::{Layout, Layouts, StoredColumn};
-use hydron_base::{Code, Error, Result};
+use hydron_base::{Code, Error, Result, Settings};
 use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
 use hydron_types::parse::parse_type;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 /// Kinds of catalog entries.
 pub const DATABASE: &str = "database";
 pub const STREAM: &str = "stream";
 pub const VIEW: &str = "view";
+pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
 
 #[derive(Serialize, Deserialize)]
@@ -67,6 +70,20 @@ pub struct ViewRecord {
     pub columns: Vec<String>,
     pub comment: String,
     pub reads: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct MaterializedViewRecord {
+    pub select: String,
+    pub comment: String,
+    pub reads: Vec<(String, String)>,
+    pub target: (String, String),
+    pub is_inner: bool,
+    pub database: String,
+    pub user: String,
+    pub settings: Vec<(String, String)>,
+    #[serde(default)]
+    pub paused: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -247,6 +264,59 @@ pub fn view_properties(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> serde
 
 pub fn view_record(name: &str, properties: serde_json::Value) -> Result<ViewRecord> {
     serde_json::from_value(properties).map_err(|e| damaged("view", name, e))
+}
+
+pub fn materialized_view_properties(view: &MaterializedView) -> serde_json::Value {
+    let pair = |(d, n): &(Arc<str>, Arc<str>)| (d.to_string(), n.to_string());
+    let record = MaterializedViewRecord {
+        select: view.info.select.clone(),
+        comment: view.info.comment.clone(),
+        reads: view.reads.iter().map(pair).collect(),
+        target: pair(&view.target),
+        is_inner: view.is_inner,
+        database: view.session_database.to_string(),
+        user: view.user.to_string(),
+        settings: view.settings.changed().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+        paused: view.paused.load(Ordering::Acquire),
+    };
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+pub fn materialized_view(
+    database: &Arc<str>,
+    name: &Arc<str>,
+    uuid: Uuid,
+    create_text: String,
+    properties: serde_json::Value,
+) -> Result<MaterializedView> {
+    let record: MaterializedViewRecord =
+        serde_json::from_value(properties).map_err(|e| damaged("materialized view", name, e))?;
+    let pair = |(d, n): (String, String)| (Arc::from(d), Arc::from(n));
+    let mut settings = Settings::default();
+    for (setting, value) in &record.settings {
+        if let Err(e) = settings.set(setting, value) {
+            tracing::warn!("view {database}.{name} goes on without its setting {setting}: {e}");
+        }
+    }
+    let info = ViewInfo {
+        database: Arc::clone(database),
+        name: Arc::clone(name),
+        uuid,
+        select: record.select,
+        columns: Vec::new(),
+        comment: record.comment,
+    };
+    Ok(MaterializedView {
+        info: Arc::new(info),
+        create_text,
+        reads: record.reads.into_iter().map(pair).collect(),
+        target: pair(record.target),
+        is_inner: record.is_inner,
+        session_database: Arc::from(record.database),
+        user: Arc::from(record.user),
+        settings,
+        paused: AtomicBool::new(record.paused),
+    })
 }
 
 pub fn function_record(name: &str, properties: serde_json::Value) -> Result<FunctionRecord> {

@@ -3,8 +3,10 @@
 //! In: changes by DDL statements, one at a time. Out: snapshots that never change. Promise: an object is stored durably
 //! before any reader sees it, and a reader never sees half a change.
 
-use super::object::{Object, SqlFunction};
+use super::object::{MaterializedView, Object, SqlFunction};
+use crate::stream::Stream;
 use hydron_base::{Code, Error, Result};
+use hydron_plan::StreamInfo;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,12 +55,58 @@ impl CatalogState {
         })
     }
 
-    /// Names of the views that read `database.name`.
+    /// The stream whose rows `info` names: of that name, or of the view of that name.
+    ///
+    /// Errors: STREAM_IS_DROPPED when it is another one by now.
+    pub fn stream_of(&self, info: &StreamInfo) -> Result<Arc<Stream>> {
+        let dropped = || Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name));
+        match self.existing(&info.database, &info.name)? {
+            Object::Stream(stream) if stream.info.uuid == info.uuid => Ok(Arc::clone(stream)),
+            Object::MaterializedView(view) => {
+                let target = self.target(view).map_err(|_| dropped())?;
+                if target.info.uuid == info.uuid { Ok(target) } else { Err(dropped()) }
+            }
+            _ => Err(dropped()),
+        }
+    }
+
+    /// Where a view's rows are. Errors: UNKNOWN_STREAM when its target was dropped in spite of it.
+    pub fn target(&self, view: &MaterializedView) -> Result<Arc<Stream>> {
+        let (database, name) = &view.target;
+        match self.existing(database, name)? {
+            Object::Stream(stream) => Ok(Arc::clone(stream)),
+            _ => Err(Error::new(Code::UNKNOWN_STREAM, format!("target {database}.{name} is no stream any more"))),
+        }
+    }
+
+    /// A view as its readers see it: the stream that has its rows, under the name of the view.
+    pub fn view_stream(&self, view: &MaterializedView) -> Option<Arc<StreamInfo>> {
+        let target = self.target(view).ok()?;
+        Some(Arc::new(StreamInfo {
+            database: Arc::clone(&view.info.database),
+            name: Arc::clone(&view.info.name),
+            engine: Arc::from("MaterializedView"),
+            comment: view.info.comment.clone(),
+            ..(*target.info).clone()
+        }))
+    }
+
+    /// All materialized views.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<MaterializedView>> {
+        self.databases.values().flat_map(|db| db.objects.values()).filter_map(|o| match o {
+            Object::MaterializedView(view) => Some(view),
+            _ => None,
+        })
+    }
+
+    /// Names of the views that read `database.name` or write to it.
     pub fn dependents(&self, database: &str, name: &str) -> Vec<String> {
-        let reads = |view: &super::View| view.reads.iter().any(|(d, n)| &**d == database && &**n == name);
+        let is = |(d, n): &(Arc<str>, Arc<str>)| &**d == database && &**n == name;
+        let reads = |all: &[(Arc<str>, Arc<str>)]| all.iter().any(is);
         let all = self.databases.values().flat_map(|db| db.objects.iter().map(move |(n, o)| (db, n, o)));
         all.filter_map(|(db, n, o)| match o {
-            Object::View(v) if reads(v) => Some(format!("{}.{n}", db.name)),
+            Object::View(v) if reads(&v.reads) => Some(format!("{}.{n}", db.name)),
+            Object::MaterializedView(v) if reads(&v.reads) || is(&v.target) => Some(format!("{}.{n}", db.name)),
             _ => None,
         })
         .collect()

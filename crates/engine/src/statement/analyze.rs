@@ -64,6 +64,7 @@ impl Engine {
             user: Arc::clone(&session.user),
             settings: Arc::clone(&settings),
             memory: Budget::alone(settings.uint("max_memory_usage")),
+            given: Arc::default(),
         };
         let bind_cx = BindContext {
             zone: zone(&settings),

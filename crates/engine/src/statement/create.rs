@@ -37,6 +37,10 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
             let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
             return Err(cx.place(error, create.name.span));
         }
+        if matches!(existing, Some(Object::MaterializedView(_))) {
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("{database}.{name} is a materialized view"));
+            return Err(cx.place(error, create.name.span).hint(format!("DROP VIEW {name}")));
+        }
         super::remove::check_dependents(&cx, &database, &name)?;
     }
     let select = match &create.source {
@@ -91,6 +95,36 @@ fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<O
         engine.streams.remove(old)?;
     }
     Ok(stream)
+}
+
+/// The stream behind a view: `columns`, or what was declared for it.
+pub fn hidden_stream(
+    database: &Arc<str>,
+    name: &Arc<str>,
+    columns: &[ColumnInfo],
+    declared: Option<&[ast::ColumnDef]>,
+    storage: ast::Storage,
+    lookup: &crate::catalog::lookup::Lookup,
+    bind_cx: &hydron_func::BindContext,
+) -> Result<(StreamInfo, String)> {
+    let StatementKind::CreateStream(mut create) =
+        hydron_sql::parse_statement("CREATE STREAM s (x int)")?.statement.kind
+    else {
+        return Err(Error::bug("the shape of a CREATE STREAM is none"));
+    };
+    create.name.database = Some(database.to_string());
+    create.name.name = name.to_string();
+    create.storage = storage;
+    let defs = match declared {
+        Some(declared) => declared.to_vec(),
+        None => columns.iter().map(column_def).collect::<Result<_>>()?,
+    };
+    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new() };
+    let infos = bind_columns(&defs, None, &options, lookup, bind_cx)?;
+    create.elements = Some(ast::TableElements { columns: defs, ..ast::TableElements::default() });
+    let info = stream_info(&create, StreamKind::Stream, Arc::clone(database), Arc::clone(name), infos, None)?;
+    let text = create_text(&create, &info)?;
+    Ok((info, text))
 }
 
 fn kind_of(create: &CreateStream) -> Result<StreamKind> {
@@ -167,6 +201,7 @@ fn columns_of(
             let found = state.existing(database, &other.name).map_err(|e| at(e, other.span, text))?;
             return match found {
                 Object::Stream(s) => Ok(s.info.columns.clone()),
+                Object::MaterializedView(v) => Ok(state.target(v)?.info.columns.clone()),
                 Object::View(_) => Err(Error::not_implemented("CREATE STREAM AS view")),
             };
         }

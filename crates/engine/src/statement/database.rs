@@ -82,6 +82,8 @@ async fn drop_one(cx: &Context, name: &str, if_exists: bool) -> Result<()> {
             return Err(Error::new(Code::HAVE_DEPENDENT_OBJECTS, message).hint("drop these views first"));
         }
     }
+    let views: Vec<_> = database.objects.values().filter_map(Object::as_materialized).cloned().collect();
+    futures::future::join_all(views.iter().map(|v| cx.engine.views.remove(v.info.uuid))).await;
     for object in database.objects.keys() {
         cx.engine.queries.cancel_users_of(name, object);
     }
@@ -95,6 +97,7 @@ async fn drop_one(cx: &Context, name: &str, if_exists: bool) -> Result<()> {
             engine.catalog.update(|state| {
                 state.databases.remove(&*name);
             });
+            views.iter().try_for_each(|v| super::materialized::forget(&engine, v))?;
             database.objects.values().filter_map(Object::as_stream).try_for_each(|s| engine.streams.remove(s))
         }
     })

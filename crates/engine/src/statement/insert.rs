@@ -33,7 +33,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     let (database, name) = cx.full_name(name);
     let stream = match cx.engine.catalog.snapshot().existing(&database, &name).map_err(|e| cx.place(e, span))? {
         Object::Stream(s) => Arc::clone(s),
-        Object::View(_) => {
+        Object::View(_) | Object::MaterializedView(_) => {
             return Err(Error::not_implemented(format!("INSERT into view {database}.{name}")));
         }
     };

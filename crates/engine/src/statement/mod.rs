@@ -3,8 +3,9 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`insert`], [`create`], [`database`], [`view`], [`function`], [`remove`],
-//! [`alter`], [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
+//! [`materialized`], [`function`], [`remove`], [`alter`],
+//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
 pub mod alter;
@@ -17,12 +18,14 @@ pub mod extremes;
 pub mod function;
 pub mod insert;
 pub mod kill;
+pub mod materialized;
 pub mod refuse;
 pub mod remove;
 pub mod rename;
 pub mod select;
 pub mod set;
 pub mod show;
+pub mod subscribe;
 pub mod system;
 pub mod text;
 pub mod view;
@@ -73,6 +76,10 @@ pub async fn execute(
     options: QueryOptions,
 ) -> Result<Running> {
     let utf8 = utf8_part(&text);
+    let options = match recovered_id(utf8) {
+        Some(query_id) => QueryOptions { query_id, ..options },
+        None => options,
+    };
     let mut guard = engine.queries.start(session, utf8, &options)?;
     let guard_mark = guard.info.mark();
     let work = run(engine, session, &text, utf8, input, &options, &mut guard);
@@ -87,6 +94,18 @@ pub async fn execute(
             guard.note_error(&e);
             Err(e)
         }
+    }
+}
+
+/// A query that goes on runs under the id that it had.
+fn recovered_id(text: &str) -> Option<String> {
+    let start = text.trim_start();
+    if !start.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("recover")) {
+        return None;
+    }
+    match hydron_sql::parse_statement(text).ok()?.statement.kind {
+        StatementKind::RecoverFrom(id) => Some(id),
+        _ => None,
     }
 }
 
@@ -152,7 +171,9 @@ async fn run(
                 settings = query_settings(query, &settings, Some(utf8))?;
             }
         }
-        StatementKind::Query(query) => settings = query_settings(query, &settings, Some(utf8))?,
+        StatementKind::Query(query) | StatementKind::SubscribeTo(query) => {
+            settings = query_settings(query, &settings, Some(utf8))?;
+        }
         _ => {}
     }
     if readonly > 0 && settings.uint("readonly") != readonly {
@@ -237,7 +258,7 @@ async fn dispatch(
     use StatementKind as S;
     let format = cx.format.clone();
     let answer = match statement.kind {
-        S::Query(query) => select::run(cx, *query).await?,
+        S::Query(query) => subscribe::by_mode(cx, *query).await?,
         S::Insert(insert) => insert::run(cx, *insert, data, input).await?,
         S::CreateStream(create) => create::run(cx, *create).await?,
         S::CreateView(create) => view::run(cx, *create).await?,
@@ -256,17 +277,17 @@ async fn dispatch(
         S::Use(database) => set::use_database(cx, session, &database)?,
         S::Set(list) => set::set(&cx, session, &list)?,
         S::Kill(kill) => kill::run(cx, kill).await?,
-        S::System(system) => system::run(cx, system)?,
+        S::System(system) => system::run(cx, system).await?,
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
         S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
-        S::CreateMaterializedView(_) => return Err(Error::not_implemented("CREATE MATERIALIZED VIEW")),
+        S::CreateMaterializedView(create) => materialized::run(cx, *create).await?,
         S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
         S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
         S::Alter(alter) => alter::run(cx, *alter).await?,
         S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
-        S::SubscribeTo(_) => return Err(Error::not_implemented("SUBSCRIBE TO")),
-        S::RecoverFrom(_) => return Err(Error::not_implemented("RECOVER FROM")),
-        S::UnsubscribeTo(_) => return Err(Error::not_implemented("UNSUBSCRIBE TO")),
+        S::SubscribeTo(query) => subscribe::subscribe(cx, *query).await?,
+        S::RecoverFrom(id) => subscribe::recover(cx, &id).await?,
+        S::UnsubscribeTo(id) => subscribe::unsubscribe(cx, &id).await?,
         S::Access(_) | S::DropAccess(_) | S::Grant(_) => return Err(Error::not_implemented("access control by SQL")),
         S::Transaction(word) => return Err(Error::not_implemented(word)),
         S::Other(other) => return Err(Error::not_implemented(other.name)),
@@ -291,6 +312,9 @@ fn kind_name(kind: &StatementKind) -> &'static str {
         S::Set(_) => "Set",
         S::Kill(_) => "KillQuery",
         S::System(_) => "System",
+        S::SubscribeTo(_) => "Subscribe",
+        S::RecoverFrom(_) => "Recover",
+        S::UnsubscribeTo(_) => "Unsubscribe",
         _ => "Other",
     }
 }
@@ -300,6 +324,7 @@ fn loss(kind: &StatementKind) -> Kind {
     use StatementKind as S;
     match kind {
         S::Query(_) | S::Show(_) | S::Exists(_) | S::Describe(_) | S::Explain(_) => Kind::Read,
+        S::SubscribeTo(_) | S::RecoverFrom(_) => Kind::Read,
         S::Insert(_) => Kind::Insert,
         _ => Kind::Other,
     }
@@ -330,7 +355,14 @@ fn check_readonly(kind: &StatementKind, settings: &Settings) -> Result<()> {
     let level = settings.uint("readonly");
     let reads = matches!(
         kind,
-        S::Query(_) | S::Show(_) | S::Exists(_) | S::Describe(_) | S::Explain(_) | S::Use(_) | S::SubscribeTo(_)
+        S::Query(_)
+            | S::Show(_)
+            | S::Exists(_)
+            | S::Describe(_)
+            | S::Explain(_)
+            | S::Use(_)
+            | S::SubscribeTo(_)
+            | S::RecoverFrom(_)
     );
     if reads || (level == 2 && matches!(kind, S::Set(_))) {
         return Ok(());
@@ -339,7 +371,7 @@ fn check_readonly(kind: &StatementKind, settings: &Settings) -> Result<()> {
         let message = format!("{} is not permitted in readonly mode", kind_name(kind));
         return Err(Error::new(Code::READONLY, message).hint("POST instead of GET, or readonly = 0"));
     }
-    let is_ddl = !matches!(kind, S::Insert(_) | S::Set(_) | S::Kill(_) | S::System(_));
+    let is_ddl = !matches!(kind, S::Insert(_) | S::Set(_) | S::Kill(_) | S::System(_) | S::UnsubscribeTo(_));
     if is_ddl && !settings.bool("allow_ddl") {
         return Err(Error::new(Code::QUERY_IS_PROHIBITED, "DDL is not permitted: allow_ddl is 0"));
     }
@@ -356,6 +388,7 @@ impl Context {
             user: Arc::clone(&self.user),
             settings: Arc::clone(&self.settings),
             memory: self.info.memory(),
+            given: Arc::clone(&self.info.given),
         }
     }
 

@@ -43,7 +43,7 @@ fn check_kind(board: &Board, kind: &StatementKind) -> Result<()> {
 
 fn writes_rows(kind: &StatementKind) -> bool {
     match kind {
-        StatementKind::Insert(_) => true,
+        StatementKind::Insert(_) | StatementKind::CreateMaterializedView(_) => true,
         StatementKind::CreateStream(create) => matches!(create.source, Some(CreateSource::Select(_))),
         _ => false,
     }

@@ -40,6 +40,10 @@ async fn drop_one(cx: &Context, name: &ObjectName, drop: &DropObjects) -> Result
         return Err(Error::new(Code::INCORRECT_QUERY, message).hint(format!("DROP STREAM {name}")));
     }
     check_dependents(cx, &database, &name)?;
+    if let Object::MaterializedView(view) = &object {
+        cx.engine.queries.cancel_users_of(&database, &name);
+        return super::materialized::remove(cx, view).await;
+    }
     cx.engine.queries.cancel_users_of(&database, &name);
     super::blocking(&cx.engine, {
         let engine = Arc::clone(&cx.engine);
@@ -76,7 +80,9 @@ async fn truncate(cx: &Context, name: &ObjectName, if_exists: bool) -> Result<()
     };
     match object {
         Object::Stream(stream) => stream.truncate().await,
-        Object::View(_) => Err(Error::new(Code::INCORRECT_QUERY, format!("{database}.{name} is a view"))),
+        Object::View(_) | Object::MaterializedView(_) => {
+            Err(Error::new(Code::INCORRECT_QUERY, format!("{database}.{name} is a view")))
+        }
     }
 }
 
@@ -86,6 +92,7 @@ pub async fn optimize(cx: Context, optimize: Optimize) -> Result<Answer> {
     let state = cx.engine.catalog.snapshot();
     match state.existing(&database, &name).map_err(|e| cx.place(e, optimize.name.span))? {
         Object::Stream(stream) => stream.compact(cx.now).await?,
+        Object::MaterializedView(view) => state.target(view)?.compact(cx.now).await?,
         Object::View(_) => {
             return Err(Error::new(Code::INCORRECT_QUERY, format!("{database}.{name} is a view")));
         }

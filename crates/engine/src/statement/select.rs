@@ -7,16 +7,18 @@ use super::{Answer, Context};
 use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
-use crate::stream::source::{LogSource, Piece};
+use crate::stream::source::{LogSource, Piece, Start};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
-use hydron_base::{Error, Result, Settings};
+use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::{Kind, Phase};
+use hydron_flow::host::{EndedReader, Origin, SourceCut};
 use hydron_flow::{
-    BuildOptions, HostContext, JoinLimits, Query as Flow, QueryHandle, SourceItem, SourceKind, SourceReader,
+    BuildOptions, HostContext, JoinLimits, Pipeline, Query as Flow, QueryHandle, RunOptions, SourceItem, SourceKind,
+    SourceReader,
 };
 use hydron_plan::bind::{Bound, bind_select_in};
-use hydron_plan::{Plan, Scan, StreamKind};
+use hydron_plan::{Change, Node, Plan, Scan, StreamKind};
 use hydron_sql::ast::Query;
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -32,7 +34,7 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
         && bound.plan.schema.len() != width
     {
         let message = format!("the SELECT returns {} columns, {width} are expected", bound.plan.schema.len());
-        return Err(Error::new(hydron_base::Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
+        return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, message));
     }
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
     cx.info.set_phase(Phase::Run);
@@ -43,8 +45,19 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
 }
 
 pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
+    let streaming = cx.settings.text("query_mode") != "table";
+    bind_as(cx, query, streaming).await
+}
+
+/// `streaming`: a stream without `table()` around it is read without end.
+pub async fn bind_as(cx: &Context, query: Query, streaming: bool) -> Result<Bound> {
     let lookup = cx.lookup();
-    let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
+    let mut bind_cx = cx.bind_context(streaming);
+    if streaming && cx.settings.is_changed("query_mode") {
+        let mut settings = (*cx.settings).clone();
+        settings.reset("query_mode");
+        bind_cx.settings = Arc::new(settings);
+    }
     let text = Arc::clone(&cx.info.text);
     // Errors name line and column of the text; where only its beginning was kept, or not its secrets, they do without.
     let whole = cx.text().is_some();
@@ -57,7 +70,7 @@ pub async fn bind(cx: &Context, query: Query) -> Result<Bound> {
 
 async fn history(cx: &Context, plan: Plan) -> Result<Answer> {
     if cx.settings.uint("max_block_size") == 0 {
-        let error = Error::new(hydron_base::Code::PARAMETER_OUT_OF_BOUND, "setting 'max_block_size' cannot be 0");
+        let error = Error::new(Code::PARAMETER_OUT_OF_BOUND, "setting 'max_block_size' cannot be 0");
         return Err(error.hint("1 or more rows"));
     }
     let schema = Arc::clone(&plan.schema);
@@ -109,11 +122,65 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
 
 async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
     let schema = Arc::clone(&plan.schema);
+    let can_resume = is_answered_row_by_row(&plan);
     let pipeline = hydron_flow::build(&plan, build_options(&cx.settings))?;
+    let handle = start_pipeline(cx, pipeline, Run { can_resume, ..Run::default() }).await?;
+    let info = Arc::clone(&cx.info);
+    let items = stream::unfold(Some(handle), move |state: Option<QueryHandle>| {
+        let info = Arc::clone(&info);
+        async move {
+            let mut handle = state?;
+            match handle.next().await {
+                Ok(Some(batch)) => {
+                    if let Some(sequence) = handle.complete_before().filter(|_| can_resume) {
+                        info.set_complete_before(sequence);
+                    }
+                    Some((Ok(Item::Rows(batch)), Some(handle)))
+                }
+                Ok(None) => None,
+                Err(e) => Some((Err(e), None)),
+            }
+        }
+    });
+    Ok(Answer { schema: Some(schema), streaming: true, items: items.boxed() })
+}
+
+/// Each row of one stream with one shard is answered when it comes, or never: a client that knows how far it got can go on from
+/// there with `seek_to`. Anything that remembers rows would have to begin where they began.
+fn is_answered_row_by_row(plan: &Plan) -> bool {
+    match &plan.node {
+        Node::Filter { input, .. } | Node::Project { input, .. } => is_answered_row_by_row(input),
+        Node::Scan(scan) => scan.stream.shards == 1 && plan.change == Change::Append,
+        _ => false,
+    }
+}
+
+/// How a pipeline is run.
+#[derive(Default)]
+pub struct Run {
+    /// It is to go on after a stop: its sources are read so that they can be read again.
+    pub kept: bool,
+    /// Its client may learn from where to go on.
+    pub can_resume: bool,
+    pub options: RunOptions,
+}
+
+/// Opens the sources of a pipeline and starts it. One that goes on from a cut has its operators restored already.
+pub async fn start_pipeline(cx: &Context, pipeline: Pipeline, run: Run) -> Result<QueryHandle> {
+    *cx.info.pipeline.lock() = Arc::from(pipeline.text.as_str());
+    let saved = run.options.resume.as_ref().map(|r| r.cut.sources.clone());
+    if let Some(saved) = &saved
+        && saved.len() != pipeline.sources.len()
+    {
+        let message = format!("the checkpoint has {} sources, the query {}", saved.len(), pipeline.sources.len());
+        return Err(Error::new(Code::RECOVER_CHECKPOINT_FAILED, message));
+    }
     let mut readers: Vec<Box<dyn SourceReader>> = Vec::with_capacity(pipeline.sources.len());
-    for source in &pipeline.sources {
+    for (at, source) in pipeline.sources.iter().enumerate() {
+        let saved = saved.as_ref().map(|s| &s[at]);
         readers.push(match &source.kind {
-            SourceKind::Stream(scan) => open(cx, scan, &source.schema).await?,
+            SourceKind::Stream(scan) => open(cx, scan, &source.schema, run.kept, run.can_resume, saved).await?,
+            SourceKind::Bounded(_) if saved.is_some_and(|s| s.ended) => Box::new(EndedReader),
             SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
         });
     }
@@ -124,38 +191,50 @@ async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
         seed: rand::random(),
         ..HostContext::new(Arc::clone(&cx.engine.options.clock), cx.engine.cpu.handle().clone())
     };
-    let handle = Flow::start(pipeline, readers, context)?;
+    let handle = Flow::run(pipeline, readers, context, run.options)?;
     *cx.info.flow.lock() = Some(Arc::clone(handle.progress()));
-    let items = stream::unfold(Some(handle), |state: Option<QueryHandle>| async move {
-        let mut handle = state?;
-        match handle.next().await {
-            Ok(Some(batch)) => Some((Ok(Item::Rows(batch)), Some(handle))),
-            Ok(None) => None,
-            Err(e) => Some((Err(e), None)),
-        }
-    });
-    Ok(Answer { schema: Some(schema), streaming: true, items: items.boxed() })
+    Ok(handle)
 }
 
-/// Opens one streaming source.
-async fn open(cx: &Context, scan: &Scan, schema: &Arc<Schema>) -> Result<Box<dyn SourceReader>> {
+/// Opens one streaming source. `saved`: where it was. With `can_resume` its client may learn where it begins.
+async fn open(
+    cx: &Context,
+    scan: &Scan,
+    schema: &Arc<Schema>,
+    kept: bool,
+    can_resume: bool,
+    saved: Option<&SourceCut>,
+) -> Result<Box<dyn SourceReader>> {
     let info = &scan.stream;
-    let state = cx.engine.catalog.snapshot();
     if info.kind == StreamKind::Random {
         let random = crate::stream::random_source::RandomSource::open(cx, scan, schema)?;
         return Ok(Box::new(random));
     }
-    let store = match state.existing(&info.database, &info.name)? {
-        Object::Stream(stream) if stream.info.uuid == info.uuid => Arc::clone(stream.stored()?),
-        _ => return Err(Error::new(hydron_base::Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
-    };
+    let state = cx.engine.catalog.snapshot();
+    let store = Arc::clone(state.stream_of(info)?.stored()?);
+    if let Object::MaterializedView(view) = state.existing(&info.database, &info.name)?
+        && let Some(error) = cx.engine.views.get(view.info.uuid).and_then(|v| v.status().fatal())
+    {
+        // Nobody should wait for rows that do not come.
+        return Err(error.context(format!("view {}", info.name)));
+    }
     let backfill = cx.settings.bool("enable_backfill_from_historical_store");
     let scan = scan.clone();
     let (schema, clock) = (Arc::clone(schema), Arc::clone(&cx.engine.options.clock));
     let progress = Arc::clone(&cx.info.progress);
     let cpu = cx.engine.cpu.handle().clone();
-    let open = move || LogSource::open(store, &scan, schema, clock, backfill, &cpu);
+    let saved = saved.cloned();
+    let open = move || {
+        let start = match &saved {
+            None => Start::Seek { backfill, rereads: kept },
+            Some(saved) => Start::Resume { origin: &saved.origin, in_past: saved.in_past },
+        };
+        LogSource::open(store, &scan, schema, clock, start, &cpu)
+    };
     let source = super::blocking(&cx.engine, open).await?;
+    if let Some(sequence) = source.begins_at().filter(|_| can_resume) {
+        cx.info.begin_at(sequence);
+    }
     Ok(Box::new(Reader { source, progress }))
 }
 
@@ -169,10 +248,13 @@ struct Reader {
 impl SourceReader for Reader {
     async fn next(&mut self) -> Result<Option<SourceItem>> {
         Ok(match self.source.next().await? {
-            Some(Piece::Rows { batch, shard, sequence }) => {
+            Some(Piece::Rows { batch, shard, sequence, more }) => {
                 Progress::add(&self.progress.read_rows, batch.rows());
                 Progress::add(&self.progress.read_bytes, batch.bytes());
-                Some(SourceItem::Rows { batch, shard, sequence })
+                Some(match sequence {
+                    Some(sequence) if more => SourceItem::Part { batch, shard, sequence },
+                    _ => SourceItem::Rows { batch, shard, sequence },
+                })
             }
             Some(Piece::CaughtUp) => Some(SourceItem::BackfillEnd),
             None => None,
@@ -181,6 +263,10 @@ impl SourceReader for Reader {
 
     fn backfills(&self) -> bool {
         self.source.backfills()
+    }
+
+    fn origin(&self) -> Origin {
+        self.source.origin()
     }
 }
 

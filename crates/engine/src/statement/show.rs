@@ -73,7 +73,11 @@ fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Res
         system::table_names().into_iter().map(|n| (n, "SYSTEM")).collect()
     } else {
         let db = state.database(database)?;
-        let kind = |o: &Object| if o.as_stream().is_some() { "STREAM" } else { "VIEW" };
+        let kind = |o: &Object| match o {
+            Object::Stream(_) => "STREAM",
+            Object::View(_) => "VIEW",
+            Object::MaterializedView(_) => "MATERIALIZED VIEW",
+        };
         db.objects.iter().map(|(n, o)| (n.to_string(), kind(o))).collect()
     };
     let inner = cx.settings.bool("include_internal_streams");
@@ -134,7 +138,9 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
     let found = match exists.object {
         ShowObject::Database => state.databases.contains_key(&*exists.name.name) || &*name == system::DATABASE,
         ShowObject::Dictionary => false,
-        ShowObject::View => matches!(state.object(&database, &name), Some(Object::View(_))),
+        ShowObject::View => {
+            matches!(state.object(&database, &name), Some(Object::View(_) | Object::MaterializedView(_)))
+        }
         ShowObject::Any | ShowObject::Stream => {
             (state.object(&database, &name).is_some() && !exists.temporary)
                 || (&*database == system::DATABASE && system::table(&name).is_some())
@@ -161,6 +167,7 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                 let state = cx.engine.catalog.snapshot();
                 match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
                     Object::Stream(s) => s.info.columns.iter().map(described).collect(),
+                    Object::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),
                     Object::View(_) => bound_columns(&cx, &describe, names).await?,
                 }
             }

@@ -7,7 +7,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
 use hydron_sql::ast::{Literal, System};
 
-pub fn run(_: Context, system: System) -> Result<Answer> {
+pub async fn run(cx: Context, system: System) -> Result<Answer> {
     const NOTHING_TO_DO: &[&str] = &[
         "FLUSH LOGS",
         "STOP MERGES",
@@ -26,12 +26,24 @@ pub fn run(_: Context, system: System) -> Result<Answer> {
         "STOP FETCHES",
         "START FETCHES",
     ];
+    const OF_VIEWS: &str = " MATERIALIZED VIEW";
     match system.command.as_str() {
         "LIFT QUARANTINE" => lift(Board::current(), &what_to_lift(&system)?)?,
         "LEAVE SAFE MODE" => {
             if let Some(board) = Board::current() {
                 board.worker().set_safe_mode(false);
             }
+        }
+        command if command.ends_with(OF_VIEWS) => {
+            let verb = command.trim_end_matches(OF_VIEWS);
+            let Some(name) = &system.target else {
+                let message = format!("SYSTEM {command} takes the name of a view");
+                return Err(Error::new(Code::SYNTAX_ERROR, message));
+            };
+            if verb == "ABORT" {
+                return Err(Error::not_implemented("SYSTEM ABORT MATERIALIZED VIEW"));
+            }
+            return super::materialized::system(cx, verb, name).await;
         }
         command if NOTHING_TO_DO.contains(&command) => {}
         command => return Err(Error::not_implemented(format!("SYSTEM {command}"))),

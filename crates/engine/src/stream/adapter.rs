@@ -153,7 +153,15 @@ impl Adapter {
             traps: false,
         };
         let memory = Budget::query(&engine.memory, 0);
-        let lookup = Lookup { state: engine.catalog.snapshot(), engine, database, user, settings, memory };
+        let lookup = Lookup {
+            state: engine.catalog.snapshot(),
+            engine,
+            database,
+            user,
+            settings,
+            memory,
+            given: Arc::default(),
+        };
         Ok((lookup, bind_cx))
     }
 

@@ -3,13 +3,13 @@
 //! In: a path under the permitted directory, perhaps with `*` and `?`. Out: columns (given or found in the file) and rows.
 //! Promise: nothing outside the permitted directory is read, whatever the path says.
 
+use crate::catalog::given::columns_of_structure;
 use crate::engine::Inner;
 use hydron_base::{Code, Error, Result};
 use hydron_format::{FormatOptions, InputFormat};
 use hydron_history::{FeedBatches, RowFeed};
 use hydron_plan::{ColumnInfo, ScanColumn, StreamInfo, StreamKind, StreamMode};
-use hydron_types::parse::parse_type;
-use hydron_types::{Batch, Field, LogicalType, Schema, Value};
+use hydron_types::{Batch, Field, LogicalType, Schema, Value, parse_type};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
@@ -49,7 +49,7 @@ pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Opti
         None => format_of(&path)?.to_string(),
     };
     let columns = match text(2)?.filter(|s| s != "auto") {
-        Some(structure) => parse_structure(&structure)?,
+        Some(structure) => columns_of_structure(&structure, parse_type)?,
         None => find_columns(&files[0], &format)?,
     };
     let list = files.iter().map(|f| f.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n");
@@ -271,34 +271,6 @@ fn format_of(path: &str) -> Result<&'static str> {
     })
 }
 
-/// `a int32, b array(string)`.
-fn parse_structure(text: &str) -> Result<Vec<Field>> {
-    let mut fields = Vec::new();
-    let (mut depth, mut start) = (0_i32, 0);
-    let mut pieces = Vec::new();
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                pieces.push(&text[start..i]);
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    pieces.push(&text[start..]);
-    for piece in pieces {
-        let piece = piece.trim();
-        let (name, ty) = piece.split_once(char::is_whitespace).ok_or_else(|| {
-            Error::new(Code::BAD_ARGUMENTS, format!("'{piece}' is not a column of a structure"))
-                .hint("a int32, b string")
-        })?;
-        fields.push(Field::new(name.trim_matches('`'), parse_type(ty.trim())?));
-    }
-    Ok(fields)
-}
-
 /// Columns as the file itself tells them.
 fn find_columns(path: &Path, format: &str) -> Result<Vec<Field>> {
     if let Some(schema) = hydron_format::file_schema(format, path)? {
@@ -462,14 +434,6 @@ fn join_json(a: Option<LogicalType>, b: Option<LogicalType>) -> Option<LogicalTy
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_structure_names_columns_and_types() {
-        let fields = parse_structure("a int32, `b c` x").map(|f| f.len());
-        assert!(fields.is_err(), "x is no type");
-        let fields = parse_structure("a int32, b map(string, uint8)").unwrap();
-        assert_eq!(fields[1].ty.to_string(), "map(string, uint8)");
-    }
 
     #[test]
     fn csv_columns_are_found() {

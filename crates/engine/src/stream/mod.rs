@@ -2,9 +2,10 @@
 //!
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
 //! [`layout`] (how rows lie in them, version by version), [`adapter`] (from one version to another), [`completion`] (columns that
-//! rows lack), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`ttl`] (rows whose time is up go), [`keyed`] (the rows that count of keyed streams), [`source`] (a streaming
-//! read), [`replay`] (at the old pace), [`table`] (a historical read) and [`old_parts`] (of parts from before an ALTER), [`random`]
-//! and [`random_source`] (rows made up at a rate), [`file`] (rows of files), [`storage`] (what all this takes on disk).
+//! rows lack), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`ttl`] (rows whose time is up go), [`keyed`]
+//! (the rows that count of keyed streams), [`source`] (a streaming read), [`replay`] (at the old pace), [`table`] (a historical read)
+//! and [`old_parts`] (of parts from before an ALTER), [`random`] and [`random_source`] (rows made up at a rate), [`file`] (rows of
+//! files), [`storage`] (what all this takes on disk), `trapped_disk` (a disk that fails on purpose).
 
 pub mod adapter;
 pub mod compact;
@@ -24,6 +25,7 @@ pub mod store;
 pub mod stream;
 pub mod streams;
 pub mod table;
+mod trapped_disk;
 pub mod ttl;
 
 pub use store::StreamStore;

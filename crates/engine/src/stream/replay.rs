@@ -39,7 +39,7 @@ impl Pace {
     pub fn take(&mut self, record: &Record, batch: Batch, shard: u32, sequence: Option<i64>) -> Result<()> {
         if !self.by_column {
             let moment = record.append_time_ms.saturating_mul(1_000);
-            self.waiting.push_back((moment, Piece::Rows { batch, shard, sequence }));
+            self.waiting.push_back((moment, Piece::Rows { batch, shard, sequence, more: false }));
             return Ok(());
         }
         let Some(times) = batch.columns.last() else { return Err(Error::bug("a replay without its time column")) };
@@ -53,7 +53,8 @@ impl Pace {
         let batch = batch.project(Arc::clone(&self.schema), &delivered);
         let mut from = 0;
         for same in times.values().chunk_by(|a, b| a == b) {
-            let piece = Piece::Rows { batch: batch.slice(from, same.len()), shard, sequence };
+            let more = from + same.len() < batch.rows();
+            let piece = Piece::Rows { batch: batch.slice(from, same.len()), shard, sequence, more };
             self.waiting.push_back((same[0], piece));
             from += same.len();
         }

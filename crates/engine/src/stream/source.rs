@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::world::Clock;
 use hydron_base::{Code, Error, Result};
+use hydron_flow::host::Origin;
 use hydron_plan::{Scan, ScanColumn, Seek};
 use hydron_store::log::{Cursor, Record, Sequence};
 use hydron_store::part::{PartMeta, PartReader, Snapshot};
@@ -22,10 +23,19 @@ use tokio::runtime::Handle;
 
 /// What a source yields next.
 pub enum Piece {
-    /// `sequence`: of the record in that shard's log; `None` for rows of the past.
-    Rows { batch: Batch, shard: u32, sequence: Option<i64> },
+    /// `sequence`: of the record in that shard's log; `None` for rows of the past. `more`: of the same record follow.
+    Rows { batch: Batch, shard: u32, sequence: Option<i64>, more: bool },
     /// All that was there when the read began has been delivered.
     CaughtUp,
+}
+
+/// Where a read begins.
+pub enum Start<'a> {
+    /// Where the scan's seek says. `backfill`: history may be read at all. `rereads`: the log is read where it still has what
+    /// the parts have, so that the read can go on from any record.
+    Seek { backfill: bool, rereads: bool },
+    /// Behind the records that were read before; `in_past`: the past was not complete.
+    Resume { origin: &'a Origin, in_past: bool },
 }
 
 pub struct LogSource {
@@ -43,6 +53,8 @@ pub struct LogSource {
     /// For each shard the first record that did not exist when the read began.
     heads: Vec<Sequence>,
     caught_up: bool,
+    /// All of the past comes from the log.
+    rereads_past: bool,
     /// The shard to look at first, so that a busy shard does not starve the others.
     turn: usize,
     pace: Option<Pace>,
@@ -68,13 +80,15 @@ enum Column {
 }
 
 impl LogSource {
-    /// `schema`: the scan's output. `backfill`: whether history may be read at all.
+    /// `schema`: the scan's output.
+    ///
+    /// Errors: SEQUENCE_OUT_OF_RANGE when retention has removed the records to go on from.
     pub fn open(
         store: Arc<StreamStore>,
         scan: &Scan,
         schema: Arc<Schema>,
         clock: Arc<dyn Clock>,
-        backfill: bool,
+        start: Start<'_>,
         cpu: &Handle,
     ) -> Result<LogSource> {
         let pace = scan.replay.as_ref().map(|r| Pace::new(r, Arc::clone(&schema)));
@@ -98,76 +112,49 @@ impl LogSource {
             });
             needs_log |= !matches!(column, ScanColumn::Stored(_));
         }
-        // Only the log knows the pace at which rows came.
-        let backfill = backfill && scan.replay.is_none();
-        let view = store.view();
-        let heads: Vec<Sequence> = view.log.iter().map(|(_, next)| *next).collect();
-        let shards = store.logs.len();
-        let mut not_before = None;
-        let mut history = None;
-        let pending = || view.log.iter().map(|(from, _)| *from).collect::<Vec<_>>();
-        let firsts = || store.logs.iter().map(|l| l.first_sequence()).collect::<Vec<_>>();
-        let by_sequence = matches!(scan.seek, Seek::Sequence(_) | Seek::Shards(_));
-        let is_keyed = keyed::is_keyed(&scan.stream) && backfill && !needs_log && !by_sequence;
-        let mut counting = VecDeque::new();
-        if is_keyed {
-            counting = keyed::compacted(&store, &scan.stream, &view, cpu)?.into();
-        }
-        let starts: Vec<Sequence> = match &scan.seek {
-            // Whatever the seek says, a keyed stream begins with all rows that count.
-            _ if is_keyed => heads.clone(),
-            Seek::Latest => heads.clone(),
-            // Records that are in parts too are read from the log only when a column needs them.
-            Seek::Earliest if backfill && !needs_log => {
-                history = Some(History::new(view.snapshot.clone(), None));
-                pending()
-            }
-            Seek::Earliest => firsts(),
-            Seek::EventTime(us) => {
-                not_before = Some(*us);
-                let at = store.logs.iter().map(|l| Ok(l.sequence_at_event_time(*us)?)).collect::<Result<Vec<_>>>()?;
-                let in_parts = at.iter().zip(&view.log).any(|(at, (from, _))| at < from);
-                if backfill && !needs_log && (in_parts || starts_in_parts(&view.snapshot, *us)) {
-                    history = Some(History::new(view.snapshot.clone(), Some(*us)));
-                    pending()
-                } else {
-                    at
-                }
-            }
-            Seek::Sequence(list) => {
-                let list = if list.len() == 1 { vec![list[0]; shards] } else { list.clone() };
-                check_shards(list.len(), shards)?;
-                list.iter().map(|sn| Sequence((*sn).max(0) as u64)).collect()
-            }
-            Seek::Shards(list) => {
-                check_shards(list.len(), shards)?;
-                let firsts = firsts();
-                let place = |(i, sn): (usize, &i64)| match *sn {
-                    i64::MIN => firsts[i],
-                    i64::MAX => heads[i],
-                    sn => Sequence(sn.max(0) as u64),
-                };
-                list.iter().enumerate().map(place).collect()
-            }
+        let place = match start {
+            Start::Seek { backfill, rereads } => seek(&store, scan, backfill, rereads, needs_log, cpu)?,
+            Start::Resume { origin, in_past } => resume(&store, origin, in_past)?,
         };
-        let cursors =
-            store.logs.iter().zip(starts).map(|(log, start)| log.subscribe(start.max(log.first_sequence()))).collect();
-        let backfills = is_keyed || scan.seek != Seek::Latest;
+        let cursors = place.from.iter().zip(&store.logs).map(|(from, log)| log.subscribe(*from)).collect();
         Ok(LogSource {
             store,
-            counting,
-            backfills,
+            counting: place.counting,
+            backfills: place.backfills,
             columns,
             schema,
             clock,
-            not_before,
-            history,
+            not_before: place.not_before,
+            history: place.history,
             cursors,
-            heads,
-            caught_up: false,
+            heads: place.heads,
+            caught_up: place.caught_up,
+            rereads_past: place.rereads_past,
             turn: 0,
             pace,
         })
+    }
+
+    /// The sequence number that comes first, where the log of one shard is read from there and nothing comes before it.
+    pub fn begins_at(&self) -> Option<i64> {
+        let is_plain =
+            self.history.is_none() && self.counting.is_empty() && self.not_before.is_none() && self.pace.is_none();
+        match &self.cursors[..] {
+            [cursor] if is_plain => Some(cursor.position().0 as i64),
+            _ => None,
+        }
+    }
+
+    /// Where it begins to read. To be asked before the first piece.
+    pub fn origin(&self) -> Origin {
+        let shards = |of: Vec<i64>| of.into_iter().enumerate().map(|(shard, n)| (shard as u32, n)).collect();
+        Origin {
+            positions: shards(self.cursors.iter().map(|c| c.position().0 as i64 - 1).collect()),
+            past_until: shards(self.heads.iter().map(|h| h.0 as i64).collect()),
+            not_before_us: self.not_before,
+            rereads: true,
+            rereads_past: self.rereads_past,
+        }
     }
 
     /// Whether rows of the past come first.
@@ -180,10 +167,10 @@ impl LogSource {
         if let Some(batch) = self.counting.pop_front() {
             let columns = stored(&self.columns).map(|at| Arc::clone(batch.column(at))).collect();
             let batch = Batch::new(Arc::clone(&self.schema), columns, batch.rows());
-            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None }));
+            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None, more: false }));
         }
         if let Some(batch) = self.next_of_history().await? {
-            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None }));
+            return Ok(Some(Piece::Rows { batch, shard: 0, sequence: None, more: false }));
         }
         loop {
             if let Some(pace) = &mut self.pace
@@ -199,7 +186,7 @@ impl LogSource {
                 Some((record, batch, shard)) if batch.rows() > 0 => {
                     let sequence = Some(record.sequence.0 as i64);
                     match &mut self.pace {
-                        None => return Ok(Some(Piece::Rows { batch, shard, sequence })),
+                        None => return Ok(Some(Piece::Rows { batch, shard, sequence, more: false })),
                         Some(pace) => pace.take(&record, batch, shard, sequence)?,
                     }
                     continue;
@@ -310,6 +297,119 @@ impl LogSource {
         let columns = batch.columns.iter().map(|c| arrow::compute::filter(c, &keep)).collect::<Result<Vec<_>, _>>();
         Ok(Batch::new(batch.schema, columns.map_err(hydron_func::call::arrow_error)?, keep.true_count()))
     }
+}
+
+/// The place of a new read.
+struct ReadPlace {
+    from: Vec<Sequence>,
+    heads: Vec<Sequence>,
+    counting: VecDeque<Batch>,
+    history: Option<History>,
+    not_before: Option<i64>,
+    backfills: bool,
+    caught_up: bool,
+    rereads_past: bool,
+}
+
+fn seek(
+    store: &Arc<StreamStore>,
+    scan: &Scan,
+    backfill: bool,
+    rereads: bool,
+    needs_log: bool,
+    cpu: &Handle,
+) -> Result<ReadPlace> {
+    // Only the log knows the pace at which rows came.
+    let backfill = backfill && scan.replay.is_none();
+    let view = store.view();
+    let heads: Vec<Sequence> = view.log.iter().map(|(_, next)| *next).collect();
+    let shards = store.logs.len();
+    let mut not_before = None;
+    let mut history = None;
+    let pending = || view.log.iter().map(|(from, _)| *from).collect::<Vec<_>>();
+    let firsts = || store.logs.iter().map(|l| l.first_sequence()).collect::<Vec<_>>();
+    let by_sequence = matches!(scan.seek, Seek::Sequence(_) | Seek::Shards(_));
+    let is_keyed = keyed::is_keyed(&scan.stream) && backfill && !needs_log && !by_sequence;
+    let mut counting = VecDeque::new();
+    if is_keyed {
+        counting = keyed::compacted(store, &scan.stream, &view, cpu)?.into();
+    }
+    let of_parts = if rereads { store.log_of_parts(&view) } else { None };
+    let from: Vec<Sequence> = match &scan.seek {
+        // Whatever the seek says, a keyed stream begins with all rows that count.
+        _ if is_keyed => heads.clone(),
+        Seek::Latest => heads.clone(),
+        // Records that are in parts too are read from the log only when a column needs them, or a read that must be able to
+        // go on from each of them.
+        Seek::Earliest if backfill && !needs_log => of_parts.unwrap_or_else(|| {
+            history = Some(History::new(view.snapshot.clone(), None));
+            pending()
+        }),
+        Seek::Earliest => firsts(),
+        Seek::EventTime(us) => {
+            not_before = Some(*us);
+            let at = store.logs.iter().map(|l| Ok(l.sequence_at_event_time(*us)?)).collect::<Result<Vec<_>>>()?;
+            let in_parts = at.iter().zip(&view.log).any(|(at, (from, _))| at < from);
+            if !backfill || needs_log || !(in_parts || starts_in_parts(&view.snapshot, *us)) {
+                at
+            } else if let Some(of_parts) = of_parts {
+                at.iter().zip(of_parts).map(|(at, first)| (*at).max(first)).collect()
+            } else {
+                history = Some(History::new(view.snapshot.clone(), Some(*us)));
+                pending()
+            }
+        }
+        Seek::Sequence(list) => {
+            let list = if list.len() == 1 { vec![list[0]; shards] } else { list.clone() };
+            check_shards(list.len(), shards)?;
+            list.iter().map(|sn| Sequence((*sn).max(0) as u64)).collect()
+        }
+        Seek::Shards(list) => {
+            check_shards(list.len(), shards)?;
+            let firsts = firsts();
+            let place = |(i, sn): (usize, &i64)| match *sn {
+                i64::MIN => firsts[i],
+                i64::MAX => heads[i],
+                sn => Sequence(sn.max(0) as u64),
+            };
+            list.iter().enumerate().map(place).collect()
+        }
+    };
+    let from = store.logs.iter().zip(from).map(|(log, from)| from.max(log.first_sequence())).collect();
+    let rereads_past = counting.is_empty() && history.is_none();
+    let backfills = is_keyed || scan.seek != Seek::Latest;
+    Ok(ReadPlace { from, heads, counting, history, not_before, backfills, caught_up: false, rereads_past })
+}
+
+fn resume(store: &Arc<StreamStore>, origin: &Origin, in_past: bool) -> Result<ReadPlace> {
+    let of_shard = |list: &[(u32, i64)], shard: usize| {
+        list.iter().find(|(s, _)| *s as usize == shard).map(|(_, sn)| *sn).ok_or_else(|| {
+            let message = format!("the checkpoint does not say where shard {shard} of a source was");
+            Error::new(Code::RECOVER_CHECKPOINT_FAILED, message)
+        })
+    };
+    let (mut from, mut heads) = (Vec::new(), Vec::new());
+    for (shard, log) in store.logs.iter().enumerate() {
+        let next = Sequence(of_shard(&origin.positions, shard)?.saturating_add(1).max(0) as u64);
+        let first = log.first_sequence();
+        if next < first {
+            let message =
+                format!("{}: record {next} is to be read, retention has removed all before {first}", log.name());
+            return Err(Error::new(Code::SEQUENCE_OUT_OF_RANGE, message).hint("a longer logstore_retention_ms"));
+        }
+        from.push(next);
+        heads.push(if in_past { Sequence(of_shard(&origin.past_until, shard)?.max(0) as u64) } else { next });
+    }
+    Ok(ReadPlace {
+        from,
+        heads,
+        counting: VecDeque::new(),
+        history: None,
+        not_before: origin.not_before_us,
+        backfills: in_past,
+        caught_up: !in_past,
+        rereads_past: true,
+    })
 }
 
 fn stored(columns: &[Column]) -> impl Iterator<Item = usize> + '_ {

@@ -17,12 +17,17 @@ use hydron_store::log::{
 use hydron_store::part::{PartStore, Snapshot};
 use hydron_types::{Batch, Field, Schema};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
 /// Proton's default of `logstore_retention_ms`: one day.
 const RETENTION_MS: i64 = 86_400_000;
+
+/// Bytes of one log up to which it keeps what a view would read again beyond retention: a view that is broken for days must
+/// not fill the disk.
+const NEEDED_BYTES_MAX: u64 = 16 << 30;
 
 pub struct StreamStore {
     pub logs: Vec<Arc<Log>>,
@@ -45,6 +50,8 @@ pub struct StreamStore {
     retention: Retention,
     pub(super) has_ttl: bool,
     pub(super) ttl: tokio::sync::Mutex<Option<Ttl>>,
+    /// For each view the first record of each shard that it would read again.
+    needed: Arc<Mutex<HashMap<Uuid, Vec<(u32, Sequence)>>>>,
     /// Held while parts are written or forgotten; true: the stream is dropped, and nothing may be written any more.
     pub(super) compacting: Arc<tokio::sync::Mutex<bool>>,
 }
@@ -113,6 +120,7 @@ impl StreamStore {
             retention: retention(info),
             has_ttl: ttl.is_some(),
             ttl: tokio::sync::Mutex::new(ttl),
+            needed: Arc::default(),
             compacting: Arc::new(tokio::sync::Mutex::new(false)),
         });
         store.count_pending()?;
@@ -150,6 +158,7 @@ impl StreamStore {
             retention: retention(info),
             has_ttl: ttl.is_some(),
             ttl: tokio::sync::Mutex::new(ttl),
+            needed: Arc::clone(&self.needed),
             compacting: Arc::clone(&self.compacting),
         })
     }
@@ -215,6 +224,18 @@ impl StreamStore {
         View { log: log.collect(), snapshot, holds }
     }
 
+    /// For each shard the first record whose rows are in the parts, or the first that is in none; `None` where retention has
+    /// removed such records from the log already.
+    pub fn log_of_parts(&self, view: &View) -> Option<Vec<Sequence>> {
+        let parts = &view.snapshot.manifest().parts;
+        let of_shard = |(shard, log): (usize, &Arc<Log>)| {
+            let in_parts = parts.iter().filter_map(|p| p.sequences.get(&(shard as u32))).map(|r| r.first).min();
+            let first = in_parts.unwrap_or(view.log[shard].0).min(view.log[shard].0);
+            (first >= log.first_sequence()).then_some(first)
+        };
+        self.logs.iter().enumerate().map(of_shard).collect()
+    }
+
     /// Reads the records `from..to` of a shard. Blocks on the disk.
     pub fn records(&self, shard: usize, from: Sequence, to: Sequence) -> Result<Vec<Arc<Record>>> {
         let mut cursor = self.logs[shard].subscribe(from);
@@ -244,9 +265,24 @@ impl StreamStore {
         for (shard, log) in self.logs.iter().enumerate() {
             let in_parts = snapshot.manifest().log_from(shard as u32);
             let floor = if self.makes_parts { in_parts } else { log.next_sequence() };
-            log.retain(self.retention, floor)?;
+            let needed = self.needed_from(shard as u32).filter(|_| log.stats().bytes < NEEDED_BYTES_MAX);
+            log.retain(self.retention, needed.map_or(floor, |n| n.min(floor)))?;
         }
         Ok(())
+    }
+
+    /// Keeps the records from `from` on for a view, until it moves on or is released.
+    pub fn hold_for(&self, view: Uuid, from: Vec<(u32, Sequence)>) {
+        self.needed.lock().insert(view, from);
+    }
+
+    pub fn release(&self, view: Uuid) {
+        self.needed.lock().remove(&view);
+    }
+
+    fn needed_from(&self, shard: u32) -> Option<Sequence> {
+        let needed = self.needed.lock();
+        needed.values().flatten().filter(|(s, _)| *s == shard).map(|(_, from)| *from).min()
     }
 
     /// Rows that are in the log and not in parts.

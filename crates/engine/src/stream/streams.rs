@@ -6,8 +6,10 @@ use super::adapter::EngineCell;
 use super::compact;
 use super::store::StreamStore;
 use super::stream::Stream;
+use super::trapped_disk::TrappedDisk;
 use crate::engine::Inner;
 use crate::options::EngineOptions;
+use hydron_base::world::SystemClock;
 use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
 use hydron_store::log::{FaultHook, LogVolume, VolumeConfig};
@@ -33,7 +35,11 @@ pub struct Streams {
 
 impl Streams {
     pub fn open(options: &EngineOptions, cpu: Handle) -> Result<Streams> {
-        let volume = LogVolume::open(&options.data_dir.join("log"), volume_config())?;
+        let dir = options.data_dir.join("log");
+        let volume = match options.allow_trap {
+            true => LogVolume::open_on(Arc::new(TrappedDisk), Arc::new(SystemClock), &dir, volume_config())?,
+            false => LogVolume::open(&dir, volume_config())?,
+        };
         let parts = options.data_dir.join("history");
         std::fs::create_dir_all(&parts)
             .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create {}: {e}", parts.display())))?;
@@ -70,13 +76,18 @@ impl Streams {
     /// All logs are open, read from the device where that was needed: what failed before is behind us.
     pub fn recovered(&self) {
         if let Some(board) = Board::current() {
-            board.worker().disk_fault.store(0, Ordering::Release);
+            board.worker().clear_disk_fault();
         }
     }
 
     /// The rows of a stream that is open.
     pub fn get(&self, uuid: Uuid) -> Option<Arc<StreamStore>> {
         self.open.lock().get(&uuid).and_then(Weak::upgrade)
+    }
+
+    /// A view needs no records any more.
+    pub fn release(&self, view: Uuid) {
+        self.open.lock().values().filter_map(Weak::upgrade).for_each(|store| store.release(view));
     }
 
     /// Removes the files of a dropped stream. Readers that still hold parts of it keep these until they end.
@@ -127,14 +138,20 @@ impl Streams {
 fn volume_config() -> VolumeConfig {
     let worker = Board::current().map(Board::worker);
     let follows = worker.is_some_and(|w| w.generation.load(Ordering::Acquire) > 1);
-    let failed = worker.is_some_and(|w| w.disk_fault.load(Ordering::Acquire) != 0);
-    let on_fault: FaultHook = Arc::new(move |fault| {
-        tracing::error!("a log can no longer be written until the server is started again: {fault}");
-        if let Some(worker) = worker {
-            worker.disk_fault.store(1, Ordering::Release);
+    let failed = worker.is_some_and(|w| w.has_disk_fault());
+    VolumeConfig { reads_device: failed || !follows, on_fault: Some(fault_hook()), ..VolumeConfig::default() }
+}
+
+/// What follows from a write or a sync that failed: no second one is believed, so the supervisor has the worker replaced, and
+/// the next one reads what the disk holds. Without a supervisor what failed takes no more until a start.
+pub fn fault_hook() -> FaultHook {
+    Arc::new(|fault| match Board::current() {
+        Some(board) => {
+            tracing::error!("the worker is replaced, since the disk failed: {fault}");
+            board.worker().set_disk_fault(&fault.to_string());
         }
-    });
-    VolumeConfig { reads_device: failed || !follows, on_fault: Some(on_fault), ..VolumeConfig::default() }
+        None => tracing::error!("it can no longer be written until the server is started again: {fault}"),
+    })
 }
 
 fn remove_dir(dir: &Path) -> Result<()> {

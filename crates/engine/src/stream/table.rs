@@ -8,13 +8,13 @@ use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
 use super::{StreamStore, file, keyed};
-use crate::catalog::Object;
+use crate::catalog::GivenTable;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
-use hydron_base::{Budget, Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
@@ -66,7 +66,7 @@ fn options(lookup: &Lookup) -> ExecOptions {
         threads,
         batch_rows: settings.uint("max_block_size").clamp(1, BATCH_ROWS_MAX as u64) as usize,
         memory: Arc::clone(&lookup.memory),
-        spill_dir: Some(lookup.engine.options.data_dir.join(crate::engine::SPILL_DIRECTORY)),
+        spill_dir: may_spill(settings).then(|| lookup.engine.options.data_dir.join(crate::engine::SPILL_DIRECTORY)),
         read_limit: ReadLimit {
             rows_max: settings.uint("max_rows_to_read"),
             bytes_max: settings.uint("max_bytes_to_read"),
@@ -80,6 +80,13 @@ fn options(lookup: &Lookup) -> ExecOptions {
         zone: eval.zone,
         seed: eval.seed,
     }
+}
+
+/// Who sets a limit wants to hear of it when it is reached, and not after the disk has been tried: a query with one spills only
+/// where that is asked for. One that shares the server's memory spills before it fails.
+fn may_spill(settings: &Settings) -> bool {
+    let is_asked = ["max_bytes_before_external_group_by", "max_bytes_before_external_sort"];
+    settings.uint("max_memory_usage") == 0 || is_asked.iter().any(|name| settings.uint(name) > 0)
 }
 
 fn overflow(mode: &str) -> Overflow {
@@ -109,17 +116,16 @@ fn bind_context(lookup: &Lookup) -> BindContext {
 impl HistorySource for Lookup {
     fn scan(&self, scan: &Scan) -> Result<ScanData> {
         let info = &scan.stream;
+        if let Some(given) = self.given.iter().find(|g| g.info.uuid == info.uuid) {
+            return given_rows(self, given, scan);
+        }
         let batches = match info.kind {
             StreamKind::Stream | StreamKind::Table => {
-                return match self.state.existing(&info.database, &info.name)? {
-                    Object::Stream(stream) if stream.info.uuid == info.uuid => {
-                        let store = stream.stored()?;
-                        match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
-                            true => counting(store, scan, self.engine.cpu.handle()),
-                            false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
-                        }
-                    }
-                    _ => Err(Error::new(Code::STREAM_IS_DROPPED, format!("stream {} was dropped", info.name))),
+                let stream = self.state.stream_of(info)?;
+                let store = stream.stored()?;
+                return match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
+                    true => counting(store, scan, self.engine.cpu.handle()),
+                    false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
                 };
             }
             StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],
@@ -140,6 +146,15 @@ impl HistorySource for Lookup {
         let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
         Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
+}
+
+/// The rows of a table that came with the query: this query's own.
+fn given_rows(lookup: &Lookup, given: &GivenTable, scan: &Scan) -> Result<ScanData> {
+    let schema = Arc::new(schema_of(scan));
+    let now = lookup.engine.options.clock.now();
+    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+    let held = vec![lookup.memory.reserve(given.bytes())?];
+    Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
 }
 
 /// Parts and pending log records of a stored stream.

@@ -28,6 +28,7 @@ pub fn crash_log(engine: &Inner) -> Vec<Vec<Value>> {
             Value::string(&r.build_id),
             Value::string(&r.incident_id),
             Value::string(&r.cause),
+            Value::string(&r.reason),
             Value::string(&r.signal_name),
             Value::Int(i64::from(r.si_code)),
             Value::UInt(r.fault_address),

@@ -3,11 +3,13 @@
 //! In: a table's name. Out: its columns (for the binder), its rows as of now (for a scan). Promise: rows are made from
 //! snapshots; reading them never waits for a query or a stream.
 //!
-//! In reading order: [`columns`] (what each table has), [`rows`] (what it holds), [`crashes`] (what is known of crashes).
+//! In reading order: [`columns`] (what each table has), [`rows`] (what it holds), [`views`] (materialized
+//! views), [`crashes`] (what is known of crashes).
 
 mod columns;
 mod crashes;
 mod rows;
+mod views;
 
 pub use columns::{table, table_names};
 pub use rows::{processes, rows};

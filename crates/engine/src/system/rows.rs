@@ -34,6 +34,7 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
         ],
         "time_zones" => chrono_tz::TZ_VARIANTS.iter().map(|z| vec![Value::string(z.name())]).collect(),
         "parts" => parts(engine),
+        "materialized_views" => super::views::rows(engine),
         other => return Err(Error::bug(format!("system.{other} has columns and no rows"))),
     };
     batch(name, rows)
@@ -87,6 +88,9 @@ fn streams(engine: &Inner) -> Vec<Vec<Value>> {
                     ((&s.info.database, &s.info.name), state.dependents(&s.info.database, &s.info.name))
                 }
                 Object::View(v) => ((&v.info.database, &v.info.name), state.dependents(&v.info.database, &v.info.name)),
+                Object::MaterializedView(v) => {
+                    ((&v.info.database, &v.info.name), state.dependents(&v.info.database, &v.info.name))
+                }
             };
             let (database, name) = info_of;
             let readers: Vec<(&str, &str)> = readers.iter().filter_map(|r| r.split_once('.')).collect();
@@ -104,6 +108,22 @@ fn streams(engine: &Inner) -> Vec<Vec<Value>> {
                         comment: &s.info.comment,
                     };
                     listed.row(database, name, *s.info.uuid.as_bytes(), Some(&s.info))
+                }
+                Object::MaterializedView(v) => {
+                    let target = state.target(v).ok();
+                    let store = target.as_ref().and_then(|t| t.store());
+                    let listed = Listed {
+                        kind: "MaterializedView",
+                        mode: target.as_ref().map_or("", |t| t.info.mode.name()),
+                        create: &mask(&v.create_text),
+                        select: &mask(&v.info.select),
+                        data_path: None,
+                        readers,
+                        figures: store.filter(|_| v.is_inner).map(|store| figures(store)),
+                        comment: &v.info.comment,
+                    };
+                    let info = state.view_stream(v);
+                    listed.row(database, name, *v.info.uuid.as_bytes(), info.as_deref())
                 }
                 Object::View(v) => {
                     let listed = Listed {
@@ -231,9 +251,10 @@ fn parts(engine: &Inner) -> Vec<Vec<Value>> {
 fn columns(engine: &Inner) -> Vec<Vec<Value>> {
     let state = engine.catalog.snapshot();
     let streams = state.databases.values().flat_map(|d| d.objects.values()).filter_map(Object::stream_info);
+    let views: Vec<_> = state.views().filter_map(|v| state.view_stream(v)).collect();
     let own: Vec<_> = super::table_names().iter().filter_map(|n| table(n)).collect();
     let mut rows = Vec::new();
-    for info in streams.chain(own.iter()) {
+    for info in streams.chain(&views).chain(own.iter()) {
         for (i, c) in info.columns.iter().enumerate() {
             let (kind, expr) = match &c.default {
                 ColumnDefault::None => ("", ""),

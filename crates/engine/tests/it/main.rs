@@ -2,8 +2,11 @@
 
 mod alter;
 mod board;
+mod deep;
 mod kit;
 mod memory;
 mod open;
 mod panics;
 mod stop;
+mod subscriptions;
+mod views;

@@ -1,19 +1,21 @@
 //! The loop of a query: rows from the sources and timers from the clock go into the pipeline, answers to the client.
 
+use super::cut::{Cut, Resume, RunOptions, SourceState, sources_of};
 use super::guard::{Meter, guarded};
 use super::parallel::{self, Shards};
 use super::progress::QueryProgress;
-use super::query::{Checkpoint, CheckpointReply, HostContext, Waiting, cancelled};
+use super::query::{Ask, Checkpoint, CutAnswer, Event, HostContext, cancelled};
+use super::replay::Ahead;
 use super::source::{SourceItem, SourceReader};
+use super::trace::{Step, Steps};
 use crate::operator::{Msg, PAST_LANE, Rows};
-use crate::pipeline::{Pipeline, PipelineSource, SourceKind};
+use crate::pipeline::Pipeline;
 use futures::FutureExt;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Error, Result};
 use hydron_board::Mark;
 use hydron_func::EvalContext;
 use hydron_types::Delta;
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 /// What all tasks of a query share.
 pub struct Feed {
     pub context: HostContext,
+    pub options: RunOptions,
     pub progress: Arc<QueryProgress>,
     pub cancel: CancellationToken,
-    pub commands: mpsc::Receiver<CheckpointReply>,
+    pub commands: mpsc::Receiver<Ask>,
 }
 
 /// Whether there is more to do.
@@ -37,21 +40,20 @@ pub enum Flow {
 }
 
 /// An item and the source it is from.
-type Inbox = mpsc::Receiver<(usize, Result<SourceItem>)>;
+pub type Inbox = mpsc::Receiver<(usize, Result<SourceItem>)>;
 
 /// Runs a query to its end. Dropping the future stops all its tasks.
 pub async fn run(
     feed: Feed,
     mut pipeline: Pipeline,
     readers: Vec<Box<dyn SourceReader>>,
-    answers: mpsc::Sender<Waiting>,
+    answers: mpsc::Sender<Event>,
 ) -> Result<()> {
     let mut tasks = JoinSet::new();
-    let backfills: Vec<bool> = readers.iter().map(|r| r.backfills()).collect();
+    let sources = sources_of(&pipeline, &readers, feed.options.resume.as_ref());
     let (inbox_in, inbox) = mpsc::channel(feed.context.edge_batches_max.max(1));
     // Sources that lead and whose past is not complete yet: the others wait until there is none.
-    let leads: Vec<bool> =
-        pipeline.sources.iter().zip(&readers).map(|(s, r)| s.leads && has_past(s, r.as_ref())).collect();
+    let leads: Vec<bool> = pipeline.sources.iter().zip(&sources).map(|(s, at)| s.leads && at.has_past()).collect();
     let (leading, _) = watch::channel(leads.iter().filter(|l| **l).count());
     for ((source, reader), leads) in readers.into_iter().enumerate().zip(leads) {
         let turn = Turn { leading: leading.clone(), leads };
@@ -60,16 +62,16 @@ pub async fn run(
     drop((inbox_in, leading));
     let cancel = feed.cancel.clone();
     let memory = Arc::clone(&feed.context.memory);
-    let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0 };
+    let client = Client { answers, progress: Arc::clone(&feed.progress), memory, sent: 0, complete_before: None };
     let work = async {
         match pipeline.sharded.take() {
             Some(sharded) if sharded.shards.len() > 1 => {
                 let tail = std::mem::take(&mut pipeline.tail);
                 let (shards, mut merged) = parallel::spawn(&feed, sharded, tail, client, &mut tasks)?;
                 let sink = Sink::Shards(shards);
-                let mut driver = Driver::new(feed, pipeline, sink);
+                let mut driver = Driver::new(feed, pipeline, sources, sink);
                 tokio::select! {
-                    fed = driver.run(inbox, &backfills) => {
+                    fed = driver.run(inbox) => {
                         fed?;
                         // The shards end when their queues do.
                         drop(driver);
@@ -80,7 +82,7 @@ pub async fn run(
             }
             sharded => {
                 pipeline.sharded = sharded;
-                Driver::new(feed, pipeline, Sink::Client(client)).run(inbox, &backfills).await
+                Driver::new(feed, pipeline, sources, Sink::Client(client)).run(inbox).await
             }
         }
     };
@@ -89,11 +91,6 @@ pub async fn run(
         () = cancel.cancelled() => Err(cancelled()),
         result = work => result,
     }
-}
-
-/// Whether something of a source is complete at some time: its past, or all of it.
-fn has_past(source: &PipelineSource, reader: &dyn SourceReader) -> bool {
-    matches!(source.kind, SourceKind::Bounded(_)) || reader.backfills()
 }
 
 /// When a source may be read.
@@ -154,23 +151,33 @@ enum Sink {
 
 /// The queue of answers.
 pub struct Client {
-    pub answers: mpsc::Sender<Waiting>,
+    pub answers: mpsc::Sender<Event>,
     pub memory: Arc<Budget>,
     pub progress: Arc<QueryProgress>,
     pub sent: u64,
+    /// Sequence number of the last record that came in, plus one.
+    pub complete_before: Option<i64>,
 }
 
 impl Client {
-    /// Hands answers over, waiting for a slow client. A client that went away or has all it wanted is the end.
+    /// Hands the answers of one step over, waiting for a slow client; the last of them with `steps`. A client that went away
+    /// or has all it wanted is the end.
     ///
     /// Errors: MEMORY_LIMIT_EXCEEDED when what waits is too much.
-    pub async fn deliver(&mut self, msgs: Vec<Msg>) -> Result<Flow> {
+    pub async fn deliver(&mut self, msgs: Vec<Msg>, mut steps: Option<&mut Steps>) -> Result<Flow> {
+        // What comes of one record may be several answers: it is complete with the last of them.
+        let is_answer = |msg: &Msg| matches!(msg, Msg::Rows(rows) if !rows.is_empty());
+        let mut left = msgs.iter().take_while(|m| !matches!(m, Msg::End)).filter(|m| is_answer(m)).count();
         for msg in msgs {
             match msg {
                 Msg::Rows(rows) if !rows.is_empty() => {
+                    left -= 1;
                     self.progress.add_out(rows.len());
                     let held = self.memory.reserve(rows.delta.rows.bytes())?;
-                    if self.answers.send((rows, held)).await.is_err() {
+                    let steps = if left == 0 { steps.as_deref_mut().map(Steps::take) } else { None };
+                    let complete_before = self.complete_before.filter(|_| left == 0);
+                    let event = Event::Answer { answer: rows, held, steps, complete_before };
+                    if self.answers.send(event).await.is_err() {
                         return Ok(Flow::Done);
                     }
                     self.sent += 1;
@@ -181,6 +188,21 @@ impl Client {
         }
         Ok(Flow::Continue)
     }
+
+    /// Gives a checkpoint to whoever asked for it.
+    pub async fn hand_over(&mut self, ask: Ask, checkpoint: Checkpoint) -> Result<Flow> {
+        match ask {
+            // Whoever asked may be gone.
+            Ask::Reply(reply) => drop(reply.send(checkpoint)),
+            Ask::Among { .. } => return self.tell_cut(CutAnswer::At(Box::new(checkpoint))).await,
+        }
+        Ok(Flow::Continue)
+    }
+
+    async fn tell_cut(&mut self, answer: CutAnswer) -> Result<Flow> {
+        let told = self.answers.send(Event::Cut(answer)).await;
+        Ok(if told.is_err() { Flow::Done } else { Flow::Continue })
+    }
 }
 
 struct Driver {
@@ -188,44 +210,90 @@ struct Driver {
     pipeline: Pipeline,
     sink: Sink,
     meter: Meter,
-    /// Last sequence number of each shard, by source.
-    positions: Vec<BTreeMap<u32, i64>>,
-    /// By source: rows of the past come in.
-    past: Vec<bool>,
-    batches: u64,
+    sources: Vec<SourceState>,
+    /// Steps so far.
+    step: u64,
+    seed: u64,
+    last_now: WallTime,
+    /// Steps since the last answer, where they are kept.
+    trace: Option<Steps>,
+    /// Items that came before their turn.
+    ahead: Ahead,
+    /// A cut is asked for, and comes as soon as the sources allow it.
+    wanted: bool,
+    /// Something happened since the last cut.
+    moved: bool,
 }
 
 impl Driver {
-    fn new(feed: Feed, pipeline: Pipeline, sink: Sink) -> Driver {
+    fn new(feed: Feed, pipeline: Pipeline, sources: Vec<SourceState>, sink: Sink) -> Driver {
         let meter = Meter::new(Arc::clone(&feed.progress), &feed.context.memory);
-        let positions = vec![BTreeMap::new(); pipeline.sources.len()];
-        let past = vec![false; pipeline.sources.len()];
-        Driver { feed, pipeline, sink, meter, positions, past, batches: 0 }
+        let trace = feed.options.traced.then(|| Steps::starting_at(1));
+        let seed = feed.context.seed;
+        Driver {
+            feed,
+            pipeline,
+            sink,
+            meter,
+            sources,
+            step: 0,
+            seed,
+            last_now: WallTime(0),
+            trace,
+            ahead: Ahead::default(),
+            wanted: false,
+            moved: true,
+        }
     }
 
     fn now(&mut self) -> EvalContext {
-        self.batches += 1;
-        let context = &self.feed.context;
-        EvalContext { now: context.clock.now(), zone: context.zone, seed: context.seed, batch: self.batches }
+        let now = self.feed.context.clock.now();
+        self.at(now)
     }
 
-    async fn run(&mut self, mut inbox: Inbox, backfills: &[bool]) -> Result<()> {
-        let cx = self.now();
-        self.past = backfills.to_vec();
-        self.pipeline.start(cx.now);
-        for (source, _) in backfills.iter().enumerate().filter(|(_, b)| **b) {
-            if self.take(source, Msg::BackfillStart, 0).await? == Flow::Done {
-                return Ok(());
-            }
+    /// The context of the next step.
+    fn at(&mut self, now: WallTime) -> EvalContext {
+        self.step += 1;
+        self.last_now = now;
+        EvalContext { now, zone: self.feed.context.zone, seed: self.seed, batch: self.step }
+    }
+
+    fn note(&mut self, step: Step) -> Result<()> {
+        self.moved |= !matches!(step, Step::Timer);
+        match &mut self.trace {
+            Some(trace) => trace.push(step, self.last_now),
+            None => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, mut inbox: Inbox) -> Result<()> {
+        let begun = match self.feed.options.resume.take() {
+            Some(resume) => self.go_on(resume, &mut inbox).await.map(|()| Flow::Continue)?,
+            None => self.begin().await?,
+        };
+        if begun == Flow::Done {
+            return Ok(());
         }
         loop {
-            if self.due_timers().await? == Flow::Done {
+            if self.due_timers().await? == Flow::Done || self.cut_if_wanted().await? == Flow::Done {
                 return Ok(());
             }
             let wait = self.until_timer();
+            let early = !self.ahead.is_empty();
             tokio::select! {
-                Some(reply) = self.feed.commands.recv() => self.checkpoint(reply).await?,
-                item = inbox.recv() => {
+                Some(ask) = self.feed.commands.recv() => {
+                    if self.asked(ask).await? == Flow::Done {
+                        return Ok(());
+                    }
+                }
+                () = std::future::ready(()), if early => {
+                    if let Some((source, item)) = self.ahead.pop()
+                        && self.item(source, item?).await? == Flow::Done
+                    {
+                        return Ok(());
+                    }
+                }
+                item = inbox.recv(), if !early => {
                     let Some((source, item)) = item else { return Ok(()) };
                     if self.item(source, item?).await? == Flow::Done {
                         return Ok(());
@@ -236,6 +304,61 @@ impl Driver {
             // Other queries have their turn after each batch.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The first start of a query.
+    async fn begin(&mut self) -> Result<Flow> {
+        let cx = self.now();
+        self.pipeline.start(cx.now);
+        for source in 0..self.sources.len() {
+            if self.sources[source].in_past && self.take(source, Msg::BackfillStart, 0).await? == Flow::Done {
+                return Ok(Flow::Done);
+            }
+        }
+        // Nothing goes on from before the start.
+        self.trace = self.trace.is_some().then(|| Steps::starting_at(self.step + 1));
+        Ok(Flow::Continue)
+    }
+
+    /// Takes the steps again that were taken after the cut, and tells nobody their answers.
+    async fn go_on(&mut self, resume: Resume, inbox: &mut Inbox) -> Result<()> {
+        let Resume { cut, replay } = resume;
+        self.seed = cut.seed;
+        self.pipeline.start_replay(cut.now);
+        let mut steps = Steps::starting_at(cut.step + 1);
+        steps.append(&replay)?;
+        if self.trace.is_some() {
+            let is_known = replay.next() > cut.step + 1;
+            self.trace = Some(if is_known { Steps::starting_at(steps.next()) } else { cut.pending });
+        }
+        self.step = cut.step;
+        for stamped in steps.steps {
+            let cx = self.at(stamped.now);
+            self.again(&cx, stamped.step, inbox).await?;
+            tokio::task::yield_now().await;
+        }
+        self.pipeline.wake(self.feed.context.clock.now());
+        Ok(())
+    }
+
+    async fn again(&mut self, cx: &EvalContext, step: Step, inbox: &mut Inbox) -> Result<()> {
+        let mut known = Vec::new();
+        let (source, item) = match step {
+            Step::Passing => return Ok(()),
+            Step::Timer => return guarded(|| self.pipeline.on_timer(cx, &mut known)),
+            Step::Rows { source, shard, sequence } => {
+                (source as usize, self.ahead.rows(inbox, source as usize, shard, sequence).await?)
+            }
+            Step::PastEnd { source } => (source as usize, self.ahead.past_end(inbox, source as usize).await?),
+            Step::End { source } => (source as usize, self.ahead.end(inbox, source as usize).await?),
+        };
+        if let Some((msg, _)) = self.message(source, item) {
+            guarded(|| self.pipeline.push(cx, source, msg, &mut known))?;
+            if self.meter.is_due(0, cx.now) {
+                self.meter.look(self.pipeline.bytes(), self.pipeline.stats())?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends when the next timer is due; never without one.
@@ -255,40 +378,86 @@ impl Driver {
         if self.pipeline.next_timer().is_none_or(|t| t > now) {
             return Ok(Flow::Continue);
         }
-        let cx = self.now();
+        let cx = self.at(now);
+        self.note(Step::Timer)?;
         let mut out = Vec::new();
         guarded(|| self.pipeline.on_timer(&cx, &mut out))?;
         self.deliver(&cx, out, 0).await
     }
 
     async fn item(&mut self, source: usize, item: SourceItem) -> Result<Flow> {
+        let step = self.step_of(source, &item);
+        match self.message(source, item) {
+            Some((msg, rows)) => {
+                let cx = self.now();
+                self.note(step)?;
+                self.push(&cx, source, msg, rows).await
+            }
+            None => Ok(Flow::Continue),
+        }
+    }
+
+    fn step_of(&self, source: usize, item: &SourceItem) -> Step {
+        let (at, rereads) = (source as u32, self.sources[source].origin.rereads);
         match item {
+            SourceItem::Rows { shard, sequence: Some(sequence), .. } | SourceItem::Part { shard, sequence, .. }
+                if rereads =>
+            {
+                Step::Rows { source: at, shard: *shard, sequence: *sequence }
+            }
+            SourceItem::BackfillEnd => Step::PastEnd { source: at },
+            SourceItem::End => Step::End { source: at },
+            _ => Step::Passing,
+        }
+    }
+
+    /// What an item is to the pipeline, and how many rows it has. Nothing for an item without any.
+    fn message(&mut self, source: usize, item: SourceItem) -> Option<(Msg, usize)> {
+        let state = &mut self.sources[source];
+        let (batch, shard, sequence) = match item {
             SourceItem::Rows { batch, shard, sequence } => {
                 if let Some(sequence) = sequence {
-                    self.positions[source].insert(shard, sequence);
+                    state.positions.insert(shard, sequence);
+                    if let Sink::Client(client) = &mut self.sink {
+                        client.complete_before = Some(sequence + 1);
+                    }
                 }
-                let rows = batch.rows();
-                if rows == 0 {
-                    return Ok(Flow::Continue);
-                }
-                self.feed.progress.add_in(rows, batch.bytes());
-                let lane = if self.past[source] && sequence.is_none() { PAST_LANE } else { shard };
-                self.take(source, Msg::Rows(Rows { delta: Delta::insert(batch), lane }), rows).await
+                state.in_record = false;
+                (batch, shard, sequence)
             }
+            SourceItem::Part { batch, shard, sequence } => {
+                state.in_record = true;
+                (batch, shard, Some(sequence))
+            }
+            // Of a source that had no past nobody was told that it began.
             SourceItem::BackfillEnd => {
-                self.past[source] = false;
-                self.take(source, Msg::BackfillEnd, 0).await
+                let was_in_past = std::mem::replace(&mut state.in_past, false);
+                return was_in_past.then_some((Msg::BackfillEnd, 0));
             }
-            SourceItem::Idle => Ok(Flow::Continue),
-            SourceItem::End => self.take(source, Msg::End, 0).await,
+            SourceItem::Idle => return None,
+            SourceItem::End => {
+                (state.ended, state.in_past) = (true, false);
+                return Some((Msg::End, 0));
+            }
+        };
+        let rows = batch.rows();
+        if rows == 0 {
+            return None;
         }
+        self.feed.progress.add_in(rows, batch.bytes());
+        let lane = if state.in_past && sequence.is_none() { PAST_LANE } else { shard };
+        Some((Msg::Rows(Rows { delta: Delta::insert(batch), lane }), rows))
     }
 
     async fn take(&mut self, source: usize, msg: Msg, rows: usize) -> Result<Flow> {
         let cx = self.now();
+        self.push(&cx, source, msg, rows).await
+    }
+
+    async fn push(&mut self, cx: &EvalContext, source: usize, msg: Msg, rows: usize) -> Result<Flow> {
         let mut out = Vec::new();
-        guarded(|| self.pipeline.push(&cx, source, msg, &mut out))?;
-        self.deliver(&cx, out, rows).await
+        guarded(|| self.pipeline.push(cx, source, msg, &mut out))?;
+        self.deliver(cx, out, rows).await
     }
 
     async fn deliver(&mut self, cx: &EvalContext, out: Vec<Msg>, rows: usize) -> Result<Flow> {
@@ -296,23 +465,64 @@ impl Driver {
             self.meter.look(self.pipeline.bytes(), self.pipeline.stats())?;
         }
         match &mut self.sink {
-            Sink::Client(client) => client.deliver(out).await,
+            Sink::Client(client) => {
+                let before = client.sent;
+                let flow = client.deliver(out, self.trace.as_mut()).await;
+                self.moved |= client.sent > before;
+                flow
+            }
             Sink::Shards(shards) => shards.deliver(cx, out).await,
         }
     }
 
-    async fn checkpoint(&mut self, reply: CheckpointReply) -> Result<()> {
-        let positions = self.positions.iter().map(|p| p.iter().map(|(shard, sn)| (*shard, *sn)).collect()).collect();
+    async fn asked(&mut self, ask: Ask) -> Result<Flow> {
+        if let Ask::Among { forget_before } = &ask {
+            if let Some(trace) = &mut self.trace {
+                trace.forget_before(*forget_before);
+            }
+            self.wanted = true;
+            return Ok(Flow::Continue);
+        }
+        self.checkpoint(ask).await
+    }
+
+    async fn cut_if_wanted(&mut self) -> Result<Flow> {
+        if !self.wanted || !self.sources.iter().all(SourceState::can_be_cut) {
+            return Ok(Flow::Continue);
+        }
+        self.wanted = false;
+        if !std::mem::take(&mut self.moved)
+            && let Sink::Client(client) = &mut self.sink
+        {
+            return client.tell_cut(CutAnswer::Unchanged).await;
+        }
+        self.checkpoint(Ask::Among { forget_before: 0 }).await
+    }
+
+    fn cut(&self) -> Cut {
+        Cut {
+            step: self.step,
+            now: self.last_now,
+            seed: self.seed,
+            sources: self.sources.iter().map(SourceState::cut).collect(),
+            pending: self.trace.clone().unwrap_or_default(),
+        }
+    }
+
+    async fn checkpoint(&mut self, ask: Ask) -> Result<Flow> {
+        let cut = self.cut();
+        let positions = self.sources.iter().map(|s| s.positions.iter().map(|(shard, sn)| (*shard, *sn)).collect());
+        let positions = positions.collect();
         match &mut self.sink {
             Sink::Client(client) => {
                 let state = guarded(|| self.pipeline.snapshot())?;
-                // Whoever asked may be gone.
-                let _ = reply.send(Checkpoint { state, positions, answers: client.sent });
-                Ok(())
+                let answers = client.sent;
+                client.hand_over(ask, Checkpoint { state, positions, answers, cut }).await
             }
             Sink::Shards(shards) => {
                 let head = guarded(|| self.pipeline.head_state())?;
-                shards.checkpoint(parallel::Pending { head, positions, reply }).await
+                shards.checkpoint(parallel::Pending { head, positions, cut, ask }).await?;
+                Ok(Flow::Continue)
             }
         }
     }

@@ -4,9 +4,10 @@
 //! Every message makes each shard answer once, so the answers to one message are the n-th of each shard: the merging task
 //! reads the shards' queues in step. All queues are bounded; a slow client fills them back to the sources.
 
+use super::cut::Cut;
 use super::feed::{Client, Feed, Flow, gone, micros_until};
 use super::guard::{Meter, guarded};
-use super::query::{Checkpoint, CheckpointReply};
+use super::query::{Ask, Checkpoint};
 use crate::operator::{Msg, Operator};
 use crate::pipeline::Graph;
 use crate::shard::{Cause, Merger, Router, Sharded, snapshot_of, write_parts};
@@ -31,7 +32,8 @@ pub struct Shards {
 pub struct Pending {
     pub head: Vec<u8>,
     pub positions: Vec<Vec<(u32, i64)>>,
-    pub reply: CheckpointReply,
+    pub cut: Cut,
+    pub ask: Ask,
 }
 
 enum Job {
@@ -84,6 +86,7 @@ pub fn spawn(
         let (queue, jobs) = mpsc::channel(edge);
         let (reply_in, reply) = mpsc::channel(edge);
         shard.start(context.clock.now());
+        shard.wake(context.clock.now());
         let meter = Meter::new(Arc::clone(&feed.progress), &context.memory);
         tasks.spawn_on(Mark::current().on(work(shard, jobs, reply_in, meter)), &context.cpu);
         queues.push(queue);
@@ -159,6 +162,7 @@ struct Behind {
 impl Behind {
     async fn run(&mut self) -> Result<()> {
         self.tail.start(self.clock.now());
+        self.tail.wake(self.clock.now());
         // Answers to the current message, of the first shards.
         let mut step: Vec<Done> = Vec::new();
         loop {
@@ -197,7 +201,7 @@ impl Behind {
         let cx = EvalContext { now, zone: self.zone, seed: self.seed, batch: 0 };
         let mut out = Vec::new();
         guarded(|| self.tail.on_timer(&cx, &mut out))?;
-        self.client.deliver(out).await
+        self.client.deliver(out, None).await
     }
 
     async fn take(&mut self, step: Vec<Done>) -> Result<Flow> {
@@ -213,7 +217,7 @@ impl Behind {
         }
         match of {
             Some((cx, cause)) if states.is_empty() => self.answer(cx, cause, answers).await,
-            None => self.checkpoint(&states).map(|()| Flow::Continue),
+            None => self.checkpoint(&states).await,
             Some(_) => Err(Error::bug("the shards of a query are out of step")),
         }
     }
@@ -228,11 +232,11 @@ impl Behind {
         if self.meter.is_due(0, cx.now) {
             self.meter.look(self.tail.bytes(), self.tail.stats())?;
         }
-        self.client.deliver(out).await
+        self.client.deliver(out, None).await
     }
 
-    fn checkpoint(&mut self, states: &[Vec<u8>]) -> Result<()> {
-        let Pending { head, positions, reply } = self.pending.try_recv().map_err(|_| gone())?;
+    async fn checkpoint(&mut self, states: &[Vec<u8>]) -> Result<Flow> {
+        let Pending { head, positions, cut, ask } = self.pending.try_recv().map_err(|_| gone())?;
         let mut w = StateWriter::default();
         w.put_bytes(&head);
         w.put_nested(|w| {
@@ -240,8 +244,6 @@ impl Behind {
             Ok(())
         })?;
         guarded(|| w.put_nested(|w| self.tail.snapshot(w)))?;
-        // Whoever asked may be gone.
-        let _ = reply.send(Checkpoint { state: w.finish(), positions, answers: self.client.sent });
-        Ok(())
+        self.client.hand_over(ask, Checkpoint { state: w.finish(), positions, answers: self.client.sent, cut }).await
     }
 }

@@ -1,8 +1,10 @@
 //! Starting a query and holding it.
 
+use super::cut::{Cut, RunOptions};
 use super::feed::{self, Feed};
 use super::progress::QueryProgress;
 use super::source::SourceReader;
+use super::trace::Steps;
 use crate::operator::Rows;
 use crate::pipeline::Pipeline;
 use futures::FutureExt;
@@ -56,8 +58,27 @@ impl HostContext {
 /// One batch of answers.
 pub type Answer = Rows;
 
-/// An answer that waits for the client, and what it takes meanwhile.
-pub(super) type Waiting = (Answer, Reserved);
+/// What a query tells, in order.
+pub enum Event {
+    Answer {
+        answer: Answer,
+        /// What it takes while it waits.
+        held: Reserved,
+        /// On the last answer of each step of a traced query: the steps since the last answer before.
+        steps: Option<Steps>,
+        /// See [`QueryHandle::complete_before`].
+        complete_before: Option<i64>,
+    },
+    /// Everything before belongs to this cut.
+    Cut(CutAnswer),
+}
+
+/// What became of a cut that was asked for.
+pub enum CutAnswer {
+    /// Nothing has happened since the last one.
+    Unchanged,
+    At(Box<Checkpoint>),
+}
 
 /// A consistent point of a query: where its sources were, what its operators knew, how many answers had left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +89,17 @@ pub struct Checkpoint {
     pub positions: Vec<Vec<(u32, i64)>>,
     /// Answers that were put into the queue before.
     pub answers: u64,
+    pub cut: Cut,
 }
 
-pub(super) type CheckpointReply = oneshot::Sender<Checkpoint>;
+/// Who asks for a checkpoint.
+pub(super) enum Ask {
+    /// Whoever waits for it, whatever the sources are at.
+    Reply(oneshot::Sender<Checkpoint>),
+    /// It is to come among the answers, as soon as the query can go on from it. Steps before `forget_before` will not be
+    /// asked for again.
+    Among { forget_before: u64 },
+}
 
 /// Where a finished query leaves its error.
 type Outcome = Arc<Mutex<Option<Result<()>>>>;
@@ -82,8 +111,24 @@ impl Query {
     ///
     /// Errors: LOGICAL_ERROR where readers and sources do not match.
     pub fn start(pipeline: Pipeline, readers: Vec<Box<dyn SourceReader>>, context: HostContext) -> Result<QueryHandle> {
+        Query::run(pipeline, readers, context, RunOptions::default())
+    }
+
+    /// As `start`; from a cut where `options` say so.
+    pub fn run(
+        pipeline: Pipeline,
+        readers: Vec<Box<dyn SourceReader>>,
+        context: HostContext,
+        options: RunOptions,
+    ) -> Result<QueryHandle> {
         if readers.len() != pipeline.sources.len() {
             return Err(Error::bug(format!("{} readers for {} sources", readers.len(), pipeline.sources.len())));
+        }
+        if let Some(resume) = &options.resume
+            && resume.cut.sources.len() != readers.len()
+        {
+            let message = format!("the cut has {} sources, the query {}", resume.cut.sources.len(), readers.len());
+            return Err(Error::new(Code::RECOVER_CHECKPOINT_FAILED, message));
         }
         let progress = Arc::new(QueryProgress::default());
         let outcome: Outcome = Arc::default();
@@ -91,7 +136,8 @@ impl Query {
         let (answers_in, answers) = mpsc::channel(context.edge_batches_max.max(1));
         let (commands, commands_in) = mpsc::channel(1);
         let cpu = context.cpu.clone();
-        let feed = Feed { context, progress: Arc::clone(&progress), cancel: cancel.clone(), commands: commands_in };
+        let feed =
+            Feed { context, options, progress: Arc::clone(&progress), cancel: cancel.clone(), commands: commands_in };
         let finished = Arc::clone(&outcome);
         let answers_out = answers_in.clone();
         // The tasks of a query wear the mark of whoever starts it, so that a fault in any of them is told to it.
@@ -102,17 +148,18 @@ impl Query {
             // Closed only now: whoever sees the end of the answers finds the outcome.
             drop(answers_in);
         }));
-        Ok(QueryHandle { answers, progress, outcome, cancel, commands })
+        Ok(QueryHandle { answers, progress, outcome, cancel, commands, complete_before: None })
     }
 }
 
 /// A running query. Dropping it ends the query.
 pub struct QueryHandle {
-    answers: mpsc::Receiver<Waiting>,
+    answers: mpsc::Receiver<Event>,
     progress: Arc<QueryProgress>,
     outcome: Outcome,
     cancel: CancellationToken,
-    commands: mpsc::Sender<CheckpointReply>,
+    commands: mpsc::Sender<Ask>,
+    complete_before: Option<i64>,
 }
 
 impl QueryHandle {
@@ -120,20 +167,55 @@ impl QueryHandle {
     ///
     /// Errors: what ended the query; QUERY_WAS_CANCELLED (394) after a KILL. Safe to cancel.
     pub async fn next_answer(&mut self) -> Result<Option<Answer>> {
+        loop {
+            match self.next_event().await? {
+                Some(Event::Answer { answer, .. }) => return Ok(Some(answer)),
+                Some(Event::Cut(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As `next_answer`, with the cuts among the answers.
+    pub async fn next_event(&mut self) -> Result<Option<Event>> {
         let cancel = self.cancel.clone();
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
-            answer = self.answers.recv() => match answer {
-                Some((answer, _held)) => Ok(Some(answer)),
+            event = self.answers.recv() => match event {
+                Some(event) => Ok(Some(self.noted(event))),
                 None => self.outcome().map(|()| None),
             },
         }
     }
 
+    /// What can be had without waiting.
+    pub fn try_event(&mut self) -> Option<Event> {
+        let event = self.answers.try_recv().ok()?;
+        Some(self.noted(event))
+    }
+
+    fn noted(&mut self, event: Event) -> Event {
+        if let Event::Answer { complete_before, .. } = &event {
+            self.complete_before = complete_before.or(self.complete_before);
+        }
+        event
+    }
+
+    /// Asks for cuts while another task takes the answers.
+    pub fn cut_asker(&self) -> CutAsker {
+        CutAsker(self.commands.clone())
+    }
+
     /// As `next_answer`, the rows alone.
     pub async fn next(&mut self) -> Result<Option<Batch>> {
         Ok(self.next_answer().await?.map(|a| a.delta.rows))
+    }
+
+    /// Where operators answer each row at once and one source reads one shard: the answers so far hold everything that comes of
+    /// records before this sequence number. `None` while that is not known, as long as the past is read.
+    pub fn complete_before(&self) -> Option<i64> {
+        self.complete_before
     }
 
     fn outcome(&self) -> Result<()> {
@@ -153,8 +235,19 @@ impl QueryHandle {
     /// Asks for a checkpoint between two messages. Errors: QUERY_WAS_CANCELLED when the query ends before it.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(reply).await.map_err(|_| cancelled())?;
+        self.commands.send(Ask::Reply(reply)).await.map_err(|_| cancelled())?;
         answer.await.map_err(|_| cancelled())
+    }
+}
+
+/// Asks a running query for cuts, which come among its answers.
+#[derive(Clone)]
+pub struct CutAsker(mpsc::Sender<Ask>);
+
+impl CutAsker {
+    /// Steps before `forget_before` will not be asked for again. Errors: QUERY_WAS_CANCELLED when the query has ended.
+    pub async fn ask(&self, forget_before: u64) -> Result<()> {
+        self.0.send(Ask::Among { forget_before }).await.map_err(|_| cancelled())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where rows come from: the engine's readers, as the host sees them.
 
+use super::cut::Origin;
 use async_trait::async_trait;
 use hydron_base::Result;
 use hydron_types::Batch;
@@ -14,6 +15,12 @@ pub enum SourceItem {
         shard: u32,
         /// Sequence number of the last row in that shard's log; `None` for rows of the past.
         sequence: Option<i64>,
+    },
+    /// Some rows of a record; more of the same record follow.
+    Part {
+        batch: Batch,
+        shard: u32,
+        sequence: i64,
     },
     /// The rows of the past are complete.
     BackfillEnd,
@@ -31,6 +38,21 @@ pub trait SourceReader: Send {
     /// Whether rows of the past come first, ended by `BackfillEnd`.
     fn backfills(&self) -> bool {
         false
+    }
+
+    /// Where it begins to read. Asked once, before the first step.
+    fn origin(&self) -> Origin {
+        Origin::default()
+    }
+}
+
+/// A source that had ended before the query was stopped: nothing comes of it.
+pub struct EndedReader;
+
+#[async_trait]
+impl SourceReader for EndedReader {
+    async fn next(&mut self) -> Result<Option<SourceItem>> {
+        std::future::pending().await
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Msg, Operator, Output, Rows};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, UInt32Builder};
 use hydron_base::{Code, Error, Result};
 use hydron_func::EvalContext;
-use hydron_func::call::arrow_error;
+use hydron_types::gather::join_columns;
 use hydron_types::{Batch, Delta, Schema, Value, array_of};
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl ArrayJoin {
             false => Arc::clone(items),
             true => {
                 let default = array_of(&Value::default_of(ty), ty, 1)?;
-                arrow::compute::concat(&[items.as_ref(), default.as_ref()]).map_err(arrow_error)?
+                join_columns(&[items.as_ref(), default.as_ref()])?
             }
         };
         let default_at = list.values().len() as u32;

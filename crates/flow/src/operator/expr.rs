@@ -6,6 +6,7 @@ use hydron_base::{Error, Result};
 use hydron_func::EvalContext;
 use hydron_func::call::arrow_error;
 use hydron_plan::Expr;
+use hydron_types::gather::{join_columns, take_rows};
 use hydron_types::{Batch, Delta};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ pub fn take_delta(delta: &Delta, indices: &UInt32Array) -> Result<Delta> {
 }
 
 pub fn take(column: &ArrayRef, indices: &UInt32Array) -> Result<ArrayRef> {
-    compute::take(column, indices, None).map_err(arrow_error)
+    take_rows(column, indices)
 }
 
 pub fn take_signs(signs: &Int8Array, indices: &UInt32Array) -> Result<Int8Array> {
@@ -72,7 +73,7 @@ pub fn slice_delta(delta: &Delta, offset: usize, len: usize) -> Delta {
 /// The values of several arrays of one type, in order.
 pub fn concat_columns(parts: &[&ArrayRef]) -> Result<ArrayRef> {
     let arrays: Vec<&dyn Array> = parts.iter().map(|a| a.as_ref()).collect();
-    compute::concat(&arrays).map_err(arrow_error)
+    join_columns(&arrays)
 }
 
 /// All rows of several deltas of one schema, in order. `parts` is not empty.

@@ -133,8 +133,14 @@ impl Stats {
 
 /// One step of a query.
 pub trait Operator: Send {
-    /// Called once, after `restore` and before the first message: wall-clock periods count from here.
+    /// Called once, after `restore` and before the first message: wall-clock periods count from here, unless they were
+    /// restored.
     fn start(&mut self, now: WallTime) {
+        let _ = now;
+    }
+
+    /// What was restored goes on with new rows: wall time went on meanwhile, and periods count anew.
+    fn wake(&mut self, now: WallTime) {
         let _ = now;
     }
 

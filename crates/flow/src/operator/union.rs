@@ -1,6 +1,7 @@
 //! Several inputs as one: rows as they come, control once all inputs agree.
 
 use super::{FREE_LANE, Msg, Operator, Output, PAST_LANE, Rows};
+use crate::state::{StateReader, StateWriter};
 use hydron_base::Result;
 use hydron_func::EvalContext;
 use hydron_types::{Batch, Delta, Schema};
@@ -62,5 +63,14 @@ impl Operator for Union {
             Msg::Barrier(epoch) => out.push(Msg::Barrier(epoch)),
             Msg::Watermark(_) | Msg::Tick | Msg::Timeout => Ok(()),
         }
+    }
+
+    fn snapshot(&self, w: &mut StateWriter) -> Result<()> {
+        self.ended.iter().chain(&self.backfilling).for_each(|b| w.put_bool(*b));
+        Ok(())
+    }
+
+    fn restore(&mut self, r: &mut StateReader) -> Result<()> {
+        self.ended.iter_mut().chain(&mut self.backfilling).try_for_each(|b| r.bool().map(|saved| *b |= saved))
     }
 }

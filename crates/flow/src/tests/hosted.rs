@@ -3,7 +3,10 @@
 use super::plans::*;
 use super::script::tell;
 use crate::build::{BuildOptions, build};
-use crate::host::{HostContext, Query, QueryHandle, SourceItem, SourceReader, ValuesReader};
+use crate::host::{
+    Checkpoint, CutAnswer, Event, HostContext, Origin, Query, QueryHandle, Resume, RunOptions, SourceItem,
+    SourceReader, Step, Steps, ValuesReader,
+};
 use crate::operator::{Msg, Operator, Output};
 use crate::pipeline::{Pipeline, Stage};
 use async_trait::async_trait;
@@ -228,6 +231,113 @@ async fn a_checkpoint_continues_on_another_number_of_shards() {
         send.send(item(&[(0, "b"), (0, "c"), (0, "d")])).await.unwrap();
         assert_eq!(next(&mut handle).await, "b 2; c 2; d 1");
     }
+}
+
+/// Records that can be read again, from the one after `last` on.
+struct Logged {
+    records: Vec<Vec<Row>>,
+    last: i64,
+}
+
+#[async_trait]
+impl SourceReader for Logged {
+    async fn next(&mut self) -> Result<Option<SourceItem>> {
+        self.last += 1;
+        match self.records.get(self.last as usize) {
+            Some(rows) => Ok(Some(SourceItem::Rows { batch: batch(rows), shard: 0, sequence: Some(self.last) })),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { positions: vec![(0, self.last)], rereads: true, rereads_past: true, ..Origin::default() }
+    }
+}
+
+fn logged(plan: &Plan, last: i64, resume: Option<Resume>, state: Option<&[u8]>) -> QueryHandle {
+    let key = |i: i64| format!("k{}", i % 7);
+    let records = (0..40).map(|r| (0..5).map(|i| (r * 700 + i * 100, key(r * i), i)).collect()).collect();
+    let mut pipeline = build(plan, BuildOptions::default()).unwrap();
+    if let Some(state) = state {
+        pipeline.restore(state).unwrap();
+    }
+    let options = RunOptions { traced: true, resume };
+    Query::run(pipeline, vec![Box::new(Logged { records, last })], context(), options).unwrap()
+}
+
+/// Answers as they are told, with the steps of each; cuts where they come.
+async fn told(handle: &mut QueryHandle, answers: usize) -> (Vec<(String, Steps)>, Vec<(usize, Checkpoint)>) {
+    let (mut all, mut cuts) = (Vec::new(), Vec::new());
+    let asker = handle.cut_asker();
+    tokio::spawn(async move { while asker.ask(0).await.is_ok() {} });
+    while all.len() < answers {
+        match handle.next_event().await.unwrap().unwrap() {
+            Event::Answer { answer, steps, .. } => all.push((tell(&[answer.delta]), steps.unwrap_or_default())),
+            Event::Cut(CutAnswer::At(cut)) => cuts.push((all.len(), *cut)),
+            Event::Cut(CutAnswer::Unchanged) => {}
+        }
+    }
+    (all, cuts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_after_a_cut_are_taken_again_and_the_answers_go_on() {
+    let count = |trigger| Group::of(scan()).by(K).count().emit(emit(trigger)).plan();
+    let windows = Group::of(tumble(2)).by_window().count().emit(emit(Trigger::AfterWatermark)).plan();
+    for (plan, answers) in [(scan(), 40), (count(Trigger::OnUpdate), 40), (windows, 13)] {
+        let (whole, cuts) = told(&mut logged(&plan, -1, None, None), answers).await;
+        assert!(cuts.len() > 3, "{} cuts", cuts.len());
+        for (before, checkpoint) in &cuts {
+            // Killed after each possible answer behind the cut.
+            for known in *before..whole.len() {
+                let mut replay = checkpoint.cut.pending.clone();
+                whole[*before..known].iter().for_each(|(_, steps)| replay.append(steps).unwrap());
+                let last = checkpoint.positions[0][0].1;
+                let resume = Resume { cut: checkpoint.cut.clone(), replay };
+                let mut again = logged(&plan, last, Some(resume), Some(&checkpoint.state));
+                let (rest, _) = told(&mut again, whole.len() - known).await;
+                let text = |all: &[(String, Steps)]| all.iter().map(|(t, _)| t.clone()).collect::<Vec<_>>();
+                assert_eq!(text(&rest), text(&whole[known..]), "cut after {before}, killed after {known} answers");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_past_that_was_not_asked_for_is_no_step() {
+    let (send, receive) = mpsc::channel(4);
+    let options = RunOptions { traced: true, resume: None };
+    let pipeline = build(&scan(), BuildOptions::default()).unwrap();
+    let mut handle = Query::run(pipeline, vec![Box::new(Fed(receive))], context(), options).unwrap();
+    send.send(SourceItem::BackfillEnd).await.unwrap();
+    send.send(item(&[(0, "a")])).await.unwrap();
+    let Event::Answer { steps: Some(steps), .. } = handle.next_event().await.unwrap().unwrap() else {
+        panic!("an answer with its steps")
+    };
+    assert_eq!(steps.steps.iter().map(|s| s.step).collect::<Vec<_>>(), [Step::Passing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_and_does_not_come_again_is_waited_for_so_long() {
+    let (whole, cuts) = told(&mut logged(&scan(), -1, None, None), 40).await;
+    let (before, checkpoint) = &cuts[1];
+    let mut replay = checkpoint.cut.pending.clone();
+    replay.append(&whole[*before].1).unwrap();
+    let resume = Resume { cut: checkpoint.cut.clone(), replay };
+    let mut handle = logged(&scan(), 39, Some(resume), Some(&checkpoint.state));
+    assert_eq!(handle.next().await.unwrap_err().code, Code::RECOVER_CHECKPOINT_FAILED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_not_what_it_was_is_error_2528() {
+    let (whole, cuts) = told(&mut logged(&scan(), -1, None, None), 40).await;
+    let (before, checkpoint) = &cuts[1];
+    let mut replay = checkpoint.cut.pending.clone();
+    replay.append(&whole[*before].1).unwrap();
+    let resume = Resume { cut: checkpoint.cut.clone(), replay };
+    let mut handle = logged(&scan(), 20, Some(resume), Some(&checkpoint.state));
+    let error = handle.next().await.unwrap_err();
+    assert_eq!(error.code, Code::RECOVER_CHECKPOINT_FAILED, "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,9 +117,15 @@ impl Stamper {
 
 impl Operator for Stamper {
     fn start(&mut self, now: WallTime) {
+        let first_tick = self.spec.period_ms.map(|p| now.plus_millis(p));
+        self.next_tick = self.next_tick.or(first_tick);
+        self.lanes.iter_mut().for_each(|l| l.last_rows = l.last_rows.or(Some(now)));
+    }
+
+    fn wake(&mut self, now: WallTime) {
         self.next_tick = self.spec.period_ms.map(|p| now.plus_millis(p));
+        // Wall time went on while a restored query was down; silence counts anew from here.
         self.lanes.iter_mut().for_each(|l| l.last_rows = Some(now));
-        // Wall time went on while a restored query was down; silence counts anew from the restart.
         self.last_rows = self.last_rows.map(|_| now);
     }
 
@@ -175,28 +181,34 @@ impl Operator for Stamper {
     }
 
     fn snapshot(&self, w: &mut StateWriter) -> Result<()> {
+        let micros = |t: Option<WallTime>| t.map(|t| t.0);
         w.put_u64(self.lanes.len() as u64);
-        self.lanes.iter().for_each(|l| w.put_option(l.newest));
+        for lane in &self.lanes {
+            w.put_option(lane.newest);
+            w.put_option(micros(lane.last_rows));
+            w.put_bool(lane.idle);
+        }
         w.put_option(self.past);
         w.put_option(self.sent);
-        w.put_bool(self.last_rows.is_some());
+        w.put_option(micros(self.next_tick));
+        w.put_option(micros(self.last_rows));
         w.put_bool(self.backfilling);
         Ok(())
     }
 
     fn restore(&mut self, r: &mut StateReader) -> Result<()> {
         let lanes = r.u64()? as usize;
-        let mut newest = Vec::new();
-        for _ in 0..lanes {
-            newest.push(r.option()?);
+        for at in 0..lanes {
+            let lane = Lane { newest: r.option()?, last_rows: r.option()?.map(WallTime), idle: r.bool()? };
+            match self.lanes.get_mut(at) {
+                Some(place) => *place = lane,
+                None => self.lanes.push(lane),
+            }
         }
-        if lanes > self.lanes.len() {
-            self.lanes.resize(lanes, Lane::default());
-        }
-        self.lanes.iter_mut().zip(newest).for_each(|(l, n)| l.newest = n);
         self.past = r.option()?;
         self.sent = r.option()?;
-        self.last_rows = r.bool()?.then_some(WallTime(0));
+        self.next_tick = r.option()?.map(WallTime);
+        self.last_rows = r.option()?.map(WallTime);
         self.backfilling = r.bool()?;
         Ok(())
     }

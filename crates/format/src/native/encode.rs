@@ -101,14 +101,14 @@ pub(super) fn values(array: &ArrayRef, ty: &T, out: &mut Vec<u8>) -> Result<()> 
     let a = array.as_ref();
     match ty {
         T::Nothing => out.resize(out.len() + a.len(), b'0'),
-        T::Bool => out.extend(a.as_boolean().values().iter().map(u8::from)),
+        T::Bool => each(a.as_boolean().values().iter().map(|bit| [u8::from(bit)]), out),
         T::String | T::Json | T::AggregateFunction { .. } => strings(a.as_binary::<i32>(), out),
-        T::Date => out.extend(a.as_primitive::<Date32Type>().values().iter().flat_map(|d| (*d as u16).to_le_bytes())),
-        T::DateTime(_) => out.extend(time_values(a).iter().flat_map(|t| (*t as u32).to_le_bytes())),
-        T::DateTime64(scale, _) => {
-            let finer = finer(*scale);
-            out.extend(time_values(a).iter().flat_map(|t| t.div_euclid(finer).to_le_bytes()));
-        }
+        T::Date => each(a.as_primitive::<Date32Type>().values().iter().map(|d| (*d as u16).to_le_bytes()), out),
+        T::DateTime(_) => each(time_values(a).iter().map(|t| (*t as u32).to_le_bytes()), out),
+        T::DateTime64(scale, _) => match finer(*scale) {
+            1 => each(time_values(a).iter().map(|t| t.to_le_bytes()), out),
+            finer => each(time_values(a).iter().map(|t| t.div_euclid(finer).to_le_bytes()), out),
+        },
         T::UInt128 => reversed(a.as_fixed_size_binary().value_data(), 16, out),
         T::UInt256 => reversed(a.as_fixed_size_binary().value_data(), 32, out),
         // Two numbers of 64 bits, each little endian.
@@ -143,6 +143,14 @@ fn raw<P: ArrowPrimitiveType>(array: &dyn Array, out: &mut Vec<u8>) {
     out.extend_from_slice(array.as_primitive::<P>().values().inner().as_slice());
 }
 
+/// Values of `N` bytes, in order.
+fn each<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>, out: &mut Vec<u8>) {
+    let start = out.len();
+    // Room first: a loop without a test of the capacity is one of whole registers.
+    out.resize(start + values.len() * N, 0);
+    out[start..].chunks_exact_mut(N).zip(values).for_each(|(room, value)| room.copy_from_slice(&value));
+}
+
 /// Each value of `width` bytes from its last byte to its first.
 fn reversed(bytes: &[u8], width: usize, out: &mut Vec<u8>) {
     out.reserve(bytes.len());
@@ -160,7 +168,7 @@ fn strings(array: &arrow::array::BinaryArray, out: &mut Vec<u8>) {
 
 fn nulls(array: &ArrayRef, out: &mut Vec<u8>) {
     match array.logical_nulls() {
-        Some(nulls) => out.extend(nulls.inner().iter().map(|valid| u8::from(!valid))),
+        Some(nulls) => each(nulls.inner().iter().map(|valid| [u8::from(!valid)]), out),
         None => out.resize(out.len() + array.len(), 0),
     }
 }

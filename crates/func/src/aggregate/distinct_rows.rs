@@ -8,7 +8,8 @@ use super::item::{Kind, RowKind};
 use super::nulls::skipping_nulls;
 use crate::agg::{Aggregate, GroupState};
 use crate::call::downcast;
-use arrow::array::{ArrayRef, BinaryArray, BinaryBuilder, BooleanArray};
+use crate::scalar::column::texts;
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 use hashbrown::HashMap;
@@ -132,19 +133,15 @@ impl GroupState for DistinctState {
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut column = BinaryBuilder::new();
-        let mut bytes = Vec::new();
-        for group in groups {
-            bytes.clear();
-            let seen = &self.seen[*group as usize];
-            put_u64(&mut bytes, seen.len() as u64);
+        let column = texts(groups.len(), |i, bytes| {
+            let seen = &self.seen[groups[i] as usize];
+            put_u64(bytes, seen.len() as u64);
             for (row, n) in seen {
-                put_bytes(&mut bytes, row);
-                put_u64(&mut bytes, *n);
+                put_bytes(bytes, row);
+                put_u64(bytes, *n);
             }
-            column.append_value(&bytes);
-        }
-        Ok(vec![Arc::new(column.finish())])
+        })?;
+        Ok(vec![column])
     }
 
     fn clear(&mut self, groups: &[u32]) {

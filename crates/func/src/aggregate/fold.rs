@@ -6,7 +6,9 @@
 use super::bytes::Reader;
 use crate::agg::{Aggregate, GroupState};
 use crate::call::downcast;
-use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray};
+use crate::scalar::column::end_offset;
+use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use hydron_base::{Error, Result};
 use std::ops::Range;
@@ -74,14 +76,12 @@ pub trait Fold: Send + Sync + 'static {
     }
 
     fn save(&self, cells: Picked<'_, Self::Cell>) -> Result<Vec<ArrayRef>> {
-        let mut column = BinaryBuilder::new();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut ends) = (Vec::new(), vec![0]);
         for cell in cells.iter() {
-            bytes.clear();
             self.write(cell, &mut bytes);
-            column.append_value(&bytes);
+            ends.push(end_offset(bytes.len())?);
         }
-        Ok(vec![Arc::new(column.finish())])
+        Ok(vec![Arc::new(BinaryArray::new(OffsetBuffer::new(ends.into()), bytes.into(), None))])
     }
 
     /// Merges row `i` of `state` into the cell `groups[i]`.

@@ -8,6 +8,7 @@ use super::bytes::{Reader, put_bytes};
 use crate::agg::{Aggregate, GroupState};
 use crate::call::{ArgInfo, BindContext, arrow_error, downcast};
 use crate::registry::Registry;
+use crate::scalar::column::try_texts;
 use arrow::array::{Array, ArrayData, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, make_array};
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
@@ -78,22 +79,18 @@ impl Codec {
             return Ok(Arc::clone(column));
         }
         let columns: Vec<ArrayData> = state.iter().map(|c| c.to_data()).collect();
-        let mut out = BinaryBuilder::new();
-        let mut bytes = Vec::new();
-        for row in 0..rows {
-            bytes.clear();
+        try_texts(rows, |row, bytes| {
             for (data, column) in columns.iter().zip(state) {
                 match fixed_width(data.data_type()) {
                     Some(width) => {
                         let start = (data.offset() + row) * width;
                         bytes.extend_from_slice(&data.buffers()[0][start..start + width]);
                     }
-                    None => put_bytes(&mut bytes, downcast::<BinaryArray>(column)?.value(row)),
+                    None => put_bytes(bytes, downcast::<BinaryArray>(column)?.value(row)),
                 }
             }
-            out.append_value(&bytes);
-        }
-        Ok(Arc::new(out.finish()))
+            Ok(())
+        })
     }
 
     fn decode(&self, states: &[&[u8]]) -> Result<Vec<ArrayRef>> {

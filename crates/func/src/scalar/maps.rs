@@ -11,6 +11,7 @@ use crate::registry::Registry;
 use arrow::array::{ArrayRef, StructArray};
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
+use hydron_types::gather::join_columns;
 use hydron_types::supertype::least_supertype;
 
 pub fn register(registry: &mut Registry) {
@@ -218,7 +219,7 @@ fn update(call: &Call<'_>, ty: LogicalType) -> Result<BoundCall> {
         let offset = x.len() as u32;
         let both = |i: usize, ty: &LogicalType| -> Result<ArrayRef> {
             let (x, y) = (retyped(&x.columns[i], ty), retyped(&y.columns[i], ty));
-            arrow::compute::concat(&[x.as_ref(), y.as_ref()]).map_err(crate::call::arrow_error)
+            join_columns(&[x.as_ref(), y.as_ref()])
         };
         let mut ends = vec![0];
         let mut places = Vec::new();

@@ -163,6 +163,12 @@ fn register_names(registry: &mut Registry) {
         registry.add_alias(alias, name);
         registry.fold_case(alias);
     }
+    // What drivers of ClickHouse ask when they connect, in its spelling.
+    for (alias, name) in
+        [("currentUser", "current_user"), ("currentDatabase", "current_database"), ("hostName", "hostname")]
+    {
+        registry.add_alias(alias, name);
+    }
     for name in ["current_user", "version", "hostname", "current_database"] {
         registry.fold_case(name);
     }

@@ -11,7 +11,7 @@ use crate::call::BoundCall;
 use crate::registry::Registry;
 use arrow::datatypes::UInt8Type;
 use hydron_base::{Code, Error, Result};
-use hydron_board::{Board, Mark};
+use hydron_board::{Board, DiskTrap, Mark};
 use hydron_types::{LogicalType, Value};
 use std::alloc::Layout;
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::panic::panic_any;
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 /// Mappings that `mmap many` makes: a process may have 65,530, and other threads need some of them.
@@ -30,6 +30,9 @@ const THREADS: usize = 8;
 
 /// How long a second fault waits for the first one.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long `busy loop` computes without a pause: longer than a worker may be silent in the tests.
+const SPIN: Duration = Duration::from_secs(6);
 
 /// An address of user space where nothing is mapped.
 const NOWHERE: usize = 0x5a5a_0000_1000;
@@ -70,6 +73,11 @@ const MODES: &[(&str, Fault)] = &[
     ("double fault", Silent(fault_twice)),
     ("allocator lock", Silent(fault_in_allocator)),
     ("8 threads", Silent(fault_together)),
+    ("deadlock", Silent(wait_for_each_other)),
+    ("busy loop", Silent(spin)),
+    ("sync fails", Telling(|| arm_disk(DiskTrap::SyncFails))),
+    ("disk full", Telling(|| arm_disk(DiskTrap::Full))),
+    ("disk has room", Telling(|| arm_disk(DiskTrap::None))),
 ];
 
 pub fn register(registry: &mut Registry) {
@@ -376,6 +384,40 @@ fn fault_in_allocator() {
     stop.store(true, Ordering::Relaxed);
 }
 
+/// Two threads, each of which has what the other one waits for.
+#[inline(never)]
+fn wait_for_each_other() {
+    let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+    let both = Arc::new(Barrier::new(2));
+    let (theirs, met) = (Arc::clone(&locks), Arc::clone(&both));
+    std::thread::spawn(move || {
+        let _second = theirs.1.lock();
+        met.wait();
+        drop(theirs.0.lock());
+    });
+    let _first = locks.0.lock();
+    both.wait();
+    drop(locks.1.lock());
+}
+
+/// Computes, and lets nobody else.
+#[inline(never)]
+fn spin() {
+    let since = Instant::now();
+    while since.elapsed() < SPIN {
+        black_box(since);
+    }
+}
+
+/// The disk of the logs fails from now on, or does so no more.
+fn arm_disk(trap: DiskTrap) -> Result<()> {
+    let Some(board) = Board::current() else {
+        return Err(Error::new(Code::SYSTEM_ERROR, "trap: there is no server whose disk could fail"));
+    };
+    board.worker().set_disk_trap(trap);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,6 +467,7 @@ mod tests {
             run(text).unwrap();
         }
         assert_eq!(run("throw exception").unwrap_err().code, Code::STD_EXCEPTION);
+        assert_eq!(run("disk full").unwrap_err().code, Code::SYSTEM_ERROR, "there is no server");
         assert_eq!(run("mmap many").unwrap_err().code, Code::CANNOT_ALLOCATE_MEMORY);
         for text in ["panic", "panic in drop alone"] {
             assert!(catch_unwind(AssertUnwindSafe(|| run(text))).is_err(), "{text}");

@@ -1,5 +1,6 @@
 //! Flags of the clients.
 
+use super::tls::TlsArgs;
 use clap::Args;
 use hydron_base::{Code, Error, Result};
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ pub struct CommonArgs {
     /// A file of statements; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub queries_file: Option<PathBuf>,
+    /// Accepted: statements may have several lines.
+    #[arg(short, long, hide = true)]
+    pub multiline: bool,
     /// The query text holds several statements.
     #[arg(short = 'n', long)]
     pub multiquery: bool,
@@ -26,6 +30,9 @@ pub struct CommonArgs {
     /// Print the time of each statement to standard error.
     #[arg(short, long)]
     pub time: bool,
+    /// Show how far each statement is on standard error; without it only INSERTs of files and pipes, at a terminal.
+    #[arg(long)]
+    pub progress: bool,
     /// Go on with the next statement after an error.
     #[arg(long)]
     pub ignore_error: bool,
@@ -57,26 +64,42 @@ impl CommonArgs {
 pub struct ClientArgs {
     #[command(flatten)]
     pub common: CommonArgs,
-    #[arg(long, default_value = "127.0.0.1")]
-    pub host: String,
-    /// The server's native port; with --http its HTTP port. Without it 8463 or 8123.
-    #[arg(long)]
-    pub port: Option<u16>,
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Speak HTTP instead of the native protocol.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "secure")]
     pub http: bool,
     /// Send and receive rows uncompressed.
     #[arg(long, conflicts_with = "http")]
     pub no_compression: bool,
+}
+
+/// A server, and who asks it.
+#[derive(Args)]
+pub struct TargetArgs {
+    #[arg(short = 'h', long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The server's native port: without it 8463, with --secure 9440, with --http 8123.
+    #[arg(long)]
+    pub port: Option<u16>,
     #[arg(short, long, default_value = "default")]
     pub user: String,
     #[arg(long, default_value = "", env = "HYDRON_PASSWORD", hide_env_values = true)]
     pub password: String,
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
-impl ClientArgs {
-    pub fn port(&self) -> u16 {
-        self.port.unwrap_or(if self.http { 8123 } else { 8463 })
+impl TargetArgs {
+    pub fn native_port(&self) -> u16 {
+        self.port.unwrap_or(if self.tls.secure { 9440 } else { 8463 })
+    }
+
+    pub fn http_port(&self) -> u16 {
+        self.port.unwrap_or(8123)
     }
 }
 
@@ -89,7 +112,8 @@ pub struct LocalArgs {
     pub path: Option<PathBuf>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// `NAME=VALUE` of a flag.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     let split = text.split_once('=').map(|(k, v)| (k.to_string(), v.to_string()));
     split.ok_or_else(|| format!("'{text}' has no '='"))
 }

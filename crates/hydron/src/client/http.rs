@@ -44,9 +44,9 @@ impl HttpBackend {
         let random = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(HttpBackend {
             agent: config.into(),
-            base: format!("http://{}:{}/", args.host, args.port()),
-            user: args.user.clone(),
-            password: args.password.clone(),
+            base: format!("http://{}:{}/", args.target.host, args.target.http_port()),
+            user: args.target.user.clone(),
+            password: args.target.password.clone(),
             session: format!("client-{}-{random:x}", std::process::id()),
             database: args.common.database.clone(),
             // Who talks to a streaming database expects a stream to go on.

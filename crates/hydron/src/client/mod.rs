@@ -1,21 +1,24 @@
 //! `hydron client` and `hydron local`: one front end over two backends.
 //!
-//! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`native`] and [`http`] (a server), [`embedded`] (an
-//! engine in this process), [`batch`] (statements from flags, files and pipes) with [`testmode`] (what scripts of test suites
-//! expect), [`repl`] (statements from a person) with [`editor`] (lines being typed) and [`screen`] (answer and progress),
+//! In reading order: [`args`] (flags), [`backend`] (what runs a statement), [`native`] over a [`connection`] with [`tls`], and [`http`]
+//! (a server), [`embedded`] (an engine in this process), [`batch`] (statements from flags, files and pipes) with [`infile`] (rows
+//! in files) and [`testmode`] (what scripts of test suites expect), [`repl`] (statements from a person) with [`editor`] (lines being typed) and [`screen`] (answer and progress),
 //! [`interrupt`] (Ctrl-C).
 
-mod args;
+pub mod args;
 mod backend;
 mod batch;
+pub mod connection;
 mod editor;
 mod embedded;
 mod http;
-mod interrupt;
+mod infile;
+pub mod interrupt;
 mod native;
 mod repl;
 mod screen;
 mod testmode;
+pub mod tls;
 
 pub use args::{ClientArgs, LocalArgs};
 
@@ -27,7 +30,7 @@ use std::io::IsTerminal;
 pub fn client(args: ClientArgs) -> Result<i32> {
     match args.http {
         true => run(&mut http::HttpBackend::new(&args)?, &args.common),
-        false => run(&mut native::NativeBackend::new(&args), &args.common),
+        false => run(&mut native::NativeBackend::new(&args)?, &args.common),
     }
 }
 

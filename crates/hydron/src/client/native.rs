@@ -6,163 +6,59 @@
 
 use super::args::ClientArgs;
 use super::backend::{Backend, Request, Status, Summary};
+use super::connection::{Connection, Target};
 use super::interrupt;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_engine::statement::set;
-use hydron_format::native::{NativeOptions, push_bytes, push_varint};
+use hydron_format::native::push_varint;
 use hydron_format::{FormatOptions, InputBatch, OutputFormat, ResultStats};
 use hydron_sql::ast::{InsertSource, StatementKind};
 use hydron_types::{Batch, Schema, Zone};
-use hydron_wire::clickhouse::client::{ServerDecoder, ServerPacket};
-use hydron_wire::clickhouse::data::DataEncoder;
-use hydron_wire::clickhouse::frame::Method;
-use hydron_wire::clickhouse::packet::{ClientHello, ServerHello, client};
-use hydron_wire::clickhouse::query::{Query, Setting};
-use hydron_wire::clickhouse::revision::{REVISION, VERSION, WITH_ADDENDUM};
+use hydron_wire::clickhouse::client::ServerPacket;
+use hydron_wire::clickhouse::packet::client;
+use hydron_wire::clickhouse::query::{Query, Setting, quoted};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const CLIENT_NAME: &str = "hydron client";
 
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often a waiting client looks for Ctrl-C, and how often it tells how far a statement is.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a client tells how far a statement is.
 const STATUS_EVERY: Duration = Duration::from_millis(300);
+
+/// What the name of a setting begins with that is a parameter of statements.
+const PARAMETER: &str = "param_";
 
 /// Bytes of data that are read and sent as blocks at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
 pub struct NativeBackend {
-    address: String,
-    user: String,
-    password: String,
-    database: String,
+    target: Target,
     compressed: bool,
     /// Of all statements: from flags, and what SET has changed.
     settings: Settings,
     connection: Option<Connection>,
 }
 
-struct Connection {
-    socket: TcpStream,
-    decoder: ServerDecoder,
-    server: ServerHello,
-}
-
 impl NativeBackend {
-    pub fn new(args: &ClientArgs) -> NativeBackend {
-        NativeBackend {
-            address: format!("{}:{}", args.host, args.port()),
-            user: args.user.clone(),
-            password: args.password.clone(),
-            database: args.common.database.clone(),
+    /// Errors: those of [`Target::new`].
+    pub fn new(args: &ClientArgs) -> Result<NativeBackend> {
+        Ok(NativeBackend {
+            target: Target::new(&args.target, &args.common.database, CLIENT_NAME)?,
             compressed: !args.no_compression,
             settings: Settings::default(),
             connection: None,
-        }
+        })
     }
 
     /// The connection, made anew when there is none.
     fn connected(&mut self) -> Result<&mut Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connect()?,
+            None => Connection::open(&self.target)?,
         };
         Ok(self.connection.insert(connection))
     }
-
-    fn connect(&self) -> Result<Connection> {
-        let unreachable = |e: std::io::Error| {
-            Error::new(Code::NETWORK_ERROR, format!("{} does not answer: {e}", self.address))
-                .hint("--host and --port of a running server; --http for its HTTP port")
-        };
-        let mut last = std::io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for address in self.address.to_socket_addrs().map_err(unreachable)? {
-            match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
-                Ok(socket) => return self.log_in(socket),
-                Err(e) => last = e,
-            }
-        }
-        Err(unreachable(last))
-    }
-
-    fn log_in(&self, socket: TcpStream) -> Result<Connection> {
-        socket.set_nodelay(true).and_then(|()| socket.set_read_timeout(Some(CONNECT_PATIENCE))).map_err(lost)?;
-        let hello = ClientHello {
-            name: CLIENT_NAME.to_string(),
-            version: [VERSION[0], VERSION[1]],
-            revision: REVISION,
-            database: self.database.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
-        };
-        let decoder = ServerDecoder::new(&hello);
-        let mut connection = Connection { socket, decoder, server: ServerHello::default() };
-        let mut bytes = Vec::new();
-        hello.write(&mut bytes);
-        connection.send(&bytes)?;
-        match connection.wait()? {
-            Some(ServerPacket::Hello(server)) => connection.server = server,
-            Some(ServerPacket::Exception(e)) => return Err(e.error()),
-            Some(_) => return Err(unexpected("before the server's hello")),
-            None => {
-                let text = format!("{} does not say hello", self.address);
-                return Err(Error::new(Code::SOCKET_TIMEOUT, text).hint("--http for an HTTP port"));
-            }
-        }
-        if connection.decoder.revision() >= WITH_ADDENDUM {
-            let mut quota_key = Vec::new();
-            push_bytes(b"", &mut quota_key);
-            connection.send(&quota_key)?;
-        }
-        connection.socket.set_read_timeout(Some(LOOK_EVERY)).map_err(lost)?;
-        Ok(connection)
-    }
-}
-
-impl Connection {
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.socket.write_all(bytes).map_err(lost)
-    }
-
-    /// The next packet; `None` when none has come within the read timeout.
-    fn wait(&mut self) -> Result<Option<ServerPacket>> {
-        let mut chunk = [0; 64 << 10];
-        loop {
-            if let Some(packet) = self.decoder.next_packet()? {
-                return Ok(Some(packet));
-            }
-            match self.socket.read(&mut chunk) {
-                Ok(0) => return Err(Error::new(Code::NETWORK_ERROR, "the server has closed the connection")),
-                Ok(n) => self.decoder.buffer.extend_from_slice(&chunk[..n]),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
-                Err(e) => return Err(lost(e)),
-            }
-        }
-    }
-
-    fn encoder(&self) -> DataEncoder {
-        let options = NativeOptions { revision: self.decoder.revision(), ..NativeOptions::default() };
-        DataEncoder::new(options, self.decoder.compressed.then_some(Method::Lz4))
-    }
-
-    fn send_block(&mut self, block: Option<&Batch>) -> Result<()> {
-        let mut bytes = Vec::new();
-        self.encoder().write(client::DATA, block, &mut bytes)?;
-        self.send(&bytes)
-    }
-}
-
-fn lost(e: std::io::Error) -> Error {
-    Error::new(Code::NETWORK_ERROR, format!("the connection was lost: {e}"))
-}
-
-fn unexpected(what: &str) -> Error {
-    Error::new(Code::INCORRECT_DATA, format!("the server has sent an unexpected packet {what}"))
 }
 
 impl Backend for NativeBackend {
@@ -181,14 +77,14 @@ impl Backend for NativeBackend {
             }
         }
         let format = statement.and_then(|s| s.output.format.as_deref()).unwrap_or(request.default_format).to_string();
-        let sent = self.settings.changed().map(|(name, value)| Setting {
-            name: name.to_string(),
-            value: value.to_string(),
-            important: true,
-        });
+        let setting = |name: &str, value: String| Setting { name: name.to_string(), value, important: true };
+        let (parameters, sent): (Vec<_>, Vec<_>) = self.settings.changed().partition(|(n, _)| n.starts_with(PARAMETER));
+        let parameters = parameters.iter().map(|(n, v)| setting(&n[PARAMETER.len()..], quoted(v))).collect();
+        let sent = sent.iter().map(|(n, v)| setting(n, v.to_string())).collect();
         let query = Query {
             client_name: CLIENT_NAME.to_string(),
-            settings: sent.collect(),
+            settings: sent,
+            parameters,
             compressed: self.compressed,
             text: request.text.as_bytes().to_vec(),
             ..Query::default()
@@ -212,6 +108,7 @@ impl Backend for NativeBackend {
             bytes: Vec::new(),
             status: Status::default(),
             rows: 0,
+            rows_before_limit: None,
             started: Instant::now(),
         };
         match answer.exchange(connection, query, out) {
@@ -226,7 +123,7 @@ impl Backend for NativeBackend {
         match statement.map(|s| &s.kind) {
             // They last on this connection; after a lost one they are said again.
             Some(StatementKind::Set(list)) => set::apply_settings(&mut self.settings, list, None)?,
-            Some(StatementKind::Use(database)) => self.database = database.to_string(),
+            Some(StatementKind::Use(database)) => self.target.database = database.to_string(),
             _ => {}
         }
         Ok(Summary { elapsed: answer.started.elapsed(), rows: Some(answer.rows), read_rows: answer.status.read_rows })
@@ -241,7 +138,8 @@ impl Backend for NativeBackend {
         let request = Request { text: "SELECT version()", data: None, default_format: "TabSeparated", on_status: None };
         self.run(request, &mut version)?;
         let version = String::from_utf8_lossy(&version).trim().to_string();
-        Ok(format!("Connected to hydron {version} at {}.", self.address))
+        let tls = if self.target.tls.is_some() { " over TLS" } else { "" };
+        Ok(format!("Connected to hydron {version} at {}{tls}.", self.target.address()))
     }
 }
 
@@ -256,6 +154,7 @@ struct Answer<'a> {
     bytes: Vec<u8>,
     status: Status,
     rows: u64,
+    rows_before_limit: Option<u64>,
     started: Instant,
 }
 
@@ -308,6 +207,7 @@ impl Answer<'_> {
                     self.status.read_bytes += progress.read_bytes;
                     self.status.total_rows += progress.total_rows;
                 }
+                ServerPacket::ProfileInfo(info) => self.rows_before_limit = info.rows_before_limit,
                 ServerPacket::Exception(e) => return Ok(Some(e.error())),
                 ServerPacket::EndOfStream if cancelled => {
                     return Ok(Some(Error::new(Code::QUERY_WAS_CANCELLED, "the statement was cancelled")));
@@ -344,7 +244,7 @@ impl Answer<'_> {
     fn complete(&mut self, out: &mut dyn Write) -> Result<()> {
         let stats = ResultStats {
             rows: self.rows,
-            rows_before_limit: None,
+            rows_before_limit: self.rows_before_limit,
             elapsed_seconds: self.started.elapsed().as_secs_f64(),
             rows_read: self.status.read_rows,
             bytes_read: self.status.read_bytes,
@@ -352,7 +252,8 @@ impl Answer<'_> {
         self.with_writer(out, |writer, bytes| writer.suffix(&stats, bytes))
     }
 
-    /// Reads the rows of an INSERT in its format and sends them as blocks.
+    /// Reads the rows of an INSERT in its format and sends them as blocks. Ctrl-C leaves the connection, so that the server
+    /// does not take the rows so far for all of them.
     fn send_rows(&mut self, connection: &mut Connection, header: &Arc<Schema>) -> Result<Option<Error>> {
         let Some(mut data) = self.data.take() else {
             connection.send_block(None)?;
@@ -361,6 +262,11 @@ impl Answer<'_> {
         let mut reader = hydron_format::input(&self.input_format, Arc::clone(header), &self.options, None)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
+            if interrupt::is_set() {
+                interrupt::clear();
+                let text = "the rows were not sent to their end; those before it may be stored";
+                return Err(Error::new(Code::QUERY_WAS_CANCELLED, text));
+            }
             let n = match data.read(&mut piece) {
                 Ok(n) => n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -388,17 +294,13 @@ impl Answer<'_> {
 /// Takes what the server has said meanwhile, without waiting for more: it must not be kept from sending. Answers the
 /// error of the INSERT if there is one.
 fn drain(connection: &mut Connection) -> Result<Option<Error>> {
-    connection.socket.set_nonblocking(true).map_err(lost)?;
-    let drained = loop {
-        match connection.wait() {
-            Ok(None) => break Ok(None),
-            Ok(Some(ServerPacket::Exception(e))) => break Ok(Some(e.error())),
-            Ok(Some(_)) => {}
-            Err(e) => break Err(e),
+    loop {
+        match connection.poll()? {
+            None => return Ok(None),
+            Some(ServerPacket::Exception(e)) => return Ok(Some(e.error())),
+            Some(_) => {}
         }
-    };
-    connection.socket.set_nonblocking(false).map_err(lost)?;
-    drained
+    }
 }
 
 /// Runs of rows that omit the same columns, as blocks without those columns: the server fills in their defaults.

@@ -3,10 +3,13 @@
 use super::args::CommonArgs;
 use super::backend::{Backend, Request, Status};
 use super::editor::{self, Smile, Words};
+use super::infile;
 use super::screen::{Screen, scaled};
 use hydron_base::Result;
+use hydron_sql::Script;
 use parking_lot::Mutex;
 use reedline::Signal;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub fn run(backend: &mut dyn Backend, args: &CommonArgs) -> Result<i32> {
@@ -53,7 +56,7 @@ fn statements(backend: &mut dyn Backend, args: &CommonArgs, text: &str) {
     };
     let format = if vertical { "Vertical" } else { args.default_format(true) };
     for script in hydron_sql::parse_many(text) {
-        if !statement(backend, format, script.text) {
+        if !statement(backend, format, &script) {
             // What follows a statement that failed or was ended was typed in the belief that it works.
             return;
         }
@@ -61,11 +64,18 @@ fn statements(backend: &mut dyn Backend, args: &CommonArgs, text: &str) {
 }
 
 /// True when it succeeded.
-fn statement(backend: &mut dyn Backend, format: &str, text: &str) -> bool {
-    let screen = Screen::new();
+fn statement(backend: &mut dyn Backend, format: &str, script: &Script<'_>) -> bool {
+    let screen = Arc::new(Screen::new());
     let on_status = |s: Status| screen.show(s);
-    let request = Request { text, data: None, default_format: format, on_status: Some(&on_status) };
-    let outcome = backend.run(request, &mut &screen);
+    let taken = match &script.parsed {
+        Ok(parsed) => infile::take(&parsed.statement, &screen),
+        Err(_) => Ok(None),
+    };
+    let outcome = taken.and_then(|taken| {
+        let (text, data) = taken.map_or((Cow::Borrowed(script.text), None), |t| (Cow::Owned(t.text), Some(t.data)));
+        let request = Request { text: &text, data, default_format: format, on_status: Some(&on_status) };
+        backend.run(request, &mut &*screen)
+    });
     screen.erase();
     match outcome {
         Ok(summary) => {

@@ -1,11 +1,15 @@
 //! What clients and operators see of a server that faults, stops or is signalled: the binary as a user starts it.
 //!
-//! In reading order: [`cycles`] (crashes under load), [`panics`], [`quarantine`], [`stop`], [`signals`], [`service`].
+//! In reading order: [`cycles`] (crashes under load), [`resume`], [`panics`], [`disk`], [`hang`], [`quarantine`], [`stop`],
+//! [`signals`], [`service`].
 //! The tests run one after the other: each of them measures time.
 
 mod cycles;
+mod disk;
+mod hang;
 mod panics;
 mod quarantine;
+mod resume;
 mod service;
 mod signals;
 mod stop;

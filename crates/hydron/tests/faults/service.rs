@@ -6,7 +6,7 @@ use hydron_crashbench::process::{self, Watched};
 use hydron_crashbench::server::{command, free_port};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +28,22 @@ fn a_daemon_answers_as_soon_as_its_command_returns() {
     let watched = Watched::open(pid).unwrap();
     process::signal(pid, libc::SIGTERM);
     assert!(watched.ended_by(Instant::now() + PATIENCE).is_some(), "the daemon does not stop");
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_understands_and_calls_safe() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/hydron.service");
+    let text = std::fs::read_to_string(unit).unwrap().replace("/usr/bin/hydron", &binary().display().to_string());
+    let dir = tempfile::tempdir().unwrap();
+    let unit = dir.path().join("hydron.service");
+    std::fs::write(&unit, text).unwrap();
+    let analyze = |arguments: &[&str]| Command::new("systemd-analyze").args(arguments).arg(&unit).output();
+    let Ok(verified) = analyze(&["verify"]) else { return eprintln!("there is no systemd here: nothing was verified") };
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !said.contains("hydron.service"), "{said}");
+    // Tenths; systemd calls up to 3.0 "ok", and half of what is left is that it has sockets at all.
+    let rated = analyze(&["security", "--offline=yes", "--no-pager", "--threshold=30"]).unwrap();
+    assert!(rated.status.success(), "{}", String::from_utf8_lossy(&rated.stdout));
 }
 
 #[test]

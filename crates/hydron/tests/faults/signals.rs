@@ -47,6 +47,45 @@ fn sighup_reads_the_configuration_again_and_begins_a_new_log_file() {
     assert_eq!(std::fs::read_to_string(&moved).unwrap(), "", "the old file is not written to any more");
 }
 
+/// Whether `me` comes in with this password.
+fn comes_in(server: &Server, password: &str) -> bool {
+    let parameters = [("user", "me"), ("password", password)];
+    let answer = server.ask("select 1", &parameters, PATIENCE).unwrap();
+    let refused = answer.outcome.error().is_some_and(|e| e.name == "AUTHENTICATION_FAILED");
+    assert!(answer.is_ok() || refused, "{}: {}", answer.outcome.label(), answer.text());
+    answer.is_ok()
+}
+
+#[test]
+fn sighup_reads_the_users_again_and_keeps_them_when_their_file_is_faulty() {
+    let alone = alone();
+    let (users, log) = (alone.dir.path().join("users.yaml"), alone.dir.path().join("server.log"));
+    let write = |text: &str| std::fs::write(&users, text).unwrap();
+    write("users: {me: {password: first}, default: {password: ''}}");
+    let flags = [format!("users_config={}", users.display()), format!("logger.log={}", log.display())];
+    let server = alone.start(&["--set", &flags[0], "--set", &flags[1]]);
+    assert!(comes_in(&server, "first") && !comes_in(&server, "second"));
+
+    write("users: {me: {password: second}, default: {password: ''}}");
+    process::signal(server.pid(), libc::SIGHUP);
+    assert!(await_until(Instant::now() + PATIENCE, || comes_in(&server, "second")), "{}", alone.said());
+    assert!(!comes_in(&server, "first"));
+
+    write("users: {me: {pasword: third}}");
+    process::signal(server.pid(), libc::SIGHUP);
+    let is_told = || std::fs::read_to_string(&log).unwrap_or_default().contains("the users are kept as they were");
+    assert!(await_until(Instant::now() + PATIENCE, is_told), "{}", alone.said());
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("CONFIG_ERROR") && said.contains("there is no password"), "{said}");
+    assert!(comes_in(&server, "second"));
+
+    // A worker that starts meanwhile has them too.
+    let worker = server.find_worker().unwrap();
+    process::signal(worker, libc::SIGKILL);
+    assert!(Watched::open(worker).is_ok_and(|w| w.ended_by(Instant::now() + PATIENCE).is_some()));
+    assert!(comes_in(&server, "second"));
+}
+
 /// What stands in the files of stacks.
 fn stacks(data: &Path) -> String {
     let files = std::fs::read_dir(data.join("crash")).into_iter().flatten().flatten();

@@ -5,8 +5,12 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 fn client(port: u16, flags: &[&str], script: &str) -> Output {
+    run(&["--http", "--port", &port.to_string()], flags, script)
+}
+
+fn run(to: &[&str], flags: &[&str], script: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
-    command.args(["client", "--http", "--port", &port.to_string()]).args(flags);
+    command.arg("client").args(to).args(flags);
     let mut process =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the client starts");
     process.stdin.take().expect("piped").write_all(script.as_bytes()).expect("the client reads");
@@ -32,13 +36,16 @@ fn a_script_keeps_its_session_and_ends_at_an_error() {
 #[test]
 fn a_test_script_says_which_errors_it_wants() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(&dir.path().join("data"));
+    let (server, tcp_port) = Server::start_native(&dir.path().join("data"));
     let script = "select missing; -- { serverError 47 }\n-- { echoOn }\nselect 2; -- two\n-- { echoOff }\nselect 3;\n";
-    let output = client(server.port, &["--testmode", "--multiquery"], script);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "-- { echoOn }\nselect 2; -- two\n2\n3\n");
-    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
-    let output = client(server.port, &["--testmode"], "select 1; -- { serverError 47 }");
-    assert_ne!(output.status.code(), Some(0), "an error that does not come is one");
+    let (http_port, tcp_port) = (server.port.to_string(), tcp_port.to_string());
+    for to in [&["--http", "--port", &http_port][..], &["--port", &tcp_port]] {
+        let output = run(to, &["--testmode", "--multiquery"], script);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "-- { echoOn }\nselect 2; -- two\n2\n3\n");
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+        let output = run(to, &["--testmode"], "select 1; -- { serverError 47 }");
+        assert_ne!(output.status.code(), Some(0), "an error that does not come is one");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The whole product: the binary as a user starts it, over its real ports.
 
 mod answers;
+mod benchmark;
 mod client;
 mod crash;
 mod errors;
@@ -12,3 +13,5 @@ mod slt;
 mod stop;
 mod streaming;
 mod terminal;
+mod tls;
+mod views;

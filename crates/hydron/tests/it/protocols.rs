@@ -34,6 +34,9 @@ impl Client {
     }
 }
 
+const SETTING_AND_PARAMETERS: &str =
+    "SELECT value, {x:string}, {n:uint8} + 1 FROM system.settings WHERE name = 'max_threads'";
+
 #[test]
 fn both_protocols_answer_alike() {
     let dir = tempfile::tempdir().unwrap();
@@ -42,6 +45,8 @@ fn both_protocols_answer_alike() {
     let native = flags(&["--port", &tcp_port.to_string()]);
     let plain = flags(&["--port", &tcp_port.to_string(), "--no-compression"]);
     let http = flags(&["--http", "--port", &server.port.to_string()]);
+    let file = dir.path().join("rows.csv");
+    std::fs::write(&file, "7,u\n8,t\n").unwrap();
     for client in [&native, &plain, &http] {
         client.ask("CREATE STREAM t (a uint64, b string DEFAULT concat('b', to_string(a)))");
         client.ask("INSERT INTO t (a, b) VALUES (1, 'x'), (2, 'y')");
@@ -49,6 +54,21 @@ fn both_protocols_answer_alike() {
         client.feed("INSERT INTO t FORMAT JSONEachRow", "{\"a\":5}\n{\"a\":6,\"b\":\"v\"}\n");
         let rows = client.ask("SELECT a, b FROM table(t) ORDER BY a FORMAT CSV");
         assert_eq!(rows, "1,\"x\"\n2,\"y\"\n3,\"z\"\n4,\"w\"\n5,\"b5\"\n6,\"v\"\n");
+        let limited = "SELECT number FROM numbers(10) WHERE number < 4 LIMIT 2 FORMAT JSONCompact";
+        assert!(client.ask(limited).contains("\"rows_before_limit_at_least\": "), "{}", client.ask(limited));
+        let output = client.run(&["--max_threads=3", "--param_x=it's", "--param_n", "7", "-q", SETTING_AND_PARAMETERS]);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "3\tit\\'s\t8\n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let infile = format!("INSERT INTO t (a, b) FROM INFILE '{}'; SELECT count() FROM table(t)", file.display());
+        let output = client.run(&["--progress", "-q", &infile]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "8\n", "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("100 %"), "how much of the file was sent");
+        let absent = client.run(&["-q", "INSERT INTO t FROM INFILE '/no/such.csv'"]);
+        assert_eq!(absent.status.code(), Some(76), "{}", String::from_utf8_lossy(&absent.stderr));
         let json = client.ask("SELECT 1 AS x, [to_datetime('2024-01-01 00:00:00', 'UTC')] AS t FORMAT JSONEachRow");
         assert_eq!(json, "{\"x\":1,\"t\":[\"2024-01-01 00:00:00Z\"]}\n");
         let several = client.run(&["-n", "-q", "SET max_result_rows = 1; SELECT 1; SELECT number FROM numbers(5)"]);

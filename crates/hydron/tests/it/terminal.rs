@@ -28,7 +28,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn client(port: u16, home: &Path) -> Terminal {
+    fn client(to: &[&str], home: &Path) -> Terminal {
         let (mut master, mut slave) = (0, 0);
         let size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: both descriptors are written before the call returns 0; null means no name and the usual settings.
@@ -39,7 +39,7 @@ impl Terminal {
         let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
         let end = || Stdio::from(slave.try_clone().expect("a copy of the terminal"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
-        command.args(["client", "--http", "--port", &port.to_string()]).env("HOME", home).env("TERM", "xterm");
+        command.arg("client").args(to).env("HOME", home).env("TERM", "xterm");
         command.stdin(end()).stdout(end()).stderr(end());
         // SAFETY: both calls are async-signal-safe.
         unsafe {
@@ -123,12 +123,24 @@ fn show(mut reader: File, mut answers: File, shown: &Shown) {
 }
 
 #[test]
-fn a_person_works_with_the_client() {
+fn a_person_works_with_the_client_over_http() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"));
-    let home = dir.path().join("home");
+    let port = server.port.to_string();
+    a_person_works(dir.path(), &server, &["--http", "--port", &port]);
+}
+
+#[test]
+fn a_person_works_with_the_client_over_the_native_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, port) = Server::start_native(&dir.path().join("data"));
+    a_person_works(dir.path(), &server, &["--port", &port.to_string()]);
+}
+
+fn a_person_works(dir: &Path, server: &Server, to: &[&str]) {
+    let home = dir.join("home");
     std::fs::create_dir(&home).unwrap();
-    let mut terminal = Terminal::client(server.port, &home);
+    let mut terminal = Terminal::client(to, &home);
     terminal.expect("Connected to hydron");
     terminal.until_prompt();
 
@@ -162,12 +174,20 @@ fn a_person_works_with_the_client() {
     assert!(!rest.contains("QUERY_WAS_CANCELLED"), "the error is shown once: {rest}");
     assert_eq!(running().trim(), "0");
 
+    // Rows of a file, and how much of it is on its way.
+    let file = dir.join("rows.csv");
+    std::fs::write(&file, "4\n5\n").unwrap();
+    terminal.press(&format!("insert into s (i) from infile '{}';\r", file.display()));
+    terminal.expect("100 %");
+    terminal.expect("Elapsed");
+    terminal.until_prompt();
+
     // A setting of the session holds: the same query now ends by itself.
     terminal.press("set query_mode = 'table';\r");
     terminal.expect("Elapsed");
     terminal.until_prompt();
     terminal.press("select i from s order by i;\r");
-    terminal.expect("3 rows in set.");
+    terminal.expect("5 rows in set.");
     terminal.until_prompt();
 
     // An error leaves the client, and names its place.

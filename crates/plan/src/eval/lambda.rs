@@ -2,10 +2,9 @@
 
 use crate::expr::Expr;
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::take;
 use hydron_base::{Error, Result};
-use hydron_func::call::arrow_error;
 use hydron_func::{Datum, EvalContext, LambdaEval};
+use hydron_types::gather::take_rows;
 use std::sync::Arc;
 
 /// Makes the lambda a value: its body and the columns it captures, as they are in this batch.
@@ -39,7 +38,7 @@ impl LambdaEval for Closure {
         if !self.captured.is_empty() {
             let rows_of = UInt32Array::from(origin.to_vec());
             for column in &self.captured {
-                columns.push(take(column, &rows_of, None).map_err(arrow_error)?);
+                columns.push(take_rows(column, &rows_of)?);
             }
         }
         columns.extend(params.iter().cloned());

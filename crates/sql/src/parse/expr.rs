@@ -115,7 +115,8 @@ impl Parser<'_> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let literal = literal_number(&text[..digits], negative);
         match (literal, interval_function(&text[digits..])) {
-            (Some(number), Some(function)) => {
+            // More digits than any integer has make a float, whose text has no unit behind it.
+            (Some(number), Some(function)) if !matches!(number, Literal::Float(_)) => {
                 Ok(Function::styled(function, vec![number.into()], Style::IntervalToken).into())
             }
             _ => Err(self.error_at(token, "interval")),

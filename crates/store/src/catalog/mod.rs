@@ -7,7 +7,7 @@ mod replay;
 mod store;
 
 pub use entry::{Change, Entry};
-pub use store::CatalogStore;
+pub use store::{CatalogOptions, CatalogStore};
 
 #[cfg(test)]
 mod tests;

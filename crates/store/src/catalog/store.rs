@@ -6,7 +6,7 @@
 use super::entry::{Change, Entry};
 use super::replay::{HEADER, Objects, line_of, replay};
 use crate::error::{Result, StoreError};
-use crate::log::{Disk, DiskFile, OsDisk, create_dir, is_full, zeroed};
+use crate::log::{Disk, DiskFile, FaultHook, OsDisk, create_dir, is_full, zeroed};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,18 @@ use uuid::Uuid;
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
 const COMPACT_FACTOR: u64 = 4;
 
+#[derive(Clone, Default)]
+pub struct CatalogOptions {
+    /// Reads what the device holds, and not what the page cache shows: a sync may have failed before.
+    pub reads_device: bool,
+    /// Told when a write or a sync fails; nothing is taken any more then.
+    pub on_fault: Option<FaultHook>,
+}
+
 pub struct CatalogStore {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
+    on_fault: Option<FaultHook>,
     state: Mutex<State>,
 }
 
@@ -43,17 +52,17 @@ fn generation_of(name: &str) -> Option<u64> {
 
 impl CatalogStore {
     /// Opens or creates the catalog in `dir`. Errors: `Damaged` if an answered change cannot be read.
-    pub fn open(dir: &Path) -> Result<CatalogStore> {
-        CatalogStore::open_on(Arc::new(OsDisk), dir)
+    pub fn open(dir: &Path, options: CatalogOptions) -> Result<CatalogStore> {
+        CatalogStore::open_on(Arc::new(OsDisk), dir, options)
     }
 
-    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<CatalogStore> {
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: CatalogOptions) -> Result<CatalogStore> {
         create_dir(&*disk, dir)?;
         let names = disk.list(dir).map_err(|e| StoreError::disk("list", dir, e))?;
         let mut generations: Vec<u64> = names.iter().filter_map(|n| generation_of(n)).collect();
         generations.sort_unstable();
         let state = match generations.pop() {
-            Some(newest) => open_generation(&*disk, dir, newest)?,
+            Some(newest) => open_generation(&*disk, dir, newest, options.reads_device)?,
             None => write_generation(&*disk, dir, 1, Objects::default())?,
         };
         // A generation gets its name only when it is whole, so older ones have nothing to add.
@@ -61,7 +70,7 @@ impl CatalogStore {
             let path = path_of(dir, old);
             disk.remove(&path).map_err(|e| StoreError::disk("remove", &path, e))?;
         }
-        Ok(CatalogStore { dir: dir.to_owned(), disk, state: Mutex::new(state) })
+        Ok(CatalogStore { dir: dir.to_owned(), disk, on_fault: options.on_fault, state: Mutex::new(state) })
     }
 
     /// Adds or replaces one object; it is on disk when this returns.
@@ -109,10 +118,10 @@ impl CatalogStore {
                     reserve_bytes: 0,
                 });
             }
-            return Err(poison(state, "write", e));
+            return Err(self.poison(state, "write", e));
         }
         if let Err(e) = state.file.sync() {
-            return Err(poison(state, "sync", e));
+            return Err(self.poison(state, "sync", e));
         }
         state.len += line.len() as u64;
         Ok(())
@@ -131,6 +140,15 @@ impl CatalogStore {
         }
     }
 
+    fn poison(&self, state: &mut State, action: &str, e: io::Error) -> StoreError {
+        let cause = format!("cannot {action} the catalog: {e}");
+        state.poison = Some(cause.clone());
+        if let Some(hook) = &self.on_fault {
+            hook(&StoreError::Poisoned { log: "catalog".to_owned(), cause: cause.clone() });
+        }
+        StoreError::OutcomeUnknown { log: "catalog".to_owned(), cause }
+    }
+
     pub fn get(&self, uuid: Uuid) -> Option<Entry> {
         self.state.lock().objects.get(uuid).cloned()
     }
@@ -141,15 +159,12 @@ impl CatalogStore {
     }
 }
 
-fn poison(state: &mut State, action: &str, e: io::Error) -> StoreError {
-    let cause = format!("cannot {action} the catalog: {e}");
-    state.poison = Some(cause.clone());
-    StoreError::OutcomeUnknown { log: "catalog".to_owned(), cause }
-}
-
-fn open_generation(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<State> {
+fn open_generation(disk: &dyn Disk, dir: &Path, generation: u64, reads_device: bool) -> Result<State> {
     let path = path_of(dir, generation);
     let file = disk.open(&path).map_err(|e| StoreError::disk("open", &path, e))?;
+    if reads_device {
+        file.forget_cache().map_err(|e| StoreError::disk("read", &path, e))?;
+    }
     let len = file.len().map_err(|e| StoreError::disk("read", &path, e))?;
     let mut bytes = zeroed(len).map_err(|e| StoreError::disk("read", &path, e))?;
     let got = file.read_at(&mut bytes, 0).map_err(|e| StoreError::disk("read", &path, e))?;

@@ -1,6 +1,6 @@
 //! Stories of the catalog: changes that last, changes that never were.
 
-use super::{CatalogStore, Change, Entry};
+use super::{CatalogOptions, CatalogStore, Change, Entry};
 use crate::StoreError;
 use crate::log::{Disk, Faults, MemDisk};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn disk() -> MemDisk {
 }
 
 fn open(disk: &MemDisk) -> crate::Result<CatalogStore> {
-    CatalogStore::open_on(Arc::new(disk.clone()), Path::new("/catalog"))
+    CatalogStore::open_on(Arc::new(disk.clone()), Path::new("/catalog"), CatalogOptions::default())
 }
 
 fn names(catalog: &CatalogStore) -> Vec<String> {

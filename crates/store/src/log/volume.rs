@@ -18,8 +18,8 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use uuid::Uuid;
 
-/// Told once per log that can no longer be written; the server ends itself then and recovers on restart. Called on the
-/// flusher's thread: it must not call back into the log.
+/// Told once per log, or catalog, that can no longer be written; the server is replaced then and recovers at its start. Called
+/// by the thread that writes: it must not call back into what failed.
 pub type FaultHook = Arc<dyn Fn(&StoreError) + Send + Sync>;
 
 #[derive(Clone)]

@@ -381,10 +381,11 @@ impl PartStore {
             }
             Err(e) => return Err(outside("write", &path, e)),
         }
-        match &self.local {
-            Some(dir) => sync_file(&dir.join(file)),
-            None => Ok(()),
-        }
+        let Some(path) = self.local.as_ref().map(|dir| dir.join(file)) else { return Ok(()) };
+        sync_file(&path).inspect_err(|_| {
+            // A second sync of the same file would succeed and mean nothing: the next try begins with a new one.
+            let _ = fs::remove_file(&path);
+        })
     }
 
     async fn delete(&self, file: &str) -> Result<()> {

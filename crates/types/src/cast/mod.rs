@@ -345,10 +345,7 @@ impl Job<'_> {
             offsets.push(bytes.len() as i32);
         }
         if bytes.len() > i32::MAX as usize {
-            return Err(Error::new(
-                Code::TOO_LARGE_STRING_SIZE,
-                format!("the texts of one batch have {} bytes, at most {}", bytes.len(), i32::MAX),
-            ));
+            return Err(too_many_bytes(bytes.len()));
         }
         Ok(Arc::new(BinaryArray::new(OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes.into(), None)))
     }
@@ -356,6 +353,10 @@ impl Job<'_> {
     /// The zeros at the end only fill a fixed string up.
     fn fixed_to_string(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let fixed = array.as_fixed_size_binary();
+        let bytes = fixed.len().saturating_mul(fixed.value_length() as usize);
+        if bytes > i32::MAX as usize {
+            return Err(too_many_bytes(bytes));
+        }
         let text = |row: usize| {
             let bytes = fixed.value(row);
             let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
@@ -363,6 +364,11 @@ impl Job<'_> {
         };
         Ok(Arc::new(BinaryArray::from_iter_values((0..fixed.len()).map(text))))
     }
+}
+
+fn too_many_bytes(bytes: usize) -> Error {
+    let text = format!("the texts of one batch have {bytes} bytes, at most {}", i32::MAX);
+    Error::new(Code::TOO_LARGE_STRING_SIZE, text)
 }
 
 /// Offsets that start at zero, and the start and length of the items they cover.

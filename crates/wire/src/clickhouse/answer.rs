@@ -14,9 +14,10 @@ use bytes::Bytes;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::connection::REQUEST_READ;
 use hydron_board::outbox::OUTBOX_BYTES;
-use hydron_engine::{Input, Item, Progress, QueryOptions, Running};
+use hydron_engine::{GivenTable, Input, Item, Progress, QueryOptions, Running};
 use hydron_format::native::{NativeOptions, push_varint};
 use hydron_types::{Batch, TypeNames};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,6 +30,10 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 // A query that was killed while its client takes nothing gets this long to end its frame; then the connection goes.
 const KILLED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a client may send with one query: held in memory as long as the query runs.
+const TEMPORARY_BYTES_MAX: usize = 512 << 20;
+const TEMPORARY_TABLES_MAX: usize = 100;
 
 /// Bytes of a block that the board can keep when a slow client takes a part of it: a supervisor ends the block of a worker that
 /// has died before it says a word. Half of an outbox, since rows differ.
@@ -78,15 +83,12 @@ impl Connection {
 
     pub(super) async fn query(&mut self, query: Query) -> Result<After> {
         self.skips_data = false;
-        let temporary = match self.temporary_tables().await? {
-            Some(temporary) => temporary,
+        let given = match self.temporary_tables().await? {
+            Some(given) => given,
             None => return Ok(After::Close),
         };
         let revision = self.decoder.revision();
-        let options = match temporary {
-            Some(name) => Err(Error::not_implemented(format!("temporary table '{name}' from a client"))),
-            None => self.query_options(&query),
-        };
+        let options = given.and_then(|given| Ok(QueryOptions { given, ..self.query_options(&query)? }));
         let options = match options {
             Ok(options) => options,
             Err(e) => return self.fail(&e).await,
@@ -145,22 +147,50 @@ impl Connection {
         }
     }
 
-    /// Reads what a client sends between a query and its end of data: temporary tables, of which the first name with
-    /// rows is told. `None`: the client has gone.
-    async fn temporary_tables(&mut self) -> Result<Option<Option<String>>> {
+    /// Reads what a client sends between a query and its end of data: tables that this query alone sees. `None`: the client
+    /// has gone. The inner error is the query's; its data was read to the end.
+    async fn temporary_tables(&mut self) -> Result<Option<Result<Arc<[GivenTable]>>>> {
         let patience = self.app.options.receive_patience;
-        let mut first = None;
+        let mut tables: Vec<(String, Vec<Batch>)> = Vec::new();
+        let (mut bytes, mut failed) = (0, None);
         loop {
             let packet = tokio::time::timeout(patience, self.packet()).await.map_err(|_| paused(patience))??;
             match packet {
                 None => return Ok(None),
-                Some(ClientPacket::Data { block, .. }) if block.columns.is_empty() => return Ok(Some(first)),
-                Some(ClientPacket::Data { table, .. } | ClientPacket::Scalar { name: table }) => {
-                    first.get_or_insert(table);
+                Some(ClientPacket::Data { block, .. }) if block.columns.is_empty() => break,
+                Some(ClientPacket::Data { table, block }) => {
+                    bytes += block.bytes();
+                    if bytes > TEMPORARY_BYTES_MAX || tables.len() == TEMPORARY_TABLES_MAX {
+                        tables.clear();
+                        failed.get_or_insert_with(|| {
+                            let text = format!(
+                                "temporary tables of a query take more than {TEMPORARY_BYTES_MAX} bytes, or are more than \
+                                 {TEMPORARY_TABLES_MAX}"
+                            );
+                            Error::new(Code::TOO_MANY_BYTES, text).hint("INSERT them into a stream")
+                        });
+                        continue;
+                    }
+                    match tables.iter_mut().find(|(name, _)| *name == table) {
+                        Some((_, batches)) if batches[0].schema == block.schema => batches.push(block),
+                        Some(_) => {
+                            let text = format!("blocks of temporary table '{table}' have different columns");
+                            failed.get_or_insert(Error::new(Code::INCORRECT_DATA, text));
+                        }
+                        None => tables.push((table, vec![block])),
+                    }
+                }
+                Some(ClientPacket::Scalar { name }) => {
+                    failed.get_or_insert_with(|| Error::not_implemented(format!("scalar '{name}' from a client")));
                 }
                 Some(_) => return Err(unexpected("a packet before the end of a query's data")),
             }
         }
+        let given = tables.into_iter().map(|(name, batches)| {
+            let schema = Arc::clone(&batches[0].schema);
+            GivenTable::new(&name, &schema, batches)
+        });
+        Ok(Some(failed.map_or_else(|| Ok(given.collect()), Err)))
     }
 
     fn query_options(&self, query: &Query) -> Result<QueryOptions> {
@@ -186,6 +216,7 @@ impl Connection {
             interface: "tcp",
             client_address: self.from.ip().to_canonical().to_string(),
             connection: self.socket.place_index(),
+            given: Arc::default(),
         })
     }
 
@@ -227,6 +258,7 @@ impl Connection {
                 }
                 Some(None) => {
                     if running.schema.is_some() {
+                        info.rows_before_limit = *running.progress.rows_before_limit.lock();
                         info.write(&mut frame);
                         told.last(&running.progress, encoder.options.revision, &mut frame);
                         encoder.write(server::DATA, None, &mut frame)?;
@@ -259,6 +291,9 @@ impl Connection {
                 Some(Some(Item::Extremes(batch))) => encoder.write(server::EXTREMES, Some(&batch), &mut frame)?,
             }
             if !frame.is_empty() {
+                if let Some(resume) = running.resume() {
+                    resume.hand_over();
+                }
                 self.send_unless_killed(&frame, running).await?;
             }
         }

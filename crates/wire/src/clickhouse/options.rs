@@ -30,8 +30,8 @@ impl Default for TcpOptions {
             query_mode: "streaming",
             users: Arc::new(Users::default()),
             custody: None,
-            // An idle connection costs some 10 KiB; the descriptors of the process are the harder limit.
-            connections_max: 4_096,
+            // 200 MiB when each costs 20 KiB; the board has places for 16,384 of all protocols, and the process its descriptors.
+            connections_max: 10_240,
             handshake_patience: Duration::from_secs(10),
             // Pools of drivers keep connections for an hour at most.
             idle_patience: Duration::from_secs(3_600),

@@ -6,8 +6,9 @@
 use crate::guarded::Guarded;
 use hydron_base::{Code, Error, Result};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -91,13 +92,27 @@ impl ClientSocket {
 
     /// Adds what the client has sent to `buffer`; false at the end of the stream. Dropping this loses nothing.
     pub async fn receive(&mut self, buffer: &mut bytes::BytesMut) -> Result<bool> {
-        let wanted = if self.moment == Moment::Idle { IDLE_READ_BYTES } else { READ_BYTES };
-        buffer.reserve(wanted);
-        match self.read_buf(buffer).await {
+        let received = match self.moment {
+            Moment::Idle => std::future::poll_fn(|cx| self.poll_receive(cx, buffer)).await,
+            Moment::Executing | Moment::MidFrame => {
+                buffer.reserve(READ_BYTES);
+                self.read_buf(buffer).await
+            }
+        };
+        match received {
             Ok(0) => Ok(false),
             Ok(_) => Ok(true),
             Err(e) => Err(gone(e)),
         }
+    }
+
+    /// Reads by way of the stack, so that a connection that waits holds no buffer.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut bytes::BytesMut) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); IDLE_READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// Ends the connection so that what was sent last arrives.
@@ -121,7 +136,7 @@ impl ClientSocket {
     }
 }
 
-// A waiting connection holds this much; most queries fit.
+// What a connection that waits reads at once; most queries fit.
 const IDLE_READ_BYTES: usize = 4 << 10;
 
 // Blocks of an INSERT come in pieces of about this size.

@@ -4,12 +4,13 @@
 //! its chunks any more. An error before the first byte becomes a status; later it stands in the body, or breaks the body
 //! off where the format has no place for it.
 
+use super::coding::{Coding, Packer};
 use super::session::Lease;
 use bytes::Bytes;
 use futures::FutureExt;
 use hydron_base::{Code, Error, Result};
-use hydron_engine::{Item, Progress, Running};
-use hydron_format::{Compression, Compressor, FormatOptions, OutputFormat, ResultStats};
+use hydron_engine::{Item, Progress, Resume, Running};
+use hydron_format::{FormatOptions, OutputFormat, ResultStats};
 use hydron_types::Zone;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -33,11 +34,28 @@ pub(crate) struct Head {
     pub format: String,
     pub content_type: &'static str,
     pub zone: String,
-    pub compression: Option<Compression>,
+    pub coding: Coding,
     /// Counters at this moment; final ones when the answer was held back.
     pub summary: String,
     pub with_progress: bool,
-    pub chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+    pub chunks: mpsc::Receiver<Result<Chunk, BrokenOff>>,
+}
+
+/// Some bytes of a body.
+pub(crate) struct Chunk {
+    bytes: Bytes,
+    /// Where the client of a stream can go on when it has these.
+    resume: Option<Resume>,
+}
+
+impl Chunk {
+    /// The bytes, at the moment when they are handed over to be written.
+    pub(crate) fn hand_over(self) -> Bytes {
+        if let Some(resume) = self.resume {
+            resume.hand_over();
+        }
+        self.bytes
+    }
 }
 
 /// The result cannot be completed; the body must not look as if it were.
@@ -56,17 +74,12 @@ pub(crate) struct Pump {
     running: Running,
     // Kept until the answer is complete: the next query of the session comes after it.
     _session: Lease,
-    accepts: Option<Compression>,
+    accepts: Coding,
     buffered_bytes_max: usize,
 }
 
 impl Pump {
-    pub(crate) fn new(
-        running: Running,
-        session: Lease,
-        accepts: Option<Compression>,
-        buffered_bytes_max: usize,
-    ) -> Pump {
+    pub(crate) fn new(running: Running, session: Lease, accepts: Coding, buffered_bytes_max: usize) -> Pump {
         Pump { running, _session: session, accepts, buffered_bytes_max }
     }
 
@@ -104,7 +117,7 @@ impl Pump {
         });
         drop(self);
         // The receiver goes away only with the client.
-        let _ = send(&sender, last.bytes).await;
+        let _ = send(&sender, last.bytes, None).await;
         if last.is_broken {
             let _ = sender.send(Err(BrokenOff)).await;
         }
@@ -119,15 +132,15 @@ impl Pump {
             (None, "") => "TabSeparated".to_string(),
             (None, name) => name.to_string(),
         };
-        let compression = self.accepts.filter(|_| settings.bool("enable_http_compression"));
-        let level = settings.uint("http_zlib_compression_level") as u32;
-        let compressor = compression.map(|c| Compressor::new(c, level)).transpose()?;
+        let http = self.accepts.http.filter(|_| settings.bool("enable_http_compression"));
+        let coding = Coding { http, ..self.accepts };
+        let packer = Packer::new(coding, settings.uint("http_zlib_compression_level") as u32)?;
         let options = FormatOptions::from_settings(&settings, zone);
         let writer = match &self.running.schema {
             Some(schema) => Some(hydron_format::output(&format, Arc::clone(schema), &options)?),
             None => None,
         };
-        let mut encoder = Encoder { writer, compressor, compression, format, zone, rows: 0, plain: Vec::new() };
+        let mut encoder = Encoder { writer, packer, coding, format, zone, rows: 0, plain: Vec::new() };
         let mut chunk = Vec::new();
         if settings.bool("wait_end_of_query") && !self.running.streaming {
             encoder.prefix(&mut chunk)?;
@@ -152,13 +165,13 @@ impl Pump {
         Ok((encoder, first, chunk))
     }
 
-    fn head(&self, encoder: &Encoder, chunks: mpsc::Receiver<Result<Bytes, BrokenOff>>) -> Head {
+    fn head(&self, encoder: &Encoder, chunks: mpsc::Receiver<Result<Chunk, BrokenOff>>) -> Head {
         Head {
             query_id: Arc::clone(&self.running.query_id),
             format: encoder.format.clone(),
             content_type: encoder.writer.as_ref().map_or("text/plain; charset=UTF-8", |w| w.content_type()),
             zone: encoder.zone.to_string(),
-            compression: encoder.compression,
+            coding: encoder.coding,
             summary: summary(&self.running.progress),
             with_progress: self.running.settings.bool("send_progress_in_http_headers"),
             chunks,
@@ -171,7 +184,7 @@ impl Pump {
         encoder: &mut Encoder,
         first: Next,
         mut chunk: Vec<u8>,
-        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+        sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
     ) -> Last {
         let sent = self.stream_items(encoder, first, &mut chunk, sender).await;
         let is_broken = match sent {
@@ -191,7 +204,7 @@ impl Pump {
         encoder: &mut Encoder,
         first: Next,
         chunk: &mut Vec<u8>,
-        sender: &mpsc::Sender<Result<Bytes, BrokenOff>>,
+        sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
     ) -> Result<()> {
         let mut next = first;
         loop {
@@ -202,7 +215,8 @@ impl Pump {
                 Next::Item(item) => encoder.item(&item, chunk)?,
                 Next::Unknown => {}
             }
-            if send(sender, std::mem::take(chunk)).await.is_err() {
+            // A compressor may keep rows back, but behind a compressed body there is no place for a word anyway.
+            if send(sender, std::mem::take(chunk), self.running.resume()).await.is_err() {
                 return Err(Error::new(Code::NETWORK_ERROR, "the client has closed the connection"));
             }
             next = Next::of(self.running.next().await?);
@@ -210,12 +224,17 @@ impl Pump {
     }
 }
 
-/// Sends `bytes` in pieces. Errors: nobody reads them any more.
-async fn send(sender: &mpsc::Sender<Result<Bytes, BrokenOff>>, bytes: Vec<u8>) -> Result<(), ()> {
+/// Sends `bytes` in pieces; with the last of them the client can go on from `resume`. Errors: nobody reads them any more.
+async fn send(
+    sender: &mpsc::Sender<Result<Chunk, BrokenOff>>,
+    bytes: Vec<u8>,
+    resume: Option<Resume>,
+) -> Result<(), ()> {
     let mut left = Bytes::from(bytes);
     while !left.is_empty() {
         let piece = left.split_to(piece_length(&left));
-        sender.send(Ok(piece)).await.map_err(|_| ())?;
+        let resume = resume.filter(|_| left.is_empty());
+        sender.send(Ok(Chunk { bytes: piece, resume })).await.map_err(|_| ())?;
     }
     Ok(())
 }
@@ -251,8 +270,8 @@ impl Next {
 struct Encoder {
     /// `None`: the statement has no result.
     writer: Option<Box<dyn OutputFormat>>,
-    compressor: Option<Compressor>,
-    compression: Option<Compression>,
+    packer: Packer,
+    coding: Coding,
     format: String,
     zone: Zone,
     rows: u64,
@@ -293,10 +312,7 @@ impl Encoder {
             writer.suffix(&stats, &mut self.plain)?;
         }
         self.pack(out)?;
-        match self.compressor.take() {
-            Some(compressor) => compressor.finish(out),
-            None => Ok(()),
-        }
+        self.packer.finish(out)
     }
 
     /// Writes the error; answers true where the format has no place for it.
@@ -307,28 +323,17 @@ impl Encoder {
             None => self.plain.extend_from_slice(format!("{error}\n").as_bytes()),
         }
         let nothing = self.plain.is_empty();
-        let packed = self.pack(out).and_then(|()| match self.compressor.take() {
-            Some(compressor) => compressor.finish(out),
-            None => Ok(()),
-        });
+        let packed = self.pack(out).and_then(|()| self.packer.finish(out));
         nothing || packed.is_err()
     }
 
     fn pack(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        match &mut self.compressor {
-            None => out.append(&mut self.plain),
-            Some(_) if self.plain.is_empty() => {}
-            Some(compressor) => {
-                compressor.write(&self.plain, out)?;
-                self.plain.clear();
-            }
-        }
-        Ok(())
+        self.packer.pack(&mut self.plain, out)
     }
 }
 
 /// The zone that times are written in; UTC for a name that is not one, as the engine has it.
-fn zone(name: &str) -> Zone {
+pub(super) fn zone(name: &str) -> Zone {
     if name.is_empty() { Zone::UTC } else { Zone::parse(name).unwrap_or(Zone::UTC) }
 }
 

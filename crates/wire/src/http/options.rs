@@ -52,6 +52,10 @@ pub struct HttpOptions {
     pub decompressed_bytes_max: u64,
     /// Bytes of an answer that `wait_end_of_query` holds back.
     pub buffered_bytes_max: usize,
+    /// Parts of a form.
+    pub form_parts_max: usize,
+    /// Bytes that the tables of a form may take, as they come and as rows.
+    pub form_tables_bytes_max: usize,
     /// Sessions kept by id.
     pub sessions_max: usize,
     /// The longest `session_timeout`.
@@ -86,6 +90,10 @@ impl Default for HttpOptions {
             // One request may load 64 GiB; it is read as a stream, so only a bomb meets this.
             decompressed_bytes_max: 64 << 30,
             buffered_bytes_max: 1 << 30,
+            // A parameter each, and three more for each table.
+            form_parts_max: 1_000,
+            // Tables of a form are held in memory as long as their query runs.
+            form_tables_bytes_max: 512 << 20,
             // A session is its settings: about a kilobyte.
             sessions_max: 10_000,
             session_timeout_max: Duration::from_secs(3_600),

@@ -1,11 +1,14 @@
 //! What a request says: who asks, what, with which settings.
 
+use super::coding::Coding;
+use super::form::describes_table;
 use ::http::request::Parts;
 use ::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_format::Compression;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A request for a query, its body apart.
@@ -20,10 +23,13 @@ pub(crate) struct QueryRequest {
     pub settings: Settings,
     pub session: Option<SessionRequest>,
     pub reads_only: bool,
-    /// The encoding of the body.
-    pub encoding: Option<Compression>,
+    /// How the body is coded.
+    pub encoding: Coding,
     /// What the client accepts.
-    pub accepts: Option<Compression>,
+    pub accepts: Coding,
+    /// The body's type where it is a form, and what the URL says of the form's tables.
+    pub form: Option<String>,
+    pub described: HashMap<String, String>,
 }
 
 pub(crate) struct SessionRequest {
@@ -39,7 +45,7 @@ const PASSED_OVER: &[&str] =
 
 impl QueryRequest {
     /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
-    /// credentials that cannot be read; NOT_IMPLEMENTED for ClickHouse's own compressed blocks and multipart bodies.
+    /// credentials that cannot be read.
     pub(crate) fn parse(parts: &Parts) -> Result<QueryRequest> {
         QueryRequest::parse_but(parts, |_, _| false)
     }
@@ -56,8 +62,15 @@ impl QueryRequest {
             settings: Settings::default(),
             session: None,
             reads_only: parts.method == Method::GET || parts.method == Method::HEAD,
-            encoding: encoding(headers)?,
-            accepts: text(headers, header::ACCEPT_ENCODING.as_str()).and_then(Compression::accepted),
+            encoding: Coding { http: encoding(headers)?, framed: false },
+            accepts: Coding {
+                http: text(headers, header::ACCEPT_ENCODING.as_str()).and_then(Compression::accepted),
+                framed: false,
+            },
+            form: text(headers, header::CONTENT_TYPE.as_str())
+                .filter(|t| t.get(..10).is_some_and(|t| t.eq_ignore_ascii_case("multipart/")))
+                .map(str::to_string),
+            described: HashMap::new(),
         };
         let mut session_timeout = None;
         let mut session_check = false;
@@ -75,13 +88,9 @@ impl QueryRequest {
                 "session_id" => session_id = value,
                 "session_timeout" => session_timeout = Some(seconds(&value)?),
                 "session_check" => session_check = value == "1",
-                "compress" | "decompress" if value == "0" => {}
-                "compress" | "decompress" => {
-                    return Err(Error::not_implemented(format!("parameter {name}"))
-                        .hint("Content-Encoding and Accept-Encoding"));
-                }
-                other if PASSED_OVER.contains(&other) => {}
-                setting => request.settings.set(setting, &value)?,
+                "compress" => request.accepts.framed = is_on(&value),
+                "decompress" => request.encoding.framed = is_on(&value),
+                _ => request.take(name, value)?,
             }
         }
         if !session_id.is_empty() {
@@ -91,11 +100,30 @@ impl QueryRequest {
         if request.user.is_empty() {
             request.user = "default".to_string();
         }
-        let is_form = text(headers, header::CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("multipart/"));
-        if is_form {
-            return Err(Error::not_implemented("a multipart body (external tables)"));
-        }
         Ok(request)
+    }
+
+    /// A parameter of the query, from the URL or a form.
+    pub(super) fn take(&mut self, name: String, value: String) -> Result<()> {
+        match name.as_str() {
+            other if PASSED_OVER.contains(&other) => Ok(()),
+            about if self.form.is_some() && describes_table(about) => {
+                self.described.insert(name, value);
+                Ok(())
+            }
+            setting => self.settings.set(setting, &value),
+        }
+    }
+
+    /// A field of a form: the query, or a parameter of it.
+    pub(super) fn take_field(&mut self, name: String, value: String) -> Result<()> {
+        match name.as_str() {
+            "query" => self.query.push_str(&value),
+            "database" => self.database = value,
+            "query_id" => self.query_id = value,
+            _ => self.take(name, value)?,
+        }
+        Ok(())
     }
 
     /// Headers say it with more weight than the URL.
@@ -140,6 +168,11 @@ fn own<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty())
+}
+
+/// As ClickHouse reads a switch.
+fn is_on(value: &str) -> bool {
+    matches!(value, "1" | "true")
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Option<Compression>> {
@@ -255,9 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn a_form_says_what_its_tables_are() {
+        let form = [("content-type", "multipart/form-data; boundary=x")];
+        let mut r = parse("/?t_structure=a+int8&default_format=CSV&compress=1", &form).unwrap();
+        assert_eq!(r.described.get("t_structure").map(String::as_str), Some("a int8"));
+        assert_eq!((r.settings.text("default_format"), r.accepts.framed, r.encoding.framed), ("CSV", true, false));
+        r.take_field("query".into(), "select {x:int8}".into()).unwrap();
+        r.take_field("param_x".into(), "1".into()).unwrap();
+        assert_eq!((r.query.as_str(), r.settings.text("param_x")), ("select {x:int8}", "1"));
+        assert!(parse("/?t_structure=a", &[]).is_err(), "only a form has tables");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error_with_its_code() {
         assert_eq!(parse("/?no_such_setting=1", &[]).err().map(|e| e.code), Some(Code::UNKNOWN_SETTING));
-        assert_eq!(parse("/?compress=1", &[]).err().map(|e| e.code), Some(Code::NOT_IMPLEMENTED));
         assert_eq!(
             parse("/", &[("authorization", "Bearer x")]).err().map(|e| e.code),
             Some(Code::AUTHENTICATION_FAILED)

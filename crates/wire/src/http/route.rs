@@ -1,6 +1,9 @@
 //! Paths: pings, counters, and queries on `/`.
 
-use super::answer::{BrokenOff, Head, Pump};
+use super::answer::{BrokenOff, Head, Pump, zone};
+use super::coding::{Coding, framed};
+use super::form;
+use super::multipart::Multipart;
 use super::options::{HttpOptions, Surface};
 use super::request::{FAMILIES, QueryRequest, session_patience};
 use super::session::{Lease, Sessions};
@@ -16,8 +19,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::{CHUNKED, COMPRESSED, ENDED, LAST, REQUEST_READ, RESPONDING};
-use hydron_engine::{Engine, Input, QueryOptions, Running};
-use hydron_format::Compression;
+use hydron_engine::{ByteSource, Engine, Input, QueryOptions, Running};
+use hydron_format::FormatOptions;
 use hyper::Request;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
@@ -84,16 +87,10 @@ impl App {
             "/proton/ping" | "/timeplusd/ping" if reads => json(r#"{"status":"UP"}"#),
             "/metrics" if reads => plain(&self.counters()),
             "/" if reads && !asks => plain("Ok.\n"),
-            "/" | "/query" => {
-                let known_id = query_id(&parts);
-                match self.query(&parts, body, from, seat).await {
-                    Ok(head) => answered(head, &self.engine.options().display_name),
-                    Err(e) => {
-                        let code = status::of(e.code);
-                        self.failed(&e, known_id.as_deref(), code)
-                    }
-                }
-            }
+            "/" | "/query" => match self.query(&parts, body, from, seat).await {
+                Ok(head) => answered(head, &self.engine.options().display_name),
+                Err(e) => self.failed_query(&e, &parts),
+            },
             path => {
                 let text = format!("there is no resource {path}");
                 let error = Error::new(Code::RESOURCE_NOT_FOUND, text).hint("/, /ping, /metrics");
@@ -130,7 +127,22 @@ impl App {
             request.settings.set("readonly", "2")?;
         }
         let connection = seat.as_ref().map(|s| s.index());
-        let source = BodySource::new(body, request.encoding, &self.options, seat)?;
+        let mut source = BodySource::new(body, request.encoding, &self.options, seat)?;
+        let mut given = Vec::new();
+        if let Some(multipart) = request.form.as_deref().and_then(Multipart::of) {
+            let mut settings = session.settings.clone();
+            settings.overlay(&request.settings);
+            let options = FormatOptions::from_settings(&settings, zone(settings.text("session_timezone")));
+            let described = std::mem::take(&mut request.described);
+            let form = form::read(multipart?, &mut source, described, &options, &self.options).await?;
+            form.fields.into_iter().try_for_each(|(name, value)| request.take_field(name, value))?;
+            given = form.tables;
+            if !request.database.is_empty() {
+                session.database = Arc::from(request.database.as_str());
+            }
+            // What may follow the closing delimiter is no query.
+            while source.next().await?.is_some() {}
+        }
         let spoken = listen(std::mem::take(&mut request.query), source).await?;
         if spoken.text.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::new(Code::SYNTAX_ERROR, "empty query")
@@ -142,6 +154,7 @@ impl App {
             interface: "http",
             client_address: from.ip().to_canonical().to_string(),
             connection,
+            given: given.into(),
         };
         let input = match spoken.rest {
             Some(rest) => Input::Bytes(Box::new(rest)),
@@ -152,7 +165,7 @@ impl App {
     }
 
     /// Sends the result of a query on its way; returns when the answer begins.
-    pub(crate) async fn begin(&self, running: Running, session: Lease, accepts: Option<Compression>) -> Result<Head> {
+    pub(crate) async fn begin(&self, running: Running, session: Lease, accepts: Coding) -> Result<Head> {
         // A fault while the answer is written is this query's too.
         let mark = running.mark();
         let pump = Pump::new(running, session, accepts, self.options.buffered_bytes_max);
@@ -171,6 +184,20 @@ impl App {
         // A session of an earlier worker knows its settings and not the user's.
         lease.profile = Arc::clone(&user.settings);
         Ok(lease)
+    }
+
+    /// As [`App::failed`], told as the request asks for it: in frames, but for those who may not come in.
+    fn failed_query(&self, error: &Error, parts: &Parts) -> Response<Body> {
+        let status = status::of(error.code);
+        let request = QueryRequest::parse(parts).ok();
+        let query_id = request.as_ref().map(|r| r.query_id.as_str()).filter(|id| !id.is_empty());
+        let mut response = self.failed(error, query_id, status);
+        let is_refused = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+        if request.as_ref().is_some_and(|r| r.accepts.framed) && !is_refused {
+            *response.body_mut() = whole(Bytes::from(framed(&format!("{error}\n"))));
+            response.extensions_mut().insert(Framed);
+        }
+        response
     }
 
     fn failed(&self, error: &Error, query_id: Option<&str>, status: StatusCode) -> Response<Body> {
@@ -237,7 +264,7 @@ fn note_response(seat: Arc<Seat>, response: Response<Body>, is_chunking: bool) -
     if is_chunking && response.body().size_hint().exact().is_none() {
         flags |= CHUNKED;
     }
-    if response.headers().contains_key(header::CONTENT_ENCODING) {
+    if response.headers().contains_key(header::CONTENT_ENCODING) || response.extensions().get::<Framed>().is_some() {
         flags |= COMPRESSED;
     }
     seat.connection().set(flags);
@@ -290,20 +317,23 @@ async fn pass_over(mut body: Incoming) {
     let _ = tokio::time::timeout(REFUSED_PATIENCE, read).await;
 }
 
-/// The id that the client has given, for answers to requests that fail before the query starts.
-fn query_id(parts: &Parts) -> Option<String> {
-    QueryRequest::parse(parts).ok().map(|r| r.query_id).filter(|id| !id.is_empty())
-}
+/// Marks an answer in frames, into which no plain text can be put.
+#[derive(Clone, Copy)]
+struct Framed;
 
 pub(crate) fn answered(head: Head, display_name: &str) -> Response<Body> {
     let chunks = stream::unfold(head.chunks, |mut chunks| async move {
         let chunk = chunks.recv().await?;
-        Some((chunk.map(Frame::data), chunks))
+        Some((chunk.map(|c| Frame::data(c.hand_over())), chunks))
     });
     let mut response = Response::new(StreamBody::new(chunks.boxed()).boxed_unsync());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(head.content_type));
-    if let Some(compression) = head.compression {
+    if head.coding.framed {
+        response.extensions_mut().insert(Framed);
+    }
+    let headers = response.headers_mut();
+    if let Some(compression) = head.coding.http {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(compression.name()));
     }
     put(&mut response, "query-id", &head.query_id);
@@ -343,7 +373,11 @@ fn options() -> Response<Body> {
 }
 
 pub(crate) fn full(text: &str) -> Body {
-    Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
+    whole(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn plain(text: &str) -> Response<Body> {

@@ -3,7 +3,9 @@
 //! Where the query stands in the body, its text is taken from the start; the data of an INSERT that follows it stays
 //! a stream.
 
+use super::coding::Coding;
 use super::options::HttpOptions;
+use crate::clickhouse::frame;
 use crate::custody::Seat;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -12,7 +14,7 @@ use hydron_base::limit::QUERY_BYTES_MAX;
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::REQUEST_READ;
 use hydron_engine::ByteSource;
-use hydron_format::{Compression, Decompressor};
+use hydron_format::Decompressor;
 use hydron_sql::ast::{InsertSource, StatementKind};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
@@ -35,6 +37,8 @@ pub(crate) struct BodySource {
     /// `None` when it has ended.
     body: Option<Incoming>,
     decompressor: Option<Decompressor>,
+    /// Frames of ClickHouse inside of that, and the bytes of one that is not complete.
+    frames: Option<Frames>,
     /// Compressed bytes not yet looked at.
     raw: Bytes,
     ready: VecDeque<Bytes>,
@@ -46,14 +50,16 @@ pub(crate) struct BodySource {
 impl BodySource {
     pub(crate) fn new(
         body: Incoming,
-        encoding: Option<Compression>,
+        encoding: Coding,
         options: &HttpOptions,
         seat: Option<Arc<Seat>>,
     ) -> Result<BodySource> {
-        let decompressor = encoding.map(|c| Decompressor::new(c, options.decompressed_bytes_max)).transpose()?;
+        let bytes_max = options.decompressed_bytes_max;
+        let decompressor = encoding.http.map(|c| Decompressor::new(c, bytes_max)).transpose()?;
         Ok(BodySource {
             body: Some(body),
             decompressor,
+            frames: encoding.framed.then(|| Frames { buffer: BytesMut::new(), bytes_left: bytes_max }),
             raw: Bytes::new(),
             ready: VecDeque::new(),
             patience: options.body_patience,
@@ -112,9 +118,58 @@ async fn drain(mut body: Incoming) {
     }
 }
 
+struct Frames {
+    buffer: BytesMut,
+    /// What the rest of the body may come to.
+    bytes_left: u64,
+}
+
+impl Frames {
+    /// The first frame of what has come, its checksum verified; `None` until it is complete.
+    fn next(&mut self) -> Result<Option<Bytes>> {
+        let mut plain = Vec::new();
+        if !frame::read(&mut self.buffer, &mut plain)? {
+            return Ok(None);
+        }
+        match self.bytes_left.checked_sub(plain.len() as u64) {
+            Some(left) => self.bytes_left = left,
+            None => return Err(Error::new(Code::TOO_MANY_BYTES, "the body is too large when it is decompressed")),
+        }
+        Ok(Some(Bytes::from(plain)))
+    }
+}
+
 #[async_trait]
 impl ByteSource for BodySource {
     async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let Some(frames) = &mut self.frames else { return self.next_outer().await };
+            match frames.next()? {
+                Some(plain) if plain.is_empty() => continue,
+                Some(plain) => return Ok(Some(plain)),
+                None => {}
+            }
+            match self.next_outer().await? {
+                Some(bytes) => {
+                    if let Some(frames) = &mut self.frames {
+                        frames.buffer.extend_from_slice(&bytes);
+                    }
+                }
+                None if self.frames.as_ref().is_some_and(|f| !f.buffer.is_empty()) => {
+                    let text = "the body ends inside of a compressed frame";
+                    return Err(
+                        Error::new(Code::CANNOT_DECOMPRESS, text).hint("without decompress=1 it is taken as it is")
+                    );
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl BodySource {
+    /// The next bytes inside of the compression of HTTP.
+    async fn next_outer(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 return Ok(Some(bytes));

@@ -60,6 +60,7 @@ impl Call<'_> {
             interface: "rest",
             client_address: self.from.ip().to_canonical().to_string(),
             connection: self.seat.as_ref().map(|s| s.index()),
+            given: Arc::default(),
         })
     }
 

@@ -27,7 +27,10 @@ pub fn serve(
     options: HttpOptions,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + 'static> {
-    let surface = Surface::Rest(Arc::default());
+    let surface = match options.surface {
+        Surface::Rest(rest) => Surface::Rest(rest),
+        Surface::Sql => Surface::Rest(Arc::default()),
+    };
     crate::http::serve(engine, listener, HttpOptions { query_mode: "streaming", surface, ..options }, stop)
 }
 

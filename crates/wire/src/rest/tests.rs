@@ -273,6 +273,10 @@ fn a_search_answers_while_it_runs() {
     }
     let metrics = done(&server, "/proton/v1/pipeline_metrics", json!({"query_id": "q1"}));
     assert_eq!(metrics["nodes"][0]["metric"]["processed_rows"], 2);
+    let names: Vec<&str> = metrics["nodes"].as_array().unwrap().iter().filter_map(|n| n["name"].as_str()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&"Tail"), Some(&"Output")), "{metrics}");
+    assert_eq!(metrics["edges"].as_array().map(Vec::len), Some(names.len() - 1));
+    assert_eq!(metrics["metrics"]["sent"]["processed_rows"], 2);
     assert_eq!(failure(post(&server, "/proton/v1/pipeline_metrics", json!({"query_id": "q2"}))), (404, 2003));
     drop(client);
     server.wait_idle();

@@ -37,7 +37,7 @@ pub(super) fn parse(yaml: &str) -> Result<Users> {
     for (name, tree) in object(listed, "users")? {
         let what = format!("user '{name}'");
         let user = user(object(tree, &what)?, &profiles).map_err(|e| e.context(&what))?;
-        users.by_name.insert(name, user);
+        users.list().insert(name, user);
     }
     for name in profiles.keys() {
         settings_of(name, &profiles, 0)?;

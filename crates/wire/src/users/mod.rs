@@ -17,6 +17,7 @@ use self::password::{Password, Proof};
 use self::throttle::{Admission, Throttle};
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_engine::{Engine, Session};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,11 +52,17 @@ impl User {
     }
 }
 
-/// Users by name. One value serves all ports: failures are counted over all of them.
-#[derive(Clone, Debug)]
+/// Users by name. One value serves all ports: failures are counted over all of them, and a change holds for all.
+#[derive(Debug)]
 pub struct Users {
-    by_name: BTreeMap<String, User>,
+    by_name: RwLock<Arc<BTreeMap<String, User>>>,
     throttle: Arc<Throttle>,
+}
+
+impl Clone for Users {
+    fn clone(&self) -> Users {
+        Users { by_name: RwLock::new(self.listed()), throttle: Arc::clone(&self.throttle) }
+    }
 }
 
 /// A user who has come in.
@@ -81,7 +88,7 @@ impl Default for Users {
         for (name, password) in SHIPPED {
             users.set(name, password, *name == "proton");
         }
-        if let Some(proton) = users.by_name.get_mut("proton") {
+        if let Some(proton) = users.list().get_mut("proton") {
             proton.access_management = true;
         }
         users
@@ -90,7 +97,20 @@ impl Default for Users {
 
 impl Users {
     fn none() -> Users {
-        Users { by_name: BTreeMap::new(), throttle: Arc::default() }
+        Users { by_name: RwLock::default(), throttle: Arc::default() }
+    }
+
+    fn listed(&self) -> Arc<BTreeMap<String, User>> {
+        Arc::clone(&self.by_name.read())
+    }
+
+    fn list(&mut self) -> &mut BTreeMap<String, User> {
+        Arc::make_mut(self.by_name.get_mut())
+    }
+
+    /// From now on these come in, with these settings; who is in already stays. Failures so far still count.
+    pub fn replace(&self, others: Users) {
+        *self.by_name.write() = others.by_name.into_inner();
     }
 
     /// The users of a file in Proton's shape. Errors: CONFIG_ERROR and those of settings, with the user or profile.
@@ -103,11 +123,11 @@ impl Users {
         let networks = if loopback_only { Network::loopback() } else { Network::all() };
         let password = Password::plain(password);
         let user = User { password, networks, settings: Arc::default(), access_management: false };
-        self.by_name.insert(name.to_string(), user);
+        self.list().insert(name.to_string(), user);
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.by_name.remove(name);
+        self.list().remove(name);
     }
 
     /// Lets a user in, after a delay when its address has failed often.
@@ -143,7 +163,8 @@ impl Users {
         let proof = Proof::of(password);
         // A user that does not exist has a password that nobody knows: the work is the same.
         let nobody = Password::unknown();
-        let user = self.by_name.get(name);
+        let users = self.listed();
+        let user = users.get(name);
         let fits = user.map_or(&nobody, |u| &u.password).accepts(&proof);
         let Some(user) = user.filter(|_| fits) else {
             let text = format!("{name}: password is incorrect or there is no user with such name");
@@ -158,7 +179,7 @@ impl Users {
 
     /// A user who has come in before, on a connection that outlived its process. `None`: there is no such user any more.
     pub fn again(&self, name: &str) -> Option<Admitted> {
-        self.by_name.get(name).map(|user| user.admitted(name))
+        self.listed().get(name).map(|user| user.admitted(name))
     }
 
     /// Whether a server may listen on `host` with these users: on loopback always, elsewhere only if everyone who may
@@ -171,7 +192,7 @@ impl Users {
         }
         let is_open = |u: &&User| u.networks.iter().any(|n| !n.is_loopback());
         let weak: Vec<String> = self
-            .by_name
+            .listed()
             .iter()
             .filter(|(_, user)| is_open(user))
             .filter_map(|(name, user)| Some((name, weakness(&user.password)?)))
@@ -240,6 +261,19 @@ mod tests {
             "the password comes first"
         );
         assert!(users.check("proton", "proton@t+", HERE).unwrap().access_management);
+    }
+
+    #[test]
+    fn users_that_are_replaced_hold_for_everyone_who_shares_them() {
+        let users = Arc::new(Users::default());
+        let (copy, shared) = (users.as_ref().clone(), Arc::clone(&users));
+        let mut others = Users::none();
+        others.set("me", "hunter2!", false);
+        users.replace(others);
+        assert!(shared.check("me", "hunter2!", HERE).is_ok());
+        assert_eq!(code(shared.check("default", "", HERE)), Some(Code::AUTHENTICATION_FAILED));
+        assert!(shared.again("default").is_none());
+        assert!(copy.check("default", "", HERE).is_ok(), "a copy is its own");
     }
 
     #[test]

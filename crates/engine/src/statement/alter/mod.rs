@@ -11,7 +11,7 @@ mod rows;
 
 use super::{Answer, Context, answer};
 use crate::catalog::lookup::Lookup;
-use crate::catalog::{CatalogState, Object, record};
+use crate::catalog::{CatalogState, MaterializedView, Object, record};
 use crate::engine::Inner;
 use crate::stream::Stream;
 use apply::Applied;
@@ -49,8 +49,34 @@ fn stream_of(cx: &Context, state: &CatalogState, alter: &Alter) -> Result<Arc<St
     }
     match state.existing(&database, &name)? {
         Object::Stream(stream) => Ok(Arc::clone(stream)),
-        _ => Err(Error::not_implemented("ALTER of a view")),
+        Object::View(_) => Err(Error::not_implemented("ALTER of a view")),
+        Object::MaterializedView(view) => {
+            check_view(view, &alter.commands)?;
+            state.target(view)
+        }
     }
+}
+
+/// Of a materialized view the settings and the TTL of its own stream can be altered.
+///
+/// Errors: NOT_IMPLEMENTED (48), BAD_ARGUMENTS (36) for a TTL that cannot be there.
+fn check_view(view: &MaterializedView, commands: &[AlterCommand]) -> Result<()> {
+    use AlterCommand as A;
+    let name = &view.info.name;
+    let is_of_storage =
+        |c: &AlterCommand| matches!(c, A::ModifySetting(_) | A::ResetSetting(_) | A::ModifyTtl(_) | A::RemoveTtl);
+    if let Some(other) = commands.iter().find(|c| !is_of_storage(c)) {
+        return Err(Error::not_implemented(format!("ALTER of a materialized view … {}", apply::name_of(other))));
+    }
+    if view.is_inner {
+        return Ok(());
+    }
+    let target = format!("{}.{}", view.target.0, view.target.1);
+    if commands.iter().any(|c| matches!(c, A::RemoveTtl)) {
+        return Err(Error::bad_arguments(format!("view {name} has no TTL: its rows are those of {target}")));
+    }
+    let error = Error::not_implemented(format!("ALTER of view {name}, whose rows are those of {target},"));
+    Err(error.hint(format!("ALTER STREAM {target}")))
 }
 
 async fn columns(cx: &Context, alter: Alter) -> Result<()> {
@@ -163,14 +189,30 @@ fn check(
     let (database, name) = (&old.info.database, &old.info.name);
     for dependent in lookup.state.dependents(database, name) {
         let (view_database, view_name) = dependent.split_once('.').unwrap_or((database, &dependent));
-        let Some(Object::View(view)) = lookup.state.object(view_database, view_name) else { continue };
-        let StatementKind::Query(select) = hydron_sql::parse_statement(&view.info.select)?.statement.kind else {
+        let (view, writes) = match lookup.state.object(view_database, view_name) {
+            Some(Object::View(view)) => (&view.info, false),
+            Some(Object::MaterializedView(view)) => (&view.info, view.target.0 == *database && view.target.1 == *name),
+            _ => continue,
+        };
+        let StatementKind::Query(select) = hydron_sql::parse_statement(&view.select)?.statement.kind else {
             continue;
         };
         let binds = |lookup: &Lookup| bind_select_in(&select, None, lookup, bind_cx);
-        if let (Ok(_), Err(why)) = (binds(lookup), binds(&after)) {
-            let message = format!("view {dependent} reads stream {name} and would be broken: {}", why.message);
-            return Err(Error::new(Code::ALTER_OF_COLUMN_IS_FORBIDDEN, message).hint("drop the view first"));
+        let refused =
+            |message: String| Err(Error::new(Code::ALTER_OF_COLUMN_IS_FORBIDDEN, message).hint("drop the view first"));
+        match (binds(lookup), binds(&after)) {
+            (Ok(_), Err(why)) => {
+                let message = format!("view {dependent} reads stream {name} and would be broken: {}", why.message);
+                return refused(message);
+            }
+            (Ok(bound), Ok(_)) if writes => {
+                let has = |info: &StreamInfo, name: &str| info.columns.iter().any(|c| &*c.name == name);
+                let gone = |f: &&hydron_types::Field| has(&old.info, &f.name) && !has(&new.info, &f.name);
+                if let Some(field) = bound.plan.schema.fields.iter().find(gone) {
+                    return refused(format!("view {dependent} writes column '{}' of stream {name}", field.name));
+                }
+            }
+            _ => {}
         }
     }
     Ok(())

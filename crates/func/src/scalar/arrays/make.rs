@@ -13,6 +13,7 @@ use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 use hydron_types::column::array_of;
+use hydron_types::gather::join_columns;
 use hydron_types::supertype::least_supertype;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -141,7 +142,7 @@ fn empty(call: &Call<'_>, element: LogicalType) -> Result<BoundCall> {
 pub(crate) fn with_default(values: &ArrayRef, element: &LogicalType) -> Result<(ArrayRef, u32)> {
     let spare = array_of(&default_value(element), element, 1)?;
     let spare = crate::scalar::column::retyped_like(&spare, values);
-    let all = arrow::compute::concat(&[values.as_ref(), spare.as_ref()]).map_err(arrow_error)?;
+    let all = join_columns(&[values.as_ref(), spare.as_ref()])?;
     Ok((all, values.len() as u32))
 }
 
@@ -220,7 +221,7 @@ pub(crate) fn concat(call: &Call<'_>) -> Result<BoundCall> {
         let mut starts = vec![0u32];
         values.iter().for_each(|v| starts.push(starts[starts.len() - 1] + v.len() as u32));
         let parts: Vec<&dyn Array> = values.iter().map(|a| a.as_ref()).collect();
-        let all = arrow::compute::concat(&parts).map_err(arrow_error)?;
+        let all = join_columns(&parts)?;
         rearrange(&element, &all, rows, |row, out| {
             for (l, start) in lists.iter().zip(&starts) {
                 out.extend(l.range(row).map(|i| start + i as u32));

@@ -11,12 +11,13 @@ mod series;
 mod sums;
 
 use super::column::{Lists, end_offset, list};
-use crate::call::{Datum, EvalContext, arrow_error};
+use crate::call::{Datum, EvalContext};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use hydron_base::memory::room_for;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
+use hydron_types::gather::take_rows;
 
 pub(crate) use find::at_end;
 pub(crate) use lambda::{pair_types, pairs};
@@ -35,8 +36,11 @@ pub fn register(registry: &mut Registry) {
 
 /// The elements at `indices`.
 pub(crate) fn gather(values: &ArrayRef, indices: Vec<u32>) -> Result<ArrayRef> {
-    arrow::compute::take(values, &UInt32Array::from(indices), None).map_err(arrow_error)
+    take_rows(values, &UInt32Array::from(indices))
 }
+
+// The places of this many elements are 64 MiB: from here on the server is asked for room, each time they double.
+const LOOK_ELEMENTS: usize = 16 << 20;
 
 /// Arrays of `element` built by choosing among `values`: `choose` pushes the places of the elements of each row.
 pub(crate) fn rearrange(
@@ -48,9 +52,14 @@ pub(crate) fn rearrange(
     let mut indices = Vec::new();
     let mut ends = Vec::with_capacity(rows + 1);
     ends.push(0);
+    let mut looked_at = LOOK_ELEMENTS;
     for row in 0..rows {
         choose(row, &mut indices)?;
         ends.push(end_offset(indices.len())?);
+        if indices.len() >= looked_at {
+            looked_at = indices.len() * 2;
+            room_for(looked_at * std::mem::size_of::<u32>())?;
+        }
     }
     if indices.len() > values.len() {
         // Elements are repeated: what they take is not bounded by what there was.

@@ -2,7 +2,7 @@
 
 use super::make::{gather_or_default, with_default};
 use super::{Flat, rearrange};
-use crate::call::{BoundCall, Datum, arrow_error};
+use crate::call::{BoundCall, Datum};
 use crate::registry::Registry;
 use crate::scalar::column::{Ints, Lists, list, retyped};
 use crate::scalar::define::{Call, define, define_seeing_nulls};
@@ -11,6 +11,7 @@ use arrow::array::{Array, ArrayRef};
 use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
+use hydron_types::gather::join_columns;
 use hydron_types::supertype::least_supertype;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -134,7 +135,7 @@ fn push(call: &Call<'_>, front: bool) -> Result<BoundCall> {
         let lists = Lists::of(&lists)?;
         let value = retyped(&value.datum(&args[1])?.to_array(rows)?, &element);
         let values = retyped(&lists.values, &element);
-        let all = arrow::compute::concat(&[values.as_ref(), value.as_ref()]).map_err(arrow_error)?;
+        let all = join_columns(&[values.as_ref(), value.as_ref()])?;
         let start = values.len() as u32;
         rearrange(&element, &all, rows, |row, out| {
             if front {
@@ -171,7 +172,7 @@ fn resize(call: &Call<'_>) -> Result<BoundCall> {
         let (all, each) = match &filler {
             Some(filler) => {
                 let filler = retyped(&filler.datum(&args[2])?.to_array(rows)?, &element);
-                (arrow::compute::concat(&[values.as_ref(), filler.as_ref()]).map_err(arrow_error)?, 1)
+                (join_columns(&[values.as_ref(), filler.as_ref()])?, 1)
             }
             None => (with_default(&values, &element)?.0, 0),
         };

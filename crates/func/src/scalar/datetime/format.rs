@@ -7,6 +7,7 @@ use super::part::{Moment, iso_week, iso_year};
 use super::times::{Times, time_argument};
 use crate::call::{ArgInfo, BindContext, BoundCall};
 use crate::registry::Registry;
+use crate::scalar::column::texts;
 use crate::scalar::convert::function::{add, add_custom, check_count, constant_text, illegal, rowwise, zone_argument};
 use arrow::array::*;
 use arrow::buffer::NullBuffer;
@@ -14,7 +15,6 @@ use hydron_base::{Code, Error, Result};
 use hydron_types::datetext::{MONTHS, WEEKDAYS, month_of};
 use hydron_types::time::{Civil, DAY_SECONDS, LocalTime, civil_from_days, days_from_civil, days_in_month, weekday};
 use hydron_types::{CastOptions, LogicalType, Zone, cast};
-use std::sync::Arc;
 
 pub fn register(registry: &mut Registry) {
     for (name, joda) in [("format_datetime", false), ("format_datetime_in_joda_syntax", true)] {
@@ -27,7 +27,7 @@ pub fn register(registry: &mut Registry) {
             let scale = if let LogicalType::DateTime64(scale, _) = ty.bare() { *scale } else { 0 };
             let pattern = Pattern { scale, ..pattern };
             Ok(rowwise(LogicalType::String, move |arrays: &[ArrayRef], rows| {
-                Ok(pattern.write_all(&Times::new(&arrays[0], &ty, zone), rows))
+                pattern.write_all(&Times::new(&arrays[0], &ty, zone), rows)
             }))
         });
     }
@@ -269,24 +269,19 @@ impl Pattern {
     }
 
     /// The texts of all rows.
-    pub fn write_all(&self, times: &Times, rows: usize) -> ArrayRef {
+    pub fn write_all(&self, times: &Times, rows: usize) -> Result<ArrayRef> {
         let zone = if self.zone_name { times.local.zone().0.name() } else { "" };
-        let mut out = BinaryBuilder::with_capacity(rows, rows * 20);
-        let mut text = Vec::new();
-        for row in 0..rows {
-            text.clear();
+        texts(rows, |row, text| {
             let moment = Moment::of(times, row);
             for item in &self.items {
                 match item {
                     Item::Text(literal) => text.extend_from_slice(literal),
                     Item::Field(Field::ZoneName, ..) => text.extend_from_slice(zone.as_bytes()),
-                    Item::Field(Field::Offset, ..) => write_offset(times.local.offset_at(moment.utc), &mut text),
-                    Item::Field(field, width, fill) => self.write(*field, *width, *fill, moment, &mut text),
+                    Item::Field(Field::Offset, ..) => write_offset(times.local.offset_at(moment.utc), text),
+                    Item::Field(field, width, fill) => self.write(*field, *width, *fill, moment, text),
                 }
             }
-            out.append_value(&text);
-        }
-        Arc::new(out.finish())
+        })
     }
 
     fn write(&self, field: Field, width: usize, fill: u8, m: Moment, out: &mut Vec<u8>) {

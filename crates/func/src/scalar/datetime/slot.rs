@@ -4,10 +4,12 @@ use super::arith::timestamps;
 use super::times::{Times, time_argument};
 use crate::call::{ArgInfo, BindContext, BoundCall};
 use crate::registry::Registry;
+use crate::scalar::column::end_offset;
 use crate::scalar::convert::function::{add, check_count, constant_number, illegal, not_constant, rowwise, zone_of};
 use arrow::array::*;
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Decimal64Type, Int64Type};
+use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::column::{list_array, time_values};
 use hydron_types::wide::pow10_i64;
@@ -57,8 +59,9 @@ fn slots(ty: &LogicalType, scale: u8, rows: usize, range: impl Fn(usize) -> (i64
                 format!("time_slots: a row would have more than {SLOTS_MAX} slots"),
             ));
         }
+        make_room(&mut ticks, (last.saturating_sub(first).max(-1) + 1) as usize)?;
         ticks.extend((first..=last).map(|i| i * slot));
-        offsets.push(ticks.len() as i32);
+        offsets.push(end_offset(ticks.len())?);
     }
     list_array(ty, OffsetBuffer::new(offsets.into()), timestamps(ticks, scale, None), None)
 }

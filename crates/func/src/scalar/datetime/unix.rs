@@ -92,7 +92,7 @@ fn bind_from_unix(cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
     let pattern = Pattern::percent(constant_text(NAME, args, 1)?)?;
     Ok(rowwise(LogicalType::String, move |arrays: &[ArrayRef], rows| {
         let times = cast(&arrays[0], &from, &time, &options)?;
-        Ok(pattern.write_all(&Times::new(&times, &time, options.zone), rows))
+        pattern.write_all(&Times::new(&times, &time, options.zone), rows)
     }))
 }
 

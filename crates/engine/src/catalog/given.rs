@@ -1,0 +1,102 @@
+//! Tables that come with a query and live as long as it does: ClickHouse's external data.
+//!
+//! In: a name, columns, rows. Out: a table that the query alone sees, before everything else of that name in its database.
+
+use hydron_base::{Code, Error, Result};
+use hydron_plan::{ColumnInfo, StreamInfo, StreamKind, StreamMode};
+use hydron_types::{Batch, Field, LogicalType, Schema, parse_type_lenient};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The database that such a table counts to; no statement can name it.
+const DATABASE: &str = "_temporary_and_external_tables";
+
+#[derive(Clone, Debug)]
+pub struct GivenTable {
+    pub info: Arc<StreamInfo>,
+    pub batches: Vec<Batch>,
+}
+
+impl GivenTable {
+    /// `batches` have the columns of `schema`, in its order.
+    pub fn new(name: &str, schema: &Schema, batches: Vec<Batch>) -> GivenTable {
+        let columns = schema.fields.iter().map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect();
+        let info = StreamInfo {
+            database: Arc::from(DATABASE),
+            name: Arc::from(name),
+            uuid: Uuid::new_v4(),
+            kind: StreamKind::System,
+            mode: StreamMode::Append,
+            columns,
+            primary_key: Vec::new(),
+            order_by: String::new(),
+            partition_by: String::new(),
+            version_column: None,
+            shards: 1,
+            sharding_expr: String::new(),
+            engine: Arc::from("Memory"),
+            settings: Vec::new(),
+            comment: String::new(),
+        };
+        GivenTable { info: Arc::new(info), batches }
+    }
+
+    /// What its rows take.
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(Batch::bytes).sum()
+    }
+}
+
+/// Columns of `a int32, b array(string)`; `parse` knows the names of types.
+pub fn columns_of_structure(text: &str, parse: fn(&str) -> Result<LogicalType>) -> Result<Vec<Field>> {
+    let column = |piece: &str| {
+        let (name, ty) = piece.split_once(char::is_whitespace).ok_or_else(|| {
+            Error::new(Code::BAD_ARGUMENTS, format!("'{piece}' is not a column of a structure"))
+                .hint("a int32, b string")
+        })?;
+        Ok(Field::new(name.trim_matches('`'), parse(ty.trim())?))
+    };
+    pieces(text).into_iter().map(column).collect()
+}
+
+/// Columns `_1`, `_2`, … of `int32, array(string)`, or of ClickHouse's names.
+pub fn columns_of_types(text: &str) -> Result<Vec<Field>> {
+    let column = |(i, piece): (usize, &str)| Ok(Field::new(format!("_{}", i + 1), parse_type_lenient(piece)?));
+    pieces(text).into_iter().enumerate().map(column).collect()
+}
+
+/// What stands between the commas that are not inside of parentheses.
+fn pieces(text: &str) -> Vec<&str> {
+    let (mut depth, mut start) = (0_i32, 0);
+    let mut pieces = Vec::new();
+    for (i, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                pieces.push(text[start..i].trim());
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    pieces.push(text[start..].trim());
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydron_types::parse_type;
+
+    #[test]
+    fn a_structure_names_columns_and_types() {
+        assert!(columns_of_structure("a int32, `b c` x", parse_type).is_err());
+        let fields = columns_of_structure("a int32, b map(string, uint8)", parse_type).unwrap();
+        let texts: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name, f.ty)).collect();
+        assert_eq!(texts, ["a int32", "b map(string, uint8)"]);
+        let fields = columns_of_types("UInt8, Array(String)").unwrap();
+        let texts: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name, f.ty)).collect();
+        assert_eq!(texts, ["_1 uint8", "_2 array(string)"]);
+    }
+}

@@ -1,0 +1,165 @@
+//! All materialized views of an engine: each on a task of its own that starts it again when it fails.
+//!
+//! Promise: a view that fails holds up nobody: neither those who write to its sources nor the start of the server.
+
+use super::run::Job;
+use super::status::{State, Status};
+use crate::catalog::MaterializedView;
+use crate::engine::Inner;
+use futures::FutureExt;
+use hydron_base::{Error, Result};
+use hydron_board::Board;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a DROP or a stop waits for a run to end.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at a server in safe mode.
+const SAFE_MODE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A view and the task that runs it.
+pub struct ViewRun {
+    pub view: Arc<MaterializedView>,
+    status: watch::Sender<Status>,
+    stop: CancellationToken,
+    /// Try again, or look whether it is still paused.
+    nudge: Notify,
+    /// Ends the run that is on, not the task.
+    run: Mutex<CancellationToken>,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+pub struct Views {
+    all: Mutex<HashMap<Uuid, Arc<ViewRun>>>,
+}
+
+impl Views {
+    pub fn start(&self, engine: &Arc<Inner>, view: &Arc<MaterializedView>) -> Arc<ViewRun> {
+        let run = Arc::new(ViewRun {
+            view: Arc::clone(view),
+            status: watch::Sender::new(Status::default()),
+            stop: CancellationToken::new(),
+            nudge: Notify::new(),
+            run: Mutex::new(CancellationToken::new()),
+            ended: watch::Sender::new(false),
+        });
+        self.all.lock().insert(view.info.uuid, Arc::clone(&run));
+        engine.cpu.handle().spawn(supervise(Arc::downgrade(engine), Arc::clone(&run)));
+        run
+    }
+
+    pub fn get(&self, view: Uuid) -> Option<Arc<ViewRun>> {
+        self.all.lock().get(&view).cloned()
+    }
+
+    /// Ends a view for good and waits for it.
+    pub async fn remove(&self, view: Uuid) {
+        let Some(run) = self.all.lock().remove(&view) else { return };
+        run.stop().await;
+    }
+
+    /// Ends all views; none is started again.
+    pub async fn close(&self, patience: Duration) {
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        let _ = tokio::time::timeout(patience, futures::future::join_all(all.iter().map(|v| v.stop()))).await;
+    }
+}
+
+impl ViewRun {
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    async fn stop(&self) {
+        self.stop.cancel();
+        let mut ended = self.ended.subscribe();
+        let _ = tokio::time::timeout(END_PATIENCE, ended.wait_for(|e| *e)).await;
+    }
+
+    /// Waits until its state is on disk for the first time, so that from then on no row is missed. After `patience` it goes on
+    /// in the background. Errors: of its first failure.
+    pub async fn wait_kept(&self, patience: Duration) -> Result<()> {
+        let mut status = self.status.subscribe();
+        let known = status.wait_for(|s| s.kept.epoch > 0 || s.failures_total > 0);
+        match tokio::time::timeout(patience, known).await {
+            Ok(Ok(status)) => match &status.error {
+                Some((error, _)) if status.kept.epoch == 0 => Err(error.clone()),
+                _ => Ok(()),
+            },
+            Ok(Err(_)) => Err(crate::query::stopping()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends the run that is on; whether another one follows is for the view to say.
+    pub fn interrupt(&self) {
+        self.run.lock().cancel();
+        self.nudge.notify_one();
+    }
+
+    /// Tries a failed view again at once.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    fn is_paused(&self) -> bool {
+        self.view.paused.load(Ordering::Acquire)
+    }
+}
+
+async fn supervise(engine: Weak<Inner>, run: Arc<ViewRun>) {
+    tokio::select! {
+        () = run.stop.cancelled() => {}
+        () = keep_running(engine, &run) => {}
+    }
+    run.ended.send_replace(true);
+}
+
+async fn keep_running(engine: Weak<Inner>, run: &Arc<ViewRun>) {
+    loop {
+        if run.is_paused() {
+            run.status.send_modify(|s| s.enter(State::Paused));
+            run.nudge.notified().await;
+            continue;
+        }
+        if Board::current().is_some_and(|b| b.worker().is_safe_mode()) {
+            // What crashes the server may be this very view.
+            run.status.send_modify(|s| s.enter(State::Paused));
+            tokio::time::sleep(SAFE_MODE_PAUSE).await;
+            continue;
+        }
+        let Some(engine) = engine.upgrade() else { return };
+        let stop = CancellationToken::new();
+        *run.run.lock() = stop.clone();
+        let job = Job { engine: &engine, view: &run.view, status: &run.status };
+        let result = tokio::select! {
+            biased;
+            () = stop.cancelled() => continue,
+            result = AssertUnwindSafe(job.run()).catch_unwind() => result,
+        };
+        let error = match result {
+            Ok(Ok(never)) => match never {},
+            Ok(Err(e)) => e,
+            Err(panic) => Error::panicked(&*panic),
+        };
+        let now = engine.options.clock.now();
+        let mut pause = Duration::ZERO;
+        run.status.send_modify(|s| pause = s.failed(error.clone(), now));
+        let info = &run.view.info;
+        tracing::warn!("view {}.{} failed and is tried again in {pause:?}: {error}", info.database, info.name);
+        drop(engine);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = run.nudge.notified() => {}
+        }
+    }
+}

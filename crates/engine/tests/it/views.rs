@@ -1,0 +1,237 @@
+//! Materialized views: what they write, what they refuse, how they go on, and whom they do not hold up.
+
+use crate::kit::World;
+use hydron_base::Code;
+use hydron_types::Value;
+use std::time::{Duration, Instant};
+
+/// Runs `query` until it answers `wanted`, its rows as text.
+async fn becomes(world: &mut World, query: &str, wanted: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = told(world, query).await;
+        if found == wanted {
+            return;
+        }
+        if Instant::now() >= deadline {
+            let views = told(world, "select name, state, last_error, lag_records, checkpoint_epoch, to_string(checkpoint_sn), written_rows from system.materialized_views").await;
+            panic!("{query}: {found}, not {wanted}; views: {views}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn told(world: &mut World, query: &str) -> String {
+    let rows = match world.run(query).await {
+        Ok(rows) => rows,
+        Err(e) => return e.to_string(),
+    };
+    let cell = |v: &Value| match v {
+        Value::Bytes(b) => String::from_utf8_lossy(b).into_owned(),
+        Value::Int(n) => n.to_string(),
+        Value::UInt(n) => n.to_string(),
+        other => format!("{other:?}"),
+    };
+    let row = |row: &Vec<Value>| row.iter().map(cell).collect::<Vec<_>>().join(" ");
+    rows.iter().map(row).collect::<Vec<_>>().join("; ")
+}
+
+async fn code(world: &mut World, text: &str) -> Code {
+    world.run(text).await.expect_err("an error").code
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_writes_what_comes_and_is_read_as_stream_and_table() {
+    let mut world = World::open();
+    world.run("create stream s (i int64, k string)").await.unwrap();
+    world.run("create materialized view mv as select i + 1 as ii, k from s").await.unwrap();
+    world.run("create materialized view if not exists mv as select 1").await.unwrap();
+    let mut tail = world.start("select ii from mv").await.unwrap();
+    world.run("insert into s (i, k) values (1, 'a'), (2, 'b')").await.unwrap();
+    becomes(&mut world, "select ii, k from table(mv) order by ii", "2 a; 3 b").await;
+    assert!(tail.next().await.unwrap().is_some());
+    drop(tail);
+    assert_eq!(told(&mut world, "select engine from system.streams where name = 'mv'").await, "MaterializedView");
+    assert_eq!(told(&mut world, "select name from system.columns where table = 'mv'").await, "ii; k; _tp_time");
+    assert_eq!(
+        told(&mut world, "select state, last_error, failures from system.materialized_views").await,
+        "EXECUTING_PIPELINE  0"
+    );
+    let create = told(&mut world, "show create mv").await;
+    assert!(create.starts_with("CREATE MATERIALIZED VIEW default.mv AS"), "{create}");
+    assert_eq!(told(&mut world, "show streams").await, "mv; s");
+    assert_eq!(code(&mut world, "insert into mv (ii) values (1)").await, Code::NOT_IMPLEMENTED);
+    world.run("drop view mv").await.unwrap();
+    assert_eq!(told(&mut world, "select count() from system.streams where database = 'default'").await, "1");
+    assert_eq!(told(&mut world, "select count() from system.materialized_views").await, "0");
+    assert!(std::fs::read_dir(world.data_dir().join("checkpoint")).unwrap().next().is_none(), "its state goes too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_go_into_a_stream_by_the_names_of_columns() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    world.run("create stream t (ii int32, tag string default 'none', x int64) settings shards = 2").await.unwrap();
+    world.run("create materialized view a into t as select i as ii, 'unknown' as other from s").await.unwrap();
+    world.run("create materialized view b into t as select i * 10 as ii, to_string(i) as tag from s").await.unwrap();
+    world.run("insert into s (i) values (1), (2)").await.unwrap();
+    becomes(&mut world, "select ii, tag, x from table(t) order by ii", "1 none 0; 2 none 0; 10 1 0; 20 2 0").await;
+    becomes(&mut world, "select count() from table(a)", "4").await;
+    for text in ["drop stream s", "drop stream t", "rename stream s to s2", "rename stream t to t2"] {
+        assert_eq!(code(&mut world, text).await, Code::HAVE_DEPENDENT_OBJECTS, "{text}");
+    }
+    world.run("drop view a").await.unwrap();
+    world.run("drop view b").await.unwrap();
+    assert_eq!(told(&mut world, "select count() from table(t)").await, "4", "the target is not the view's");
+    world.run("drop stream t").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_a_view_is_refused_and_leaves_nothing() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    world.run("create stream t (y int64, z array(int64))").await.unwrap();
+    world.run("create random stream r (i int64)").await.unwrap();
+    for (text, wanted) in [
+        ("create materialized view v as select 1", Code::INCORRECT_QUERY),
+        ("create materialized view v as select i from table(s)", Code::INCORRECT_QUERY),
+        ("create materialized view v into nowhere as select i from s", Code::UNKNOWN_STREAM),
+        ("create materialized view v into s as select i from s", Code::BAD_ARGUMENTS),
+        ("create materialized view v into r as select i from s", Code::NOT_IMPLEMENTED),
+        ("create materialized view v into t as select i from s", Code::NO_SUCH_COLUMN_IN_STREAM),
+        ("create materialized view s as select i from s", Code::STREAM_ALREADY_EXISTS),
+        ("create materialized view v as select j from s", Code::UNKNOWN_IDENTIFIER),
+        ("create or replace materialized view v as select i from s", Code::NOT_IMPLEMENTED),
+    ] {
+        assert_eq!(code(&mut world, text).await, wanted, "{text}");
+    }
+    let cast = world.run("create materialized view v into t as select i as z from s").await.unwrap_err();
+    assert!(cast.message.contains("'z'"), "{cast}");
+    assert_eq!(told(&mut world, "select name from system.streams where database = 'default'").await, "r; s; t");
+    assert!(std::fs::read_dir(world.data_dir().join("checkpoint")).unwrap().next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_goes_on_with_its_state_when_the_engine_opens_again() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    world.run("create stream t (n uint64, total int64)").await.unwrap();
+    let select = "select count() as n, sum(i) as total from s emit on update";
+    world.run(&format!("create materialized view mv as {select}")).await.unwrap();
+    world.run(&format!("create materialized view into_t into t as {select}")).await.unwrap();
+    for i in 1..=3 {
+        world.run(&format!("insert into s (i) values ({i})")).await.unwrap();
+    }
+    becomes(&mut world, "select max(total) from table(mv)", "6").await;
+    world.reopen().await;
+    world.session = world.engine.session("me", "");
+    world.run("insert into s (i) values (4)").await.unwrap();
+    for table in ["mv", "t"] {
+        let query = format!("select max(n), max(total), count() = count_distinct(n) from table({table})");
+        becomes(&mut world, &query, "4 10 Bool(true)").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_view_says_so_and_holds_up_nobody() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    world.run("create materialized view bad as select 10 / throw_if(i = 7, 'seven') as x, i from s").await.unwrap();
+    world.run("create materialized view good as select i from s").await.unwrap();
+    for i in 6..=9 {
+        world.run(&format!("insert into s (i) values ({i})")).await.unwrap();
+    }
+    becomes(&mut world, "select count() from table(good)", "4").await;
+    becomes(&mut world, "select state from system.materialized_views where name = 'bad'", "FATAL").await;
+    let status = "select last_error_code, failures > 0, retry_time is not null from system.materialized_views where name = 'bad'";
+    let told_code = told(&mut world, status).await;
+    assert!(told_code.starts_with(&Code::FUNCTION_THROW_IF_VALUE_IS_NON_ZERO.number().to_string()), "{told_code}");
+    let reading = world.start("select i from bad").await.err().expect("its error is told");
+    assert_eq!(reading.code, Code::FUNCTION_THROW_IF_VALUE_IS_NON_ZERO);
+    assert_eq!(told(&mut world, "select count() from table(bad)").await, "1", "what it wrote can be read");
+    world.run("drop view bad").await.unwrap();
+    world.run("insert into s (i) values (10)").await.unwrap();
+    becomes(&mut world, "select count() from table(good)", "5").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_view_goes_on_where_it_was() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    world.run("create materialized view mv as select i from s").await.unwrap();
+    world.run("insert into s (i) values (1)").await.unwrap();
+    becomes(&mut world, "select count() from table(mv)", "1").await;
+    world.run("system pause materialized view mv").await.unwrap();
+    becomes(&mut world, "select state from system.materialized_views", "PAUSED").await;
+    world.run("insert into s (i) values (2)").await.unwrap();
+    world.reopen().await;
+    world.session = world.engine.session("me", "");
+    becomes(&mut world, "select state from system.materialized_views", "PAUSED").await;
+    world.run("insert into s (i) values (3)").await.unwrap();
+    assert_eq!(told(&mut world, "select count() from table(mv)").await, "1");
+    world.run("system resume materialized view mv").await.unwrap();
+    becomes(&mut world, "select i from table(mv) order by i", "1; 2; 3").await;
+    world.run("system checkpoint materialized view mv").await.unwrap();
+    becomes(&mut world, "select lag_records from system.materialized_views", "0").await;
+    world.run("system recover materialized view mv").await.unwrap();
+    assert_eq!(code(&mut world, "system pause materialized view s").await, Code::INCORRECT_QUERY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_past_is_written_as_a_whole() {
+    let mut world = World::open();
+    world.run("create stream s (i int64) settings shards = 2").await.unwrap();
+    world.run("create stream kv (i int64, v string) primary key i settings mode = 'versioned_kv'").await.unwrap();
+    for i in 0..5 {
+        world.run(&format!("insert into s (i) values ({i})")).await.unwrap();
+        world.run(&format!("insert into kv (i, v) values (0, 'v{i}')")).await.unwrap();
+    }
+    world.run("create materialized view past as select i from s settings seek_to = 'earliest'").await.unwrap();
+    becomes(&mut world, "select count(), sum(i) from table(past)", "5 10").await;
+    // The rows that count of a keyed stream are no records: they are held back until they are all there.
+    world.run("create materialized view keyed as select i, v from kv").await.unwrap();
+    becomes(&mut world, "select v from table(keyed)", "v4").await;
+    world.run("insert into kv (i, v) values (1, 'w')").await.unwrap();
+    becomes(&mut world, "select v from table(keyed) order by v", "v4; w").await;
+    world.reopen().await;
+    world.session = world.engine.session("me", "");
+    world.run("insert into s (i) values (5)").await.unwrap();
+    becomes(&mut world, "select count(), sum(i) from table(past)", "6 15").await;
+    assert_eq!(told(&mut world, "select count() from table(keyed)").await, "2");
+    world.run("create database d").await.unwrap();
+    world.run("create stream d.s (i int64)").await.unwrap();
+    world.run("create materialized view d.mv as select i from d.s").await.unwrap();
+    world.run("drop database d").await.unwrap();
+    assert_eq!(told(&mut world, "select count() from system.materialized_views").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_keep_what_a_view_has_not_read() {
+    let mut world = World::open();
+    for name in ["s", "free"] {
+        world.run(&format!("create stream {name} (i uint64) settings logstore_retention_bytes = 1")).await.unwrap();
+    }
+    world.run("create materialized view mv as select i from s").await.unwrap();
+    world.run("system pause materialized view mv").await.unwrap();
+    for _ in 0..3 {
+        for name in ["s", "free"] {
+            // Each more than a segment.
+            world.run(&format!("insert into {name} (i) select rand64() from numbers(200000)")).await.unwrap();
+        }
+    }
+    let first = "select log_first_sn from system.streams where name in ('s', 'free') order by name";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        for name in ["s", "free"] {
+            world.run(&format!("optimize stream {name}")).await.unwrap();
+        }
+        let found = told(&mut world, first).await;
+        assert!(found.ends_with("; 0"), "{found}");
+        if found != "0; 0" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "retention does nothing");
+    }
+    world.run("system resume materialized view mv").await.unwrap();
+    becomes(&mut world, "select count() from table(mv)", "600000").await;
+}

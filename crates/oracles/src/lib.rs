@@ -1,0 +1,30 @@
+//! What must hold for any bytes from outside: one function for each decoder.
+//!
+//! In: bytes, of which the first say how the rest is fed. Out: nothing, or a panic that names the promise that is broken. The
+//! fuzzers of `fuzz/` call them with what they invent, the tests of this crate with every seed of `fuzz/corpus`.
+//!
+//! Whatever a decoder takes it must take at any cut, and what comes out must be a value that can be written again.
+
+mod native;
+mod rows;
+mod text;
+
+/// A decoder: its name, which is the directory of its seeds, and its oracle.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[
+    ("native_block", native::block),
+    ("native_client", native::client),
+    ("native_server", native::server),
+    ("native_frame", native::frame),
+    ("http_body", rows::body),
+    ("rows", rows::rows),
+    ("sql", text::sql),
+    ("type_name", text::type_name),
+];
+
+/// Runs the oracle of `target`. Panics when a promise is broken, or when there is no such target.
+pub fn check(target: &str, input: &[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    found.unwrap_or_else(|| panic!("there is no target '{target}'")).1(input);
+}
