@@ -143,7 +143,9 @@ impl Custodian {
     }
 
     fn view(&self, connection: &Connection, index: usize, incident: &Incident) -> View {
-        let query = connection.query().and_then(|q| Some((q, self.board.query(q)?))).filter(|(_, q)| q.is_running());
+        let query = connection.query().and_then(|q| Some((q, self.board.query(q)?)));
+        // One of a worker before still waits for what the log says of it: the worker that was to look has died as well.
+        let query = query.filter(|(_, q)| q.is_running() || q.is_orphaned());
         View {
             state: connection.state(),
             flags: connection.flags(),

@@ -12,6 +12,8 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -50,18 +52,43 @@ pub fn keep_on(board: &'static Board) {
     let _ = BOARD.set(board);
 }
 
-/// One line: who panics twice at once would print every frame with its name, which takes hundreds of milliseconds, while its
-/// client waits for word of the abort that follows. Frames come with `RUST_BACKTRACE=1`; those of a crash are in its record.
+/// One line: giving names to all frames takes up to seconds the first time, and the client waits for word of the panic, or of the
+/// abort that follows a second one. With `RUST_BACKTRACE=1` the frames come later, from a thread of their own; those of a crash are
+/// in its record.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("no message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    let frames = Backtrace::capture();
-    match frames.status() {
-        BacktraceStatus::Captured => tracing::error!("thread '{thread}' panicked at {place}: {message}\n{frames}"),
-        _ => tracing::error!("thread '{thread}' panicked at {place}: {message}"),
+    tracing::error!("thread '{thread}' panicked at {place}: {message}");
+    // While names are looked up, capturing frames waits for it: a panic meanwhile goes without. Those of a storm tell the same.
+    if NAMING.swap(true, Ordering::AcqRel) {
+        return;
     }
+    let frames = Backtrace::capture();
+    let is_sent = frames.status() == BacktraceStatus::Captured && frames_sender().try_send((place, frames)).is_ok();
+    if !is_sent {
+        NAMING.store(false, Ordering::Release);
+    }
+}
+
+/// The frames of a panic wait for their names.
+static NAMING: AtomicBool = AtomicBool::new(false);
+
+fn frames_sender() -> &'static SyncSender<(String, Backtrace)> {
+    static SENDER: OnceLock<SyncSender<(String, Backtrace)>> = OnceLock::new();
+    SENDER.get_or_init(|| {
+        let (sender, waiting) = sync_channel::<(String, Backtrace)>(1);
+        let log = move || {
+            for (place, frames) in waiting {
+                tracing::error!("frames of the panic at {place}:\n{frames}");
+                NAMING.store(false, Ordering::Release);
+            }
+        };
+        // Without a thread there are no frames: nobody hears what is sent.
+        let _ = std::thread::Builder::new().name("panic-frames".to_string()).spawn(log);
+        sender
+    })
 }
 
 /// Takes the level of a changed configuration, and opens the file anew: it may have been moved away.

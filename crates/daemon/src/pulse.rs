@@ -51,6 +51,8 @@ impl std::fmt::Display for Hang {
 /// Follows the threads of one name.
 pub struct Pulse {
     threads: &'static str,
+    /// Since when they are looked at closer.
+    since: Option<Instant>,
     looked: Option<(Instant, Threads)>,
     /// When they were last seen at work.
     busy_at: Option<Instant>,
@@ -58,7 +60,7 @@ pub struct Pulse {
 
 impl Pulse {
     pub fn of(threads: &'static str) -> Pulse {
-        Pulse { threads, looked: None, busy_at: None }
+        Pulse { threads, since: None, looked: None, busy_at: None }
     }
 
     /// `silent`: the age of their last sign of life. `look` is called when it is worth it.
@@ -70,9 +72,12 @@ impl Pulse {
         look: impl FnOnce(&'static str) -> Threads,
     ) -> Option<Hang> {
         if silent < CLOSER_AFTER {
-            (self.looked, self.busy_at) = (None, None);
+            (self.since, self.looked, self.busy_at) = (None, None, None);
             return None;
         }
+        // Who was stopped together with them, as a machine is that is paused, has seen nothing of their silence.
+        let since = *self.since.get_or_insert(now);
+        let silent = silent.min(CLOSER_AFTER + now.saturating_duration_since(since));
         let seen = look(self.threads);
         let has_worked = self.looked.is_some_and(|(at, before)| {
             let used = seen.used.saturating_sub(before.used);
@@ -178,6 +183,16 @@ mod tests {
         }
         let never = Limits { blocked: Duration::ZERO, busy: Duration::ZERO };
         assert_eq!(first_hang(never, idle), None);
+    }
+
+    #[test]
+    fn a_silence_that_nobody_has_watched_is_none() {
+        let (begun, mut pulse) = (Instant::now(), Pulse::of("io"));
+        assert_eq!(pulse.check(ms(3_600_000), begun, LIMITS, |_| idle(ms(0))), None, "the machine was paused");
+        assert_eq!(pulse.check(ms(0), begun + ms(100), LIMITS, |_| idle(ms(0))), None);
+        assert_eq!(pulse.check(ms(3_600_000), begun + ms(200), LIMITS, |_| idle(ms(0))), None);
+        let hang = pulse.check(ms(3_603_000), begun + ms(3_200), LIMITS, |_| idle(ms(0))).unwrap();
+        assert_eq!(hang.silent, ms(4_000));
     }
 
     #[test]

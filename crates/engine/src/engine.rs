@@ -136,7 +136,7 @@ impl Engine {
             catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
-            checkpoints: Arc::new(CheckpointStore::open(&options.checkpoint_dir())?),
+            checkpoints: Arc::new(CheckpointStore::new(&options.checkpoint_dir())),
             keepers: Keepers::default(),
             views: Views::default(),
             cpu,

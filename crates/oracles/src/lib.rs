@@ -20,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("http_body", rows::body),
     ("rows", rows::rows),
     ("sql", text::sql),
+    ("sql_print", text::sql_print),
     ("type_name", text::type_name),
 ];
 

@@ -95,13 +95,15 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     })
     .await?;
     let run = engine.views.start(&engine, &view);
-    if let Err(e) = run.wait_kept(FIRST_EPOCH_PATIENCE).await {
-        // It was there for a moment; nobody has been told so.
-        let removed = remove(&cx, &view).await;
-        drop(changes);
-        return Err(removed.err().unwrap_or(e));
-    }
-    Ok(answer::nothing())
+    // Others may change the catalog while a view reads its past.
+    drop(changes);
+    let Err(e) = run.wait_kept(FIRST_EPOCH_PATIENCE).await else { return Ok(answer::nothing()) };
+    // It was there for a moment; nobody has been told so. Whoever has dropped it meanwhile has done this.
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    let is_there = state.object(&database, &name).is_some_and(|object| object.uuid() == uuid);
+    let removed = if is_there { remove(&cx, &view).await } else { Ok(()) };
+    Err(removed.err().unwrap_or(e))
 }
 
 fn context_of(cx: &Context) -> Context {

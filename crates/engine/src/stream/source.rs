@@ -397,6 +397,12 @@ fn resume(store: &Arc<StreamStore>, origin: &Origin, in_past: bool) -> Result<Re
                 format!("{}: record {next} is to be read, retention has removed all before {first}", log.name());
             return Err(Error::new(Code::SEQUENCE_OUT_OF_RANGE, message).hint("a longer logstore_retention_ms"));
         }
+        let end = log.next_sequence();
+        if next > end {
+            // Records that were not synced went with the power; new ones take their numbers.
+            tracing::warn!("{}: record {next} was read, the log ends before {end}: it is read from there", log.name());
+        }
+        let next = next.min(end);
         from.push(next);
         heads.push(if in_past { Sequence(of_shard(&origin.past_until, shard)?.max(0) as u64) } else { next });
     }

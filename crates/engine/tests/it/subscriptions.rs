@@ -145,3 +145,26 @@ async fn the_setting_exec_mode_says_the_same() {
     let wrong = world.start_with(text, mode("sometimes")).await;
     assert_eq!(wrong.err().expect("an error").code, Code::INVALID_SETTING_VALUE);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_on_several_tasks_is_cut_across_all_of_them() {
+    let mut world = World::open();
+    world.run("create stream s (i int64) settings shards = 2, sharding_expr = 'i'").await.unwrap();
+    let text = "subscribe to select sum(i) from s group by i % 8 emit on update settings max_threads = 3, checkpoint_interval = 1";
+    let mut running = subscribe(&mut world, "q", text).await.unwrap();
+    world.run("insert into s (i) select number from numbers(16)").await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 8 || seen.iter().rev().take(8).sum::<i64>() != 120 {
+        seen.extend(next(&mut running).await);
+        assert!(seen.len() <= 16, "{seen:?}");
+    }
+    kept(&world, "q", 0, &mut running).await;
+    drop(running);
+    let mut running = world.start("recover from 'q'").await.unwrap();
+    world.run("insert into s (i) values (80)").await.unwrap();
+    let mut last = next(&mut running).await;
+    // Answers to what was not in the last state yet may come first.
+    while last != [8 + 80] {
+        last = next(&mut running).await;
+    }
+}

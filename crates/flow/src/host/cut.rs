@@ -66,7 +66,7 @@ pub(super) fn sources_of(
     readers: &[Box<dyn SourceReader>],
     resume: Option<&Resume>,
 ) -> Vec<SourceState> {
-    let begin = |(at, (source, reader)): (usize, (&PipelineSource, &Box<dyn SourceReader>))| {
+    let begin = |(at, (source, reader)): (usize, (&PipelineSource, &dyn SourceReader))| {
         let origin = reader.origin();
         let saved = resume.and_then(|r| r.cut.sources.get(at));
         SourceState {
@@ -78,6 +78,7 @@ pub(super) fn sources_of(
             in_record: false,
         }
     };
+    let readers = readers.iter().map(|r| &**r);
     pipeline.sources.iter().zip(readers).enumerate().map(begin).collect()
 }
 

@@ -77,13 +77,7 @@ fn cases(call: &Call<'_>) -> Result<BoundCall> {
     let values: Vec<usize> = (0..=last).filter(|i| is_value(*i)).collect();
     let types: Vec<LogicalType> = values.iter().map(|i| call.ty(*i).clone()).collect();
     let ty = least_supertype(&types)?;
-    // Beside strings a fixed string stays as it is, with the zeros that fill it up, as ClickHouse has it.
-    let beside_strings = types.iter().any(|t| *t.bare() == LogicalType::String);
-    let conversion = |i: &usize| match call.ty(*i).bare() {
-        LogicalType::FixedString(_) if beside_strings => Convert::keeping_zeros(),
-        _ => call.convert(*i, &ty),
-    };
-    let conversions: Vec<Convert> = values.iter().map(conversion).collect();
+    let conversions: Vec<Convert> = values.iter().map(|i| call.convert(*i, &ty)).collect();
     let conditions: Vec<LogicalType> = call.types();
     let out = ty.clone();
     Ok(BoundCall::new(ty, move |_: &EvalContext, args: &[Datum], _| {

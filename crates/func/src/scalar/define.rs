@@ -131,26 +131,16 @@ pub struct Convert {
     /// `None`: the layout is right already.
     types: Option<(LogicalType, LogicalType)>,
     zone: Zone,
-    /// A fixed string becomes a string byte by byte.
-    keeps_zeros: bool,
 }
 
 impl Convert {
     pub fn new(from: &LogicalType, to: &LogicalType, zone: Zone) -> Convert {
         let same = from == to || *to == LogicalType::nullable(from.clone());
-        Convert { types: (!same).then(|| (from.clone(), to.clone())), zone, keeps_zeros: false }
-    }
-
-    /// Of a fixed string to a string that has the zeros at its end too.
-    pub fn keeping_zeros() -> Convert {
-        Convert { types: None, zone: Zone::UTC, keeps_zeros: true }
+        Convert { types: (!same).then(|| (from.clone(), to.clone())), zone }
     }
 
     pub fn array(&self, array: &ArrayRef) -> Result<ArrayRef> {
         match &self.types {
-            _ if self.keeps_zeros => {
-                arrow::compute::cast(array, &arrow::datatypes::DataType::Binary).map_err(crate::call::arrow_error)
-            }
             None => Ok(Arc::clone(array)),
             Some((from, to)) => cast(array, from, to, &CastOptions::wrap(self.zone)),
         }

@@ -61,6 +61,7 @@ impl Exprs<'_> {
     fn bind_call(&mut self, name: &str, args: Vec<Expr>, texts: &[Arc<str>]) -> Result<Expr> {
         let registry = Registry::builtin();
         let name = registry.canonical(name);
+        let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(args)? } else { args };
         let bind = |args: &[Expr]| {
             let infos: Vec<ArgInfo> = args.iter().enumerate().map(|(i, a)| arg_info(a, texts.get(i))).collect();
             registry.bind_scalar(name, &self.cx, &infos)
@@ -76,6 +77,25 @@ impl Exprs<'_> {
         }
         let kind = ExprKind::Call { name: Arc::from(name), kernel: bound.kernel, args, volatility: bound.volatility };
         self.fold(Expr { kind, ty: bound.ty })
+    }
+
+    /// Beside a string a fixed string is one with the zeros that fill it up, as ClickHouse has it; a cast would drop them.
+    fn branches_with_zeros(&mut self, mut args: Vec<Expr>) -> Result<Vec<Expr>> {
+        let last = args.len().saturating_sub(1);
+        let is_branch = |i: usize| i % 2 == 1 || i == last;
+        let is = |a: &Expr, ty: fn(&LogicalType) -> bool| ty(a.ty.bare());
+        let beside_string =
+            args.iter().enumerate().any(|(i, a)| is_branch(i) && is(a, |t| matches!(t, LogicalType::String)));
+        if !beside_string {
+            return Ok(args);
+        }
+        for (i, arg) in args.iter_mut().enumerate() {
+            if is_branch(i) && is(arg, |t| matches!(t, LogicalType::FixedString(_))) {
+                let empty = Expr::literal(Value::string(""), LogicalType::String);
+                *arg = self.bind_call("concat", vec![arg.clone(), empty], &[])?;
+            }
+        }
+        Ok(args)
     }
 
     /// The value of a call that every row gives alike, if it has one.

@@ -302,6 +302,9 @@ impl Parser<'_> {
             TokenKind::Word | TokenKind::Quoted => Expr::string(self.name()?),
             _ => return Err(self.unexpected("tuple element")),
         };
+        if matches!(element.kind, ExprKind::Literal(Literal::Float(_))) {
+            return Err(self.unexpected("the position of a tuple element, a whole number"));
+        }
         replace(left, |left| Function::styled("tuple_element", vec![left, element], Style::Dot).into());
         Ok(())
     }

@@ -280,7 +280,12 @@ impl Printer {
                         f.style,
                         Style::Call | Style::Subscript | Style::Dot | Style::Brackets | Style::Parens
                     );
-                    plain && style
+                    // `t.-1.2` would be the element -1.2: after a minus digits are a number like any other.
+                    let negative = matches!(
+                        f.args.last().map(|e| &e.kind),
+                        Some(ExprKind::Literal(Literal::Int(n))) if f.style == Style::Dot && *n < 0
+                    );
+                    plain && style && !negative
                 }
                 _ => false,
             };

@@ -70,13 +70,13 @@ pub struct CheckpointStore {
 }
 
 impl CheckpointStore {
-    pub fn open(dir: &Path) -> Result<CheckpointStore> {
-        CheckpointStore::open_on(Arc::new(OsDisk), dir)
+    /// Nothing is read or made before it is needed: a start does not wait for it.
+    pub fn new(dir: &Path) -> CheckpointStore {
+        CheckpointStore::on(Arc::new(OsDisk), dir)
     }
 
-    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<CheckpointStore> {
-        create_dir(&*disk, dir)?;
-        Ok(CheckpointStore { dir: dir.to_owned(), disk, making: Mutex::new(()) })
+    pub fn on(disk: Arc<dyn Disk>, dir: &Path) -> CheckpointStore {
+        CheckpointStore { dir: dir.to_owned(), disk, making: Mutex::new(()) }
     }
 
     fn dir_of(&self, id: &str) -> PathBuf {
@@ -86,6 +86,7 @@ impl CheckpointStore {
     /// Begins anew under `id`; what was there before goes.
     pub fn create(&self, id: &str, definition: &[u8], now: WallTime) -> Result<()> {
         let _making = self.making.lock();
+        create_dir(&*self.disk, &self.dir)?;
         self.remove(id)?;
         let dir = self.dir_of(id);
         create_dir(&*self.disk, &dir)?;

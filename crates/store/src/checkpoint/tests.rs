@@ -17,7 +17,7 @@ fn disk() -> MemDisk {
 }
 
 fn open(disk: &MemDisk) -> CheckpointStore {
-    CheckpointStore::open_on(Arc::new(disk.clone()), Path::new("/checkpoint")).expect("a directory")
+    CheckpointStore::on(Arc::new(disk.clone()), Path::new("/checkpoint"))
 }
 
 fn epoch(number: u64) -> Epoch {

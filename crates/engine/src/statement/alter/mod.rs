@@ -12,16 +12,17 @@ mod rows;
 use super::{Answer, Context, answer};
 use crate::catalog::lookup::Lookup;
 use crate::catalog::{CatalogState, MaterializedView, Object, record};
+use crate::checkpoint::epoch::fingerprint;
 use crate::engine::Inner;
 use crate::stream::Stream;
 use apply::Applied;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
-use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, setting_text};
+use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
 use hydron_plan::{StreamInfo, StreamKind};
-use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
+use hydron_sql::ast::{Alter, AlterCommand, AlterObject, Query, StatementKind};
 use hydron_store::catalog::Change;
-use hydron_types::LogicalType;
+use hydron_types::{Field, LogicalType, Schema};
 use std::sync::Arc;
 
 pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
@@ -189,26 +190,33 @@ fn check(
     let (database, name) = (&old.info.database, &old.info.name);
     for dependent in lookup.state.dependents(database, name) {
         let (view_database, view_name) = dependent.split_once('.').unwrap_or((database, &dependent));
-        let (view, writes) = match lookup.state.object(view_database, view_name) {
-            Some(Object::View(view)) => (&view.info, false),
-            Some(Object::MaterializedView(view)) => (&view.info, view.target.0 == *database && view.target.1 == *name),
-            _ => continue,
-        };
-        let StatementKind::Query(select) = hydron_sql::parse_statement(&view.select)?.statement.kind else {
-            continue;
-        };
-        let binds = |lookup: &Lookup| bind_select_in(&select, None, lookup, bind_cx);
         let refused =
             |message: String| Err(Error::new(Code::ALTER_OF_COLUMN_IS_FORBIDDEN, message).hint("drop the view first"));
-        match (binds(lookup), binds(&after)) {
-            (Ok(_), Err(why)) => {
-                let message = format!("view {dependent} reads stream {name} and would be broken: {}", why.message);
-                return refused(message);
+        let broken =
+            |why: Error| refused(format!("view {dependent} reads stream {name} and would be broken: {}", why.message));
+        match lookup.state.object(view_database, view_name) {
+            Some(Object::View(view)) => {
+                let Some(select) = select_of(&view.info.select)? else { continue };
+                let binds = |lookup: &Lookup| bind_select_in(&select, None, lookup, bind_cx);
+                if let (Ok(_), Err(why)) = (binds(lookup), binds(&after)) {
+                    return broken(why);
+                }
             }
-            (Ok(bound), Ok(_)) if writes => {
+            Some(Object::MaterializedView(view)) => {
+                let (before, now) = (running(engine, view, lookup), running(engine, view, &after));
+                let (before, now) = match (before, now) {
+                    (Ok(before), Ok(now)) => (before, now),
+                    (Ok(_), Err(why)) => return broken(why),
+                    // It is broken already.
+                    (Err(_), _) => continue,
+                };
+                if before.1 != now.1 {
+                    return refused(format!("view {dependent} reads columns of stream {name} that would be others"));
+                }
                 let has = |info: &StreamInfo, name: &str| info.columns.iter().any(|c| &*c.name == name);
-                let gone = |f: &&hydron_types::Field| has(&old.info, &f.name) && !has(&new.info, &f.name);
-                if let Some(field) = bound.plan.schema.fields.iter().find(gone) {
+                let gone = |f: &&Field| has(&old.info, &f.name) && !has(&new.info, &f.name);
+                let writes = view.target.0 == *database && view.target.1 == *name;
+                if let Some(field) = now.0.fields.iter().find(gone).filter(|_| writes) {
                     return refused(format!("view {dependent} writes column '{}' of stream {name}", field.name));
                 }
             }
@@ -216,6 +224,35 @@ fn check(
         }
     }
     Ok(())
+}
+
+fn select_of(text: &str) -> Result<Option<Box<Query>>> {
+    Ok(match hydron_sql::parse_statement(text)?.statement.kind {
+        StatementKind::Query(select) => Some(select),
+        _ => None,
+    })
+}
+
+/// What a materialized view gives, and the fingerprint under which its state is kept.
+fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(Arc<Schema>, String)> {
+    let Some(select) = select_of(&view.info.select)? else { return Err(Error::bug("a view without a SELECT")) };
+    let mut settings = engine.profile.clone();
+    settings.overlay(&view.settings);
+    let settings = Arc::new(query_settings(&select, &settings, None)?);
+    let (database, user) = (Arc::clone(&view.session_database), Arc::clone(&view.user));
+    let bind_cx = BindContext {
+        zone: super::zone(&settings),
+        settings: Arc::clone(&settings),
+        database: Arc::clone(&database),
+        user: Arc::clone(&user),
+        streaming: true,
+        traps: false,
+    };
+    let lookup = Lookup { database, user, settings: Arc::clone(&settings), ..lookup.clone() };
+    let bound = bind_select_in(&select, None, &lookup, &bind_cx)?;
+    let options = hydron_flow::BuildOptions { parallelism: 1, ..super::select::build_options(&settings) };
+    let pipeline = hydron_flow::build(&bound.plan, options)?;
+    Ok((Arc::clone(&bound.plan.schema), fingerprint(&view.info.select, &pipeline)))
 }
 
 /// Whether each value of `from` has one in `to`.
