@@ -58,6 +58,12 @@ impl Adapter {
         version == self.layout.version
     }
 
+    /// Whether an ALTER has made a later version. Rows of that one have values which this one does not know: they can be read,
+    /// and must not be written back.
+    pub fn is_outdated(&self) -> bool {
+        self.layouts.read().current().version > self.layout.version
+    }
+
     /// The schema that rows of `version` were written in. Errors: CORRUPTED_DATA for a version that the catalog does not know.
     pub fn arrow_of(&self, version: u16) -> Result<SchemaRef> {
         if self.is_current(version) {

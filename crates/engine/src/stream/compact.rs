@@ -108,6 +108,10 @@ impl StreamStore {
             return Ok(false);
         }
         let from = self.view().log;
+        // Asked after the view is taken: what it has was then written in this version or an older one.
+        if self.adapter.is_outdated() {
+            return Ok(false);
+        }
         let store = Arc::clone(self);
         let Some(stretch) = blocking(move || store.read_stretch(&from)).await? else {
             *self.pending.lock() = Pending::default();
@@ -175,7 +179,7 @@ impl StreamStore {
     /// there are none.
     pub(super) async fn upgrade_once(self: &Arc<Self>) -> Result<bool> {
         let alone = self.compacting.lock().await;
-        if *alone {
+        if *alone || self.adapter.is_outdated() {
             return Ok(false);
         }
         let snapshot = self.parts.snapshot();

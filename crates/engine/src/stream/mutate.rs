@@ -29,6 +29,10 @@ impl StreamStore {
         if *dropped {
             return Err(Error::new(Code::STREAM_IS_DROPPED, "the stream was dropped"));
         }
+        if self.adapter.is_outdated() {
+            let message = "the stream was altered while the statement began";
+            return Err(Error::new(Code::NO_SUCH_COLUMN_IN_STREAM, message).hint("run it again"));
+        }
         let snapshot = self.parts.snapshot();
         let mut commit = Commit::default();
         for part in &snapshot.manifest().parts {

@@ -122,7 +122,7 @@ impl StreamStore {
     pub async fn expire_once(self: &Arc<Self>, now_seconds: i64, at_once: bool) -> Result<bool> {
         let dropped = self.compacting.lock().await;
         let mut slot = self.ttl.lock().await;
-        let Some(ttl) = slot.as_mut().filter(|_| !*dropped) else { return Ok(false) };
+        let Some(ttl) = slot.as_mut().filter(|_| !*dropped && !self.adapter.is_outdated()) else { return Ok(false) };
         let snapshot = self.parts.snapshot();
         let parts = &snapshot.manifest().parts;
         ttl.known.retain(|file, _| parts.iter().any(|p| p.file == *file));

@@ -98,3 +98,23 @@ async fn rows_that_are_inserted_meanwhile_are_all_there() {
     let sums = world.run("select count(), sum(k), sum(c0 - k), sum(c5 - k) from table(s)").await.unwrap();
     assert_eq!(sums, vec![vec![Value::UInt(60), Value::Int(59 * 30), Value::Int(0), Value::Int(300)]]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_works_with_the_columns_of_before_writes_no_newer_rows_back() {
+    let mut world = World::open();
+    world.run("create stream s (k int32)").await.unwrap();
+    world.run("insert into s (k) values (1)").await.unwrap();
+    let state = world.engine.inner().catalog.snapshot();
+    // As the compactor may hold it when the ALTER comes.
+    let before = std::sync::Arc::clone(state.existing("default", "s").unwrap().as_stream().unwrap().store().unwrap());
+    world.run("alter stream s add column c string default 'none'").await.unwrap();
+    world.run("insert into s (k, c) values (2, 'given')").await.unwrap();
+    before.compact_all().await.unwrap();
+    let sql = "select k, c from table(s) order by k";
+    let expected = vec![vec![Value::Int(1), text("none")], vec![Value::Int(2), text("given")]];
+    assert_eq!(world.run(sql).await.unwrap(), expected);
+    world.run("optimize stream s").await.unwrap();
+    before.upgrade_all().await.unwrap();
+    assert!(before.mutate(std::sync::Arc::new(|rows| Ok(Some(rows.clone())))).await.is_err());
+    assert_eq!(world.run(sql).await.unwrap(), expected);
+}
