@@ -179,38 +179,40 @@ impl Query {
 
 /// Name, flags and value of each; an empty name ends them.
 fn read_settings(cursor: &mut Cursor<'_>) -> Read<Vec<Setting>> {
-    let mut settings = Vec::new();
-    loop {
-        let name = cursor.string("the name of a setting")?;
-        if name.is_empty() {
-            return Ok(settings);
-        }
-        if settings.len() == SETTINGS_MAX {
-            return Err(wrong(format!("more than {SETTINGS_MAX} settings")));
-        }
+    settings_until_empty(cursor, |cursor, name| {
         let flags = cursor.varint()?;
         let value = cursor.string("the value of a setting")?;
-        settings.push(Setting { name, value, important: flags & IMPORTANT != 0 });
-    }
+        Ok(Setting { name, value, important: flags & IMPORTANT != 0 })
+    })
 }
 
 /// Before settings travelled as texts their bytes were those of their type, which the reader had to know.
 fn read_typed_settings(cursor: &mut Cursor<'_>) -> Read<Vec<Setting>> {
-    let mut settings = Vec::new();
-    loop {
-        let name = cursor.string("the name of a setting")?;
-        if name.is_empty() {
-            return Ok(settings);
-        }
-        if settings.len() == SETTINGS_MAX {
-            return Err(wrong(format!("more than {SETTINGS_MAX} settings")));
-        }
+    settings_until_empty(cursor, |cursor, name| {
         let value = match definition(&name).map(|d| d.kind) {
             Some(Kind::Bool | Kind::UInt) => cursor.varint()?.to_string(),
             Some(Kind::Float | Kind::Text) => cursor.string("the value of a setting")?,
             None => return Err(wrong(format!("setting '{name}' is unknown, so its bytes cannot be read"))),
         };
-        settings.push(Setting { name, value, important: true });
+        Ok(Setting { name, value, important: true })
+    })
+}
+
+/// Settings by name, each read by `read` from behind its name, up to an empty name.
+fn settings_until_empty<'a>(
+    cursor: &mut Cursor<'a>,
+    mut read: impl FnMut(&mut Cursor<'a>, String) -> Read<Setting>,
+) -> Read<Vec<Setting>> {
+    let mut settings = Vec::new();
+    loop {
+        let name = cursor.string("the name of a setting")?;
+        if name.is_empty() {
+            return Ok(settings);
+        }
+        if settings.len() == SETTINGS_MAX {
+            return Err(wrong(format!("more than {SETTINGS_MAX} settings")));
+        }
+        settings.push(read(cursor, name)?);
     }
 }
 

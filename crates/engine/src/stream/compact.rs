@@ -11,7 +11,7 @@ use hydron_base::{Error, Result};
 use hydron_board::Board;
 use hydron_store::log::{EventSpan, Record, Sequence};
 use hydron_store::part::{
-    Commit, MergePolicy, PartMeta, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows,
+    Commit, EncodedPart, MergePolicy, PartMeta, PartOptions, SequenceRange, choose_merge, encode_part, sort_rows,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -119,12 +119,9 @@ impl StreamStore {
         };
         let store = Arc::clone(self);
         let encoded = blocking(move || {
-            let arrow = store.schema.arrow();
             let rows = stretch.records.iter().map(|r| store.adapter.adapt(&r.batch, r.schema_version));
             let batches = rows.collect::<Result<Vec<_>>>()?;
-            let sorted = sort_rows(&arrow, &batches, &store.sort_columns)?;
-            let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
-            Ok((encode_part(&arrow, &[sorted], &options)?, stretch))
+            Ok((store.encode_sorted(&batches)?, stretch))
         });
         let (part, stretch) = encoded.await?;
         let rows = part.rows;
@@ -202,13 +199,7 @@ impl StreamStore {
             batches.extend(self.rows_of(part).await?);
         }
         let store = Arc::clone(self);
-        let encoded = blocking(move || {
-            let arrow = store.schema.arrow();
-            let sorted = sort_rows(&arrow, &batches, &store.sort_columns)?;
-            let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
-            Ok(encode_part(&arrow, &[sorted], &options)?)
-        });
-        let part = encoded.await?;
+        let part = blocking(move || store.encode_sorted(&batches)).await?;
         let mut ranges: BTreeMap<u32, SequenceRange> = BTreeMap::new();
         let mut span: Option<EventSpan> = None;
         for p in &run {
@@ -225,6 +216,17 @@ impl StreamStore {
         let removed = run.into_iter().map(|p| p.file).collect();
         self.parts.commit(Commit { added: vec![meta], removed, log_from: BTreeMap::new() }).await?;
         Ok(())
+    }
+
+    /// One part of rows in any order.
+    fn encode_sorted(&self, batches: &[RecordBatch]) -> Result<EncodedPart> {
+        self.encode(&[sort_rows(&self.schema.arrow(), batches, &self.sort_columns)?])
+    }
+
+    /// One part of rows that are in the order of parts.
+    pub(super) fn encode(&self, batches: &[RecordBatch]) -> Result<EncodedPart> {
+        let options = PartOptions { sort_columns: self.sort_columns.clone(), ..PartOptions::default() };
+        Ok(encode_part(&self.schema.arrow(), batches, &options)?)
     }
 
     /// The rows of a part in this version.

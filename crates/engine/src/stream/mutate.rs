@@ -7,7 +7,7 @@ use super::StreamStore;
 use arrow::array::RecordBatch;
 use hydron_base::{Code, Error, Result};
 use hydron_store::log::Sequence;
-use hydron_store::part::{Commit, PartMeta, PartOptions, encode_part};
+use hydron_store::part::{Commit, PartMeta};
 use std::sync::Arc;
 
 /// What becomes of rows. `None`: they stay as they are.
@@ -78,8 +78,7 @@ impl StreamStore {
             if batches.is_empty() {
                 return Ok(Some(None));
             }
-            let options = PartOptions { sort_columns: store.sort_columns.clone(), ..PartOptions::default() };
-            Ok(Some(Some(encode_part(&store.schema.arrow(), &batches, &options)?)))
+            Ok(Some(Some(store.encode(&batches)?)))
         };
         let Some(encoded) = super::compact::blocking(work).await? else { return Ok(None) };
         let Some(encoded) = encoded else { return Ok(Some(Vec::new())) };

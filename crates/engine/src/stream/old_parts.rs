@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
+#[derive(Clone)]
 pub struct OldParts {
     store: Arc<StreamStore>,
     scan: Scan,
@@ -67,14 +68,7 @@ impl fmt::Debug for OldParts {
 impl RowFeed for OldParts {
     fn start(&self) -> Result<FeedBatches> {
         // Each part is opened when the one before is read.
-        let me = OldParts {
-            store: Arc::clone(&self.store),
-            scan: self.scan.clone(),
-            schema: Arc::clone(&self.schema),
-            parts: Vec::new(),
-            cpu: self.cpu.clone(),
-            _snapshot: self._snapshot.clone(),
-        };
+        let me = self.clone();
         let one = move |part: PartMeta| -> FeedBatches {
             match me.part(&part) {
                 Ok(batches) => batches,

@@ -16,7 +16,7 @@ use hydron_plan::{Catalog, Expr};
 use hydron_sql::ast::{self, StatementKind, TtlAction};
 use hydron_store::part::{Commit, PartMeta};
 use hydron_types::{Batch, LogicalType, Schema};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How long a part with some rows past their time waits to be rewritten, in seconds.
@@ -125,7 +125,8 @@ impl StreamStore {
         let Some(ttl) = slot.as_mut().filter(|_| !*dropped && !self.adapter.is_outdated()) else { return Ok(false) };
         let snapshot = self.parts.snapshot();
         let parts = &snapshot.manifest().parts;
-        ttl.known.retain(|file, _| parts.iter().any(|p| p.file == *file));
+        let files: HashSet<&str> = parts.iter().map(|p| p.file.as_str()).collect();
+        ttl.known.retain(|file, _| files.contains(file.as_str()));
         if let Some(part) = parts.iter().find(|p| !ttl.known.contains_key(&p.file)) {
             let times = self.times_of(part, &ttl.rules).await?;
             ttl.known.insert(part.file.clone(), times);

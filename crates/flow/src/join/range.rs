@@ -4,7 +4,7 @@
 //! once, when the later of the two comes. Promise: rows that can match nothing more that comes in order are forgotten; one
 //! width of the bounds is kept beyond that, for rows that come late.
 
-use super::rows::KeptRows;
+use super::rows::{KeptRows, check_kept};
 use super::spec::{JoinSpec, Keys, PAIRS_MAX, RightRows};
 use crate::group::keys::{KeyTable, NO_GROUP};
 use crate::operator::expr::{eval, take};
@@ -13,8 +13,8 @@ use crate::state::{StateReader, StateWriter};
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use hydron_base::Result;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result};
 use hydron_func::EvalContext;
 use hydron_func::call::arrow_error;
 use hydron_plan::node::JoinRange;
@@ -121,15 +121,7 @@ impl RangeJoin {
         }
         self.send(side, batch, own, others, out)?;
         self.forget(cx)?;
-        let bytes = self.bytes();
-        if bytes > self.bytes_max {
-            let message = format!(
-                "a join of two streams keeps {bytes} bytes, its limit is {} bytes (join_max_buffered_bytes)",
-                self.bytes_max
-            );
-            return Err(Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, message));
-        }
-        Ok(())
+        check_kept(self.bytes(), self.bytes_max)
     }
 
     fn send(&self, side: usize, batch: &Batch, own: Vec<u32>, others: Vec<u32>, out: &mut dyn Output) -> Result<()> {

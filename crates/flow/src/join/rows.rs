@@ -9,11 +9,21 @@ use crate::operator::expr::concat_columns;
 use crate::state::{StateReader, StateWriter};
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
-use hydron_base::Result;
+use hydron_base::{Code, Error, Result};
 use std::sync::Arc;
 
 /// Below so many rows without a copy left it is not worth to take their room back.
 const DEAD_ROWS_MIN: usize = 4_096;
+
+/// Errors: SET_SIZE_LIMIT_EXCEEDED when both sides of a join of streams keep more than they may.
+pub fn check_kept(bytes: usize, bytes_max: usize) -> Result<()> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let message =
+        format!("a join of two streams keeps {bytes} bytes, its limit is {bytes_max} bytes (join_max_buffered_bytes)");
+    Err(Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, message))
+}
 
 pub struct KeptRows {
     types: Vec<DataType>,

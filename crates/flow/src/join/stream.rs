@@ -6,15 +6,15 @@
 //! sides, a changelog of the joined set: whatever either side does is told as rows added and withdrawn.
 
 use super::held::Held;
-use super::rows::KeptRows;
+use super::rows::{KeptRows, check_kept};
 use super::spec::{JoinSpec, Keys, Matcher, NO_ROW, PAIRS_MAX, RightRows};
 use crate::group::keys::{KeyTable, NO_GROUP};
 use crate::operator::expr::{concat_columns, eval_all, sign_at, take};
 use crate::operator::{Msg, Operator, Output, Rows};
 use crate::state::{StateReader, StateWriter};
 use arrow::array::{ArrayRef, Int8Array, UInt32Array};
+use hydron_base::Result;
 use hydron_base::world::WallTime;
-use hydron_base::{Code, Error, Result};
 use hydron_func::EvalContext;
 use hydron_plan::Expr;
 use hydron_types::physical::arrow_type;
@@ -196,15 +196,7 @@ impl StreamJoin {
         if self.sides[side].is_mostly_dead() {
             self.compact(cx)?;
         }
-        let bytes = self.bytes();
-        if bytes > self.bytes_max {
-            let message = format!(
-                "a join of two streams keeps {bytes} bytes, its limit is {} bytes (join_max_buffered_bytes)",
-                self.bytes_max
-            );
-            return Err(Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, message));
-        }
-        Ok(())
+        check_kept(self.bytes(), self.bytes_max)
     }
 
     /// Forgets withdrawn rows, and keys that no row has any more.

@@ -114,26 +114,27 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
 pub fn bind_scalar_expr(expr: &ast::Expr, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Expr> {
-    room::with_room(|roomy| {
-        let binder = Binder { roomy, ..Binder::new(catalog, cx) };
-        let env = Env::root(Arc::clone(&cx.settings));
-        let aliases = Aliases::default();
-        let scope = Scope::of_schema(TableName::default(), schema);
-        let mut x = Exprs::new(&binder, &env, scope, &aliases, cx.streaming);
-        let bound = x.bind_in(expr, Place::DEFAULT);
-        (bound, binder.needs_room.get())
-    })
+    bind_over(schema, catalog, cx, |x| x.bind_in(expr, Place::DEFAULT))
 }
 
 /// A condition over rows of `schema`: as [`bind_scalar_expr`], and its value is bool or nullable bool.
 pub fn bind_condition(expr: &ast::Expr, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Expr> {
+    bind_over(schema, catalog, cx, |x| x.condition(expr, Place::WHERE))
+}
+
+/// What `bind` makes of expressions over the columns of `schema`.
+fn bind_over(
+    schema: &Schema,
+    catalog: &dyn Catalog,
+    cx: &BindContext,
+    bind: impl Fn(&mut Exprs<'_>) -> Result<Expr> + Sync,
+) -> Result<Expr> {
     room::with_room(|roomy| {
         let binder = Binder { roomy, ..Binder::new(catalog, cx) };
         let env = Env::root(Arc::clone(&cx.settings));
         let aliases = Aliases::default();
         let scope = Scope::of_schema(TableName::default(), schema);
-        let mut x = Exprs::new(&binder, &env, scope, &aliases, cx.streaming);
-        let bound = x.condition(expr, Place::WHERE);
+        let bound = bind(&mut Exprs::new(&binder, &env, scope, &aliases, cx.streaming));
         (bound, binder.needs_room.get())
     })
 }

@@ -41,10 +41,9 @@ pub struct Applied {
 /// ILLEGAL_COLUMN (44), NOT_IMPLEMENTED (48), READONLY_SETTING (472), ALTER_OF_COLUMN_IS_FORBIDDEN (524),
 /// NO_SUCH_PROJECTION_IN_STREAM (582).
 pub fn apply(create: CreateStream, info: &StreamInfo, commands: &[AlterCommand]) -> Result<Applied> {
-    let mut elements = create.elements.clone().unwrap_or_default();
+    let elements = create.elements.clone().unwrap_or_default();
     let fixed = fixed_columns(info, &elements)?;
     let before = elements.columns.iter().map(|c| (c.name.clone(), c.name.clone())).collect();
-    let elements = std::mem::take(&mut elements);
     let mut work = Work {
         create,
         elements,

@@ -15,12 +15,13 @@ use crate::catalog::{CatalogState, MaterializedView, Object, record};
 use crate::checkpoint::epoch::fingerprint;
 use crate::engine::Inner;
 use crate::stream::Stream;
+use crate::view::run::query_of;
 use apply::Applied;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
 use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
 use hydron_plan::{StreamInfo, StreamKind};
-use hydron_sql::ast::{Alter, AlterCommand, AlterObject, Query, StatementKind};
+use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
 use hydron_store::catalog::Change;
 use hydron_types::{Field, LogicalType, Schema};
 use std::sync::Arc;
@@ -178,15 +179,15 @@ fn check(
     {
         store.check_rows(engine.cpu.handle())?;
     }
-    crate::stream::ttl::check(&applied.create.storage.ttl, &new.layout().schema(), lookup, bind_cx)?;
-    // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
     let schema = new.layout().schema();
+    crate::stream::ttl::check(&applied.create.storage.ttl, &schema, lookup, bind_cx)?;
+    // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
     for expr in &applied.checks {
         bind_condition(expr, &schema, lookup, bind_cx)?;
     }
     let mut state = (*lookup.state).clone();
     show(&mut state, new);
-    let after = Lookup { state: Arc::new(state), settings: Arc::clone(&lookup.settings), ..lookup.clone() };
+    let after = Lookup { state: Arc::new(state), ..lookup.clone() };
     let (database, name) = (&old.info.database, &old.info.name);
     for dependent in lookup.state.dependents(database, name) {
         let (view_database, view_name) = dependent.split_once('.').unwrap_or((database, &dependent));
@@ -196,7 +197,7 @@ fn check(
             |why: Error| refused(format!("view {dependent} reads stream {name} and would be broken: {}", why.message));
         match lookup.state.object(view_database, view_name) {
             Some(Object::View(view)) => {
-                let Some(select) = select_of(&view.info.select)? else { continue };
+                let select = query_of(&view.info.select)?;
                 let binds = |lookup: &Lookup| bind_select_in(&select, None, lookup, bind_cx);
                 if let (Ok(_), Err(why)) = (binds(lookup), binds(&after)) {
                     return broken(why);
@@ -226,16 +227,9 @@ fn check(
     Ok(())
 }
 
-fn select_of(text: &str) -> Result<Option<Box<Query>>> {
-    Ok(match hydron_sql::parse_statement(text)?.statement.kind {
-        StatementKind::Query(select) => Some(select),
-        _ => None,
-    })
-}
-
 /// What a materialized view gives, and the fingerprint under which its state is kept.
 fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(Arc<Schema>, String)> {
-    let Some(select) = select_of(&view.info.select)? else { return Err(Error::bug("a view without a SELECT")) };
+    let select = query_of(&view.info.select)?;
     let mut settings = engine.profile.clone();
     settings.overlay(&view.settings);
     let settings = Arc::new(query_settings(&select, &settings, None)?);
