@@ -8,6 +8,7 @@ import unittest
 
 import clickhouse_connect
 import clickhouse_driver
+import psycopg
 from clickhouse_driver.errors import NetworkError, ServerException
 
 from server import Server, free_port
@@ -30,8 +31,9 @@ class Tls(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix="hydron-tls-")
         cls.certificate, key = make_certificate(cls.directory)
-        cls.https_port, cls.tcp_port = free_port(), free_port()
-        settings = {"https_port": cls.https_port, "tcp_port_secure": cls.tcp_port, "crash_quarantine": 0,
+        cls.https_port, cls.tcp_port, cls.postgres_port = free_port(), free_port(), free_port()
+        settings = {"https_port": cls.https_port, "tcp_port_secure": cls.tcp_port,
+                    "postgres_port_secure": cls.postgres_port, "crash_quarantine": 0,
                     "tls.certificate_file": cls.certificate, "tls.private_key_file": key}
         flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
         cls.server = Server("--allow-trap", *flags)
@@ -73,6 +75,17 @@ class Tls(unittest.TestCase):
         self.assertEqual(self.curl("--cacert", self.certificate, "--tlsv1.2", "--tls-max", "1.2", url), "1\n")
         self.assertIn("certificate", self.curl(url))
         self.assertEqual(self.curl("--insecure", "--tls-max", "1.1", "--write-out", "%{http_code}", url)[:3], "000")
+
+    def test_postgres(self):
+        target = f"host=localhost port={self.postgres_port} user=default dbname=default sslrootcert={self.certificate}"
+        with psycopg.connect(target + " sslmode=verify-full", autocommit=True) as connection:
+            self.assertEqual(connection.execute("SELECT sum(number) FROM numbers(10)").fetchone(), (45,))
+            with self.assertRaises(psycopg.errors.CrashShutdown):
+                connection.execute("SELECT trap('read nullptr c++')")
+            self.assertEqual(connection.execute("SELECT 2").fetchone(), (2,))
+        with self.assertRaises(psycopg.OperationalError) as raised:
+            psycopg.connect(target + " sslmode=disable")
+        self.assertIn("TLS only", str(raised.exception))
 
     def test_who_is_not_believed(self):
         client = clickhouse_driver.Client("localhost", port=self.tcp_port, secure=True)

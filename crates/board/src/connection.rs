@@ -45,6 +45,7 @@ pub enum Protocol {
     Http = 1,
     Native = 2,
     Rest = 3,
+    Postgres = 4,
 }
 
 impl Protocol {
@@ -53,6 +54,7 @@ impl Protocol {
             1 => Some(Protocol::Http),
             2 => Some(Protocol::Native),
             3 => Some(Protocol::Rest),
+            4 => Some(Protocol::Postgres),
             _ => None,
         }
     }

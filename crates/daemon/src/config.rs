@@ -51,6 +51,7 @@ pub struct Config {
     pub https_port: u16,
     pub tcp_port_secure: u16,
     pub rest_port_secure: u16,
+    pub postgres_port_secure: u16,
     pub tls: TlsConfig,
     /// What `hostname()` says; empty: the machine's name.
     pub display_name: String,
@@ -193,6 +194,7 @@ impl Default for Config {
             https_port: 0,
             tcp_port_secure: 0,
             rest_port_secure: 0,
+            postgres_port_secure: 0,
             tls: TlsConfig::default(),
             display_name: String::new(),
             cpu_threads: 0,

@@ -12,6 +12,8 @@ use crate::supervisor::{CALLERS_VARIABLE, ENTRANCES_VARIABLE};
 use crate::worker::{CONFIG_VARIABLE, CONTROL_VARIABLE};
 use hydron_base::{Code, Error, Result};
 use hydron_board::Callers;
+use hydron_wire::postgres;
+use hydron_wire::postgres::message::{BEFORE_TLS_BYTES, BeforeTls, before_tls};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -176,7 +178,8 @@ fn run(handed: Handed) -> Result<()> {
             let Some(listener) = listeners.take(name) else { continue };
             listener.set_nonblocking(true).map_err(|e| failed("use its ports", e))?;
             let listener = TcpListener::from_std(listener).map_err(|e| failed("use its ports", e))?;
-            open.spawn(Arc::clone(&door).accept(listener, inside, open.clone(), stop.clone()));
+            let asks_first = name == "postgres_secure";
+            open.spawn(Arc::clone(&door).accept(listener, inside, asks_first, open.clone(), stop.clone()));
         }
         let _ = packet::send(&control, Report::Ready.text().as_bytes());
         loop {
@@ -213,10 +216,12 @@ impl Door {
         }
     }
 
+    /// `asks_first`: clients speak PostgreSQL's protocol, in which they ask for TLS.
     async fn accept(
         self: Arc<Door>,
         listener: TcpListener,
         inside: SocketAddr,
+        asks_first: bool,
         open: TaskTracker,
         stop: CancellationToken,
     ) {
@@ -242,7 +247,7 @@ impl Door {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
             let door = Arc::clone(&self);
             open.spawn(async move {
-                let stream = door.shake_hands(socket, from).await;
+                let stream = door.shake_hands(socket, from, asks_first).await;
                 drop(turn);
                 if let Some(stream) = stream {
                     door.pass_through(stream, from, inside).await;
@@ -252,12 +257,23 @@ impl Door {
         }
     }
 
-    async fn shake_hands(&self, socket: TcpStream, from: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    async fn shake_hands(
+        &self,
+        mut socket: TcpStream,
+        from: SocketAddr,
+        asks_first: bool,
+    ) -> Option<TlsStream<TcpStream>> {
         if let Err(e) = prepare(&socket) {
             tracing::debug!("cannot set options of the connection from {from}: {e}");
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.lock()));
-        match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(socket)).await {
+        let handshake = async {
+            if asks_first {
+                hear_request(&mut socket).await?;
+            }
+            acceptor.accept(socket).await
+        };
+        match tokio::time::timeout(HANDSHAKE_PATIENCE, handshake).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(e)) => {
                 tracing::debug!("no TLS handshake with {from}: {e}");
@@ -279,6 +295,30 @@ impl Door {
                 let _ = outside.shutdown().await;
             }
             Err(_) => tracing::warn!("the worker's port was not reached within {REACH_PATIENCE:?}"),
+        }
+    }
+}
+
+/// Answers a client of PostgreSQL that asks for TLS, up to where the handshake begins. Errors: it speaks without.
+async fn hear_request(socket: &mut TcpStream) -> io::Result<()> {
+    let mut first = [0; BEFORE_TLS_BYTES];
+    loop {
+        // Left in the socket: a handshake may begin without a word before it.
+        let seen = socket.peek(&mut first).await?;
+        if first[0] == 0x16 && seen > 0 {
+            return Ok(());
+        }
+        socket.read_exact(&mut first).await?;
+        match before_tls(first) {
+            BeforeTls::Asked => return socket.write_all(b"S").await,
+            BeforeTls::AskedGss => socket.write_all(b"N").await?,
+            BeforeTls::Handshake | BeforeTls::Plain => {
+                let error =
+                    Error::new(Code::AUTHENTICATION_FAILED, "this port speaks TLS only").hint("sslmode=require");
+                socket.write_all(&postgres::refusal(&error)).await?;
+                socket.shutdown().await?;
+                return Err(io::Error::other("it speaks without TLS"));
+            }
         }
     }
 }

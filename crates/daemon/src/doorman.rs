@@ -34,7 +34,12 @@ impl Doorman {
             while self.guests.len() < GUESTS_MAX
                 && let Some(socket) = next(listener)
             {
-                self.say(&socket, if what.starts_with("tcp") { Protocol::Native } else { Protocol::Http });
+                let protocol = match what.split('_').next() {
+                    Some("tcp") => Protocol::Native,
+                    Some("postgres") => Protocol::Postgres,
+                    _ => Protocol::Http,
+                };
+                self.say(&socket, protocol);
                 let _ = shutdown(&socket, Shutdown::Write);
                 self.guests.push((socket, Instant::now()));
             }

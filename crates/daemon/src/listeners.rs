@@ -22,13 +22,20 @@ struct Port {
     is_secure: bool,
 }
 
-const PORTS: [Port; 6] = [
+const PORTS: [Port; 8] = [
     Port { name: "http", flag: "--http-port N", number: |c| c.http_port, is_secure: false },
     Port { name: "tcp", flag: "--tcp-port N", number: |c| c.tcp_port, is_secure: false },
     Port { name: "rest", flag: "--rest-port N", number: |c| c.rest_port, is_secure: false },
+    Port { name: "postgres", flag: "--postgres-port N", number: |c| c.postgres_port, is_secure: false },
     Port { name: "https", flag: "--set https_port=N", number: |c| c.https_port, is_secure: true },
     Port { name: "tcp_secure", flag: "--set tcp_port_secure=N", number: |c| c.tcp_port_secure, is_secure: true },
     Port { name: "rest_secure", flag: "--set rest_port_secure=N", number: |c| c.rest_port_secure, is_secure: true },
+    Port {
+        name: "postgres_secure",
+        flag: "--set postgres_port_secure=N",
+        number: |c| c.postgres_port_secure,
+        is_secure: true,
+    },
 ];
 
 /// Open ports by the name of their protocol.

@@ -260,6 +260,12 @@ fn serve(
             servers.push(tokio::spawn(served));
         }
     }
+    for name in ["postgres", "postgres_secure"] {
+        if let Some(listener) = listeners.take(name) {
+            let served = hydron_wire::postgres::serve(engine.clone(), listener, tcp.clone(), stop.clone())?;
+            servers.push(tokio::spawn(served));
+        }
+    }
     // Both ports answer for what was begun on either.
     http.surface = Surface::Rest(Arc::default());
     for name in ["rest", "rest_secure"] {

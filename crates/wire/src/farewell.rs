@@ -47,6 +47,7 @@ pub fn of(protocol: Protocol) -> &'static dyn Farewell {
     match protocol {
         Protocol::Http | Protocol::Rest => &crate::http::HttpFarewell,
         Protocol::Native => &crate::clickhouse::NativeFarewell,
+        Protocol::Postgres => &crate::postgres::PostgresFarewell,
     }
 }
 

@@ -29,7 +29,7 @@ const PROGRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 // A query that was killed while its client takes nothing gets this long to end its frame; then the connection goes.
-const KILLED_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const KILLED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a client may send with one query: held in memory as long as the query runs.
 const TEMPORARY_BYTES_MAX: usize = 512 << 20;

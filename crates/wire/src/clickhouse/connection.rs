@@ -5,10 +5,9 @@
 
 use super::decoder::{ClientDecoder, ClientPacket};
 use super::login::SavedLogin;
-use super::options::TcpOptions;
 use super::packet::{Exception, ServerHello, TableName, server, write_tables_status};
 use super::revision::{REVISION, REVISION_MIN, VERSION};
-use super::socket::ClientSocket;
+use crate::tcp::{ClientSocket, TcpOptions};
 use futures::FutureExt;
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::{LAST, SESSION_BYTES_MAX};

@@ -1,4 +1,4 @@
-//! Limits and deadlines of the native protocol.
+//! Limits and deadlines of a port whose protocol is spoken straight over TCP.
 
 use crate::custody::Custody;
 use crate::users::Users;
