@@ -228,7 +228,14 @@ impl<'a> Parser<'a> {
     }
 
     pub fn name_or_string(&mut self) -> PResult<String> {
-        if self.at_string() { self.string() } else { self.name() }
+        if !self.at_string() {
+            return self.name();
+        }
+        let token = self.token();
+        match self.string()? {
+            empty if empty.is_empty() => Err(self.error_at(token, "non-empty identifier")),
+            name => Ok(name),
+        }
     }
 
     fn text_of(&self, bytes: Vec<u8>, token: Token) -> PResult<String> {

@@ -356,7 +356,12 @@ fn hex_float(text: &str) -> Option<f64> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |s: &str| s.chars().filter_map(|c| c.to_digit(16)).fold(0.0, |v, d| v * 16.0 + d as f64);
     let value: f64 = digits(whole) + digits(fraction) / 16f64.powi(fraction.len() as i32);
-    Some(value * 2f64.powi(power.parse().ok()?))
+    let power: i32 = power.parse().ok()?;
+    match value {
+        // Times a power that is no number any more it would be none itself.
+        v if v == 0.0 || v.is_infinite() => Some(v),
+        v => Some(v * 2f64.powi(power / 2) * 2f64.powi(power - power / 2)),
+    }
 }
 
 /// `s` to `to_interval_second`, for tokens.

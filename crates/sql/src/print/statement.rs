@@ -365,6 +365,17 @@ impl Printer {
             self.object(target);
         }
         self.put_if(!system.args.is_empty(), " ");
-        self.list(&system.args, |p, arg| p.bare(arg));
+        // In parentheses it cannot be taken for the target.
+        let hides = system.target.is_none() && !system.args.is_empty();
+        self.put_if(hides, "(");
+        let mut args = system.args.iter();
+        if let Some(first) = args.next() {
+            self.bare(first);
+        }
+        self.put_if(hides, ")");
+        for arg in args {
+            self.put(", ");
+            self.bare(arg);
+        }
     }
 }
