@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`basic`] (length, case, parts, padding), [`search`] (positions and counts), [`patterns`] (LIKE and regular
 //! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
-//! [`grok`] (patterns with names).
+//! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are).
 
 mod basic;
 mod encode;
@@ -11,7 +11,11 @@ mod patterns;
 mod readable;
 mod replace;
 mod search;
+mod shingles;
+mod similarity;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use crate::registry::Registry;
 use std::ops::Range;
@@ -27,6 +31,8 @@ pub fn register(registry: &mut Registry) {
     encode::register(registry);
     readable::register(registry);
     grok::register(registry);
+    similarity::register(registry);
+    shingles::register(registry);
 }
 
 /// Places `0 .. total` that `substring(offset, length)` means: `offset` counts from 1, or from the end when negative; a

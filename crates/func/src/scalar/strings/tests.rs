@@ -1,0 +1,47 @@
+use crate::scalar::testing::{check, check_errors};
+
+#[test]
+fn texts_are_alike_by_their_ngrams() {
+    check(
+        r"
+        ngram_distance | string:abcd ; string:abcde | float32:0.33333334
+        ngram_distance_utf8 | string: ; string: | float32:0
+        ngram_distance | string:abcd ; string:abcd | float32:0
+        ngram_distance | string:abcd ; string:efgh | float32:1
+        ngram_distance_case_insensitive | string:ABCDE ; string:abcde | float32:0
+        ngram_distance_case_insensitive_utf8 | string:ПРИВЕТ ; string:привет | float32:0
+        ngram_search | string:abcdefgh ; string:cdef | float32:1
+        ngram_search | string:abcd ; string: | float32:1
+        ngram_search_utf8 | string:абвгд ; string:вгд | float32:1
+        ngram_search | nullable(string):NULL ; string:a | nullable(float32):NULL
+        ",
+    );
+    check_errors(
+        r"
+        ngram_distance | string:a | NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+        ngram_search | uint8:1 ; string:a | ILLEGAL_TYPE_OF_ARGUMENT
+        ngram_sim_hash | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
+        ngram_sim_hash | string:a ; uint8:0 | ARGUMENT_OUT_OF_BOUND
+        ngram_min_hash | string:a ; uint8:3 ; uint8:26 | ARGUMENT_OUT_OF_BOUND
+        ngram_sim_hash | string:a ; uint8:3 ; uint8:2 | NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+        ",
+    );
+}
+
+#[test]
+fn shingles_are_hashed_as_in_clickhouse() {
+    check(
+        r"
+        ngram_sim_hash | string:ClickHouse | uint64:1627567969
+        ngram_sim_hash_case_insensitive | string:ClickHouse | uint64:562180645
+        ngram_sim_hash_utf8 | string:ClickHouse | uint64:1628157797
+        ngram_sim_hash_case_insensitive_utf8 | string:ClickHouse | uint64:1636742693
+        word_shingle_sim_hash | string:ClickHouse® is a column-oriented database management system (DBMS) for online analytical processing of queries (OLAP). | uint64:2328277067
+        ngram_min_hash | string:ClickHouse | tuple(uint64, uint64):(18333312859352735453,9054248444481805918)
+        ngram_min_hash_case_insensitive | string:ClickHouse | tuple(uint64, uint64):(2106263556442004574,13203602793651726206)
+        ngram_min_hash_utf8 | string:ClickHouse | tuple(uint64, uint64):(18333312859352735453,6742163577938632877)
+        ngram_min_hash_arg | string:ClickHouse ; !uint8:3 ; !uint8:6 | tuple(tuple(string, string, string, string, string, string), tuple(string, string, string, string, string, string)):(('ous','ick','lic','Hou','kHo','use'),('Hou','lic','ick','ous','ckH','Cli'))
+        word_shingle_sim_hash | string: | uint64:0
+        ",
+    );
+}
