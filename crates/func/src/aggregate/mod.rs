@@ -6,7 +6,7 @@
 //! [`distinct_rows`] and [`states`].
 
 mod bits;
-mod bytes;
+pub(crate) mod bytes;
 mod combine;
 mod count;
 mod define;

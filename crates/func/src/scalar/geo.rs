@@ -1,12 +1,12 @@
 //! Geometry: points and polygons, geohashes.
 
-use super::column::{Floats, Ints, Texts, bools, float64s, texts, tuple};
+use super::column::{Floats, Ints, Texts, bools, float64s, text_lists, texts, tuple};
 use super::define::{Call, define};
 use super::number::to_vec;
 use crate::call::{BoundCall, downcast};
 use crate::registry::Registry;
 use arrow::array::StructArray;
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Value};
 
 pub fn register(registry: &mut Registry) {
@@ -15,7 +15,7 @@ pub fn register(registry: &mut Registry) {
         call.arity(6..=usize::MAX)?;
         if call.args.len() % 4 != 2 {
             return Err(Error::new(
-                hydron_base::Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
+                Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
                 "point_in_ellipses takes x, y and four numbers for each ellipse",
             ));
         }
@@ -45,6 +45,7 @@ pub fn register(registry: &mut Registry) {
             })
         })
     });
+    define(registry, "geohashes_in_box", geohashes_in_box);
     define(registry, "geohash_decode", |call| {
         call.arity(1..=1)?;
         call.need_string(0)?;
@@ -144,6 +145,55 @@ fn place(ring: &[(f64, f64)], (x, y): (f64, f64)) -> Place {
         last = point;
     }
     if inside { Place::Inside } else { Place::Outside }
+}
+
+/// Cells that one box may have.
+const BOX_CELLS_MAX: f64 = 10_000_000.0;
+
+/// `geohashes_in_box(lon_min, lat_min, lon_max, lat_max, precision)`: the cells that a box touches, from the south-west to the
+/// north, column by column.
+///
+/// Errors: TOO_LARGE_ARRAY_SIZE (128) past 10,000,000 cells.
+fn geohashes_in_box(call: &Call<'_>) -> Result<BoundCall> {
+    call.arity(5..=5)?;
+    let float = call.ty(0).clone();
+    (0..4).try_for_each(|i| call.need(i, |t| t.is_float() && *t == float))?;
+    call.need(4, |t| *t == LogicalType::UInt8)?;
+    let types = call.types();
+    call.returns(LogicalType::array(LogicalType::String), move |args, rows| {
+        let corners = (0..4).map(|i| Floats::of(&args[i], &types[i])).collect::<Result<Vec<_>>>()?;
+        let precisions = Ints::of(&args[4], &types[4])?;
+        text_lists(rows, |row, out| {
+            let [west, south, east, north] = std::array::from_fn(|i| corners[i].at(row));
+            // NaN is no corner either.
+            if !(west <= east && south <= north) {
+                return Ok(());
+            }
+            let precision = precisions.at(row);
+            let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
+            let bits = precision as i32 * 5;
+            let (x_step, y_step) = (360.0 / 2f64.powi((bits + 1) / 2), 180.0 / 2f64.powi(bits / 2));
+            let range = |low: f64, high: f64, most: f64, step: f64| {
+                let first = (low.clamp(-most, most) / step).floor();
+                (first * step, ((high.clamp(-most, most) / step).ceil() - first).max(1.0))
+            };
+            let (x, columns) = range(west, east, 180.0, x_step);
+            let (y, lines) = range(south, north, 90.0, y_step);
+            if columns * lines > BOX_CELLS_MAX {
+                let text = format!("the box has {} cells, at most {BOX_CELLS_MAX}", columns * lines);
+                return Err(Error::new(Code::TOO_LARGE_ARRAY_SIZE, text));
+            }
+            let mut cell = Vec::with_capacity(12);
+            for column in 0..columns as usize {
+                for line in 0..lines as usize {
+                    cell.clear();
+                    geohash(x + x_step * column as f64, y + y_step * line as f64, precision, &mut cell);
+                    out.push(&cell);
+                }
+            }
+            Ok(())
+        })
+    })
 }
 
 const GEOHASH: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";

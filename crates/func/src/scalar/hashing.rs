@@ -40,7 +40,7 @@ struct Scheme {
     narrow: bool,
 }
 
-fn sip64(bytes: &[u8]) -> u64 {
+pub(crate) fn sip64(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new();
     hasher.write(bytes);
     hasher.finish()

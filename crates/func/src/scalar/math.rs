@@ -209,7 +209,7 @@ fn erf(x: f64) -> f64 {
 }
 
 /// The complement of the error function, by a continued fraction for large arguments.
-fn erfc(x: f64) -> f64 {
+pub(crate) fn erfc(x: f64) -> f64 {
     if x < 2.0 {
         return 1.0 - erf(x);
     }

@@ -1,13 +1,14 @@
 //! Scalar functions by subject. Each room has a `register` that adds its functions to the registry.
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
-//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`trap`], and [`convert`] and
+//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`statistics`], [`rounding`], [`arrays`],
+//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`states`], [`bitmaps`], [`running`], [`server`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
 pub mod arithmetic;
 pub mod arrays;
+pub mod bitmaps;
 pub mod column;
 pub mod compare;
 pub mod conditional;
@@ -25,13 +26,18 @@ pub mod number;
 pub mod random;
 pub mod rounding;
 pub mod rows;
+pub mod running;
 pub mod server;
+pub mod states;
+pub mod statistics;
 pub mod strings;
 pub mod transform;
 pub mod trap;
 pub mod tuples;
 pub mod url;
 
+#[cfg(test)]
+mod answers;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -53,6 +59,10 @@ pub fn register(registry: &mut Registry) {
     url::register(registry);
     address::register(registry);
     server::register(registry);
+    statistics::register(registry);
+    states::register(registry);
+    bitmaps::register(registry);
+    running::register(registry);
     transform::register(registry);
     trap::register(registry);
     geo::register(registry);

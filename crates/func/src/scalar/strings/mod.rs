@@ -2,12 +2,16 @@
 //!
 //! In reading order: [`basic`] (length, case, parts, padding), [`search`] (positions and counts), [`patterns`] (LIKE and regular
 //! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
-//! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are).
+//! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are),
+//! [`pairs`] (keys and values in text), [`html`], [`query`] (the shape of a query).
 
 mod basic;
 mod encode;
 mod grok;
+mod html;
+mod pairs;
 mod patterns;
+mod query;
 mod readable;
 mod replace;
 mod search;
@@ -32,6 +36,9 @@ pub fn register(registry: &mut Registry) {
     readable::register(registry);
     grok::register(registry);
     similarity::register(registry);
+    html::register(registry);
+    pairs::register(registry);
+    query::register(registry);
     shingles::register(registry);
 }
 

@@ -45,3 +45,69 @@ fn shingles_are_hashed_as_in_clickhouse() {
         ",
     );
 }
+
+#[test]
+fn pairs_are_found_in_text() {
+    check(
+        r#"
+        extract_key_value_pairs | string:name:neymar, age:31 team:psg,nationality:brazil | map(string, string):{'name':'neymar','age':'31','team':'psg','nationality':'brazil'}
+        extract_key_value_pairs | string:name:'neymar';'age':31;team:psg;nationality:brazil,last_key:last_value ; !string:: ; !string:;, ; !string:\' | map(string, string):{'name':'neymar','age':'31','team':'psg','nationality':'brazil','last_key':'last_value'}
+        extract_key_value_pairs | string:a:1 noise "quoted key":"with, comma" b: | map(string, string):{'a':'1','quoted key':'with, comma','b':''}
+        extract_key_value_pairs | string: | map(string, string):{}
+        extract_key_value_pairs | string:"open:1 | map(string, string):{}
+        extract_key_value_pairs_with_escaping | string:age:a\\x41\\n | map(string, string):{'age':'aA\n'}
+        str_to_map | string:k=v&l=w ; !string:= ; !string:& | map(string, string):{'k':'v','l':'w'}
+        "#,
+    );
+    check_errors(
+        r"
+        extract_key_value_pairs |  | NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+        extract_key_value_pairs | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
+        extract_key_value_pairs | string:a ; string:ab | BAD_ARGUMENTS
+        extract_key_value_pairs | string:a ; string:, ; string:, | BAD_ARGUMENTS
+        ",
+    );
+}
+
+#[test]
+fn pages_are_read_without_markup() {
+    let pages = [
+        ("<p>Hello,   <b>world</b>!</p>", "Hello, world !"),
+        ("a<!-- c > d -->b<script>var x = 1;</script>c<style >p {}</style >d", "a b c d"),
+        ("<![CDATA[ <b>raw</b> ]]> x", " <b>raw</b> x"),
+        ("Hello<br", "Hello"),
+        ("<script><![CDATA[</script>]]>x</script>y", "y"),
+        ("<scripted>kept</scripted>", "kept"),
+        ("a<!-- open", "a open"),
+        ("", ""),
+    ];
+    for (page, wanted) in pages {
+        let mut out = Vec::new();
+        super::html::text_of(page.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), wanted, "{page}");
+    }
+    check_errors("extract_text_from_html | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT");
+}
+
+#[test]
+fn queries_have_shapes() {
+    let queries = [
+        (
+            "SELECT 1, 1, 1, /* Hello */ 'abc' WHERE 1 = 1 AND (1, y) LIMIT 1, 1",
+            "SELECT ?.. WHERE ? = ? AND (?, y) LIMIT ?..",
+        ),
+        ("SELECT 1, 1, 1, /* x */", "SELECT ?.., "),
+        ("[1, 2, 3, x]", "[?.., x]"),
+        ("SELECT  1 AS xyz111, sha224(y)", "SELECT ? AS `?`, sha224(y)"),
+        ("SELECT `aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee`", "SELECT `?`"),
+        ("SELECT $doc$VALUE$doc$, -- end", "SELECT ?, "),
+        ("'open", "?"),
+        ("", ""),
+    ];
+    for (query, wanted) in queries {
+        let mut out = Vec::new();
+        super::query::normalize(query.as_bytes(), false, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), wanted, "{query}");
+    }
+    check("normalize_query_keep_names | string:SELECT 1 AS xyz111 | string:SELECT ? AS xyz111");
+}
