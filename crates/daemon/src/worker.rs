@@ -135,6 +135,14 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         allow_trap: config.crash.allow_trap,
         profile: config.profile_settings().unwrap_or_default(),
         checkpoint: checkpoint_options(&config.checkpoint),
+        ports: vec![
+            ("http_port", config.http_port),
+            ("tcp_port", config.tcp_port),
+            ("rest_port", config.rest_port),
+            ("https_port", config.https_port),
+            ("tcp_port_secure", config.tcp_port_secure),
+            ("rest_port_secure", config.rest_port_secure),
+        ],
         ..EngineOptions::at(&config.path)
     }
 }

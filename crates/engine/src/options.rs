@@ -36,6 +36,8 @@ pub struct EngineOptions {
     /// Whether `trap('…')` may be called, which makes the server fault.
     pub allow_trap: bool,
     pub checkpoint: CheckpointOptions,
+    /// Names and numbers of the server's ports, for `get_server_port`.
+    pub ports: Vec<(&'static str, u16)>,
 }
 
 /// How the state of subscriptions and views is kept.
@@ -87,6 +89,7 @@ impl EngineOptions {
             lock: true,
             allow_trap: false,
             checkpoint: CheckpointOptions::default(),
+            ports: Vec::new(),
         }
     }
 

@@ -43,6 +43,45 @@ pub struct BindContext {
     pub streaming: bool,
     /// Whether `trap` may be called.
     pub traps: bool,
+    /// The server that the query runs in; `None` where there is none, as in a test.
+    pub server: Option<Arc<dyn ServerFacts>>,
+}
+
+/// What functions may ask about the server and the query they run in.
+pub trait ServerFacts: Send + Sync + std::fmt::Debug {
+    /// The id of the query; empty for an expression that stands in no query.
+    fn query_id(&self) -> &str;
+
+    fn server_uuid(&self) -> [u8; 16];
+
+    /// Seconds since the server started.
+    fn uptime_seconds(&self) -> u32;
+
+    /// The number of a port by the name it has in the configuration: `tcp_port`, `http_port`, `rest_port`.
+    fn port(&self, name: &str) -> Option<u16>;
+
+    /// Bytes of the disk that the data is on: all, free, and free for the server.
+    fn disk_space(&self) -> Result<[u64; 3]>;
+
+    /// The bytes of a file under the directory that `file('…')` reads.
+    ///
+    /// Errors: DATABASE_ACCESS_DENIED (291) outside of it, FILE_DOESNT_EXIST (107).
+    fn user_file(&self, path: &str) -> Result<Vec<u8>>;
+
+    /// Whether a stream has a column. Errors: UNKNOWN_DATABASE (81), UNKNOWN_STREAM (60).
+    fn has_column(&self, database: &str, stream: &str, column: &str) -> Result<bool>;
+
+    /// Rows of these columns as a format writes them, one text for each, without what stands before and behind all rows.
+    ///
+    /// Errors: UNKNOWN_FORMAT (73), BAD_ARGUMENTS (36) for a format that does not write row by row.
+    fn format_rows(
+        &self,
+        format: &str,
+        fields: &[(Arc<str>, LogicalType)],
+        columns: &[ArrayRef],
+        rows: usize,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<()>;
 }
 
 impl Default for BindContext {
@@ -54,6 +93,7 @@ impl Default for BindContext {
             user: Arc::from("default"),
             streaming: false,
             traps: false,
+            server: None,
         }
     }
 }

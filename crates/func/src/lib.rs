@@ -12,6 +12,7 @@ pub mod scalar;
 
 pub use agg::{AggFn, Aggregate, BoundAgg, GroupState};
 pub use call::{
-    ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, Volatility,
+    ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, ServerFacts,
+    Volatility,
 };
 pub use registry::Registry;

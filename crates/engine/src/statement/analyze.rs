@@ -73,6 +73,7 @@ impl Engine {
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             traps: self.options().allow_trap,
+            server: Some(super::facts::ServerView::new(self.inner(), "", &session.database)),
         };
         blocking(self.inner(), move || of_statement(&parsed.statement, &lookup, &bind_cx)).await
     }

@@ -6,7 +6,7 @@
 //! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
 //! [`materialized`], [`function`], [`remove`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
-//! [`answer`] makes small answers and [`text`] small texts.
+//! [`answer`] makes small answers, [`text`] small texts, and [`facts`] tell functions about the server.
 
 pub mod alter;
 pub mod analyze;
@@ -15,6 +15,7 @@ pub mod create;
 pub mod database;
 pub mod explain;
 pub mod extremes;
+pub mod facts;
 pub mod function;
 pub mod insert;
 pub mod kill;
@@ -400,6 +401,7 @@ impl Context {
             user: Arc::clone(&self.user),
             streaming,
             traps: self.engine.options.allow_trap,
+            server: Some(facts::ServerView::new(&self.engine, &self.info.query_id, &self.database)),
         }
     }
 

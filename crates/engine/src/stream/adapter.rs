@@ -157,6 +157,7 @@ impl Adapter {
             user: Arc::clone(&user),
             streaming: true,
             traps: false,
+            server: Some(crate::statement::facts::ServerView::new(&engine, "", &database)),
         };
         let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup {

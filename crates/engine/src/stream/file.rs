@@ -226,6 +226,15 @@ fn resolve(root: Option<&Path>, path: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The one file that a path without patterns means. Errors: as [`resolve`].
+pub fn one_file(root: Option<&Path>, path: &str) -> Result<PathBuf> {
+    let missing = || Error::new(Code::FILE_DOESNT_EXIST, format!("file '{path}' does not exist"));
+    if path.contains(['*', '?']) {
+        return Err(missing());
+    }
+    resolve(root, path)?.pop().ok_or_else(missing)
+}
+
 /// Files of one directory whose names match a pattern in the last part of the path.
 fn glob(path: &Path) -> Result<Vec<PathBuf>> {
     let pattern = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

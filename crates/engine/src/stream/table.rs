@@ -110,6 +110,7 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         user: Arc::clone(&lookup.user),
         streaming: false,
         traps: lookup.engine.options.allow_trap,
+        server: Some(crate::statement::facts::ServerView::new(&lookup.engine, "", &lookup.database)),
     }
 }
 

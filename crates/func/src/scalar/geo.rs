@@ -33,14 +33,13 @@ pub fn register(registry: &mut Registry) {
     });
     define(registry, "geohash_encode", |call| {
         call.arity(2..=3)?;
-        (0..call.args.len()).try_for_each(|i| call.need_number(i))?;
+        (0..2).try_for_each(|i| call.need_number(i))?;
+        let precision = if call.args.len() == 3 { call.constant_int(2)? } else { 12 };
+        let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
         let types = call.types();
         call.returns(LogicalType::String, move |args, rows| {
             let (lon, lat) = (Floats::of(&args[0], &types[0])?, Floats::of(&args[1], &types[1])?);
-            let precision = args.get(2).map(|a| Ints::of(a, &types[2])).transpose()?;
             texts(rows, |row, out| {
-                let precision = precision.as_ref().map_or(12, |p| p.at(row));
-                let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
                 geohash(lon.at(row), lat.at(row), precision, out);
             })
         })

@@ -2,7 +2,7 @@
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
 //! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`statistics`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`states`], [`bitmaps`], [`running`], [`server`], [`trap`], and [`convert`] and
+//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`states`], [`bitmaps`], [`running`], [`server`], [`host`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
@@ -17,6 +17,7 @@ pub mod datetime;
 pub mod define;
 pub mod geo;
 pub mod hashing;
+pub mod host;
 pub mod in_set;
 pub mod json;
 pub mod logic;
@@ -59,6 +60,7 @@ pub fn register(registry: &mut Registry) {
     url::register(registry);
     address::register(registry);
     server::register(registry);
+    host::register(registry);
     statistics::register(registry);
     states::register(registry);
     bitmaps::register(registry);
@@ -72,4 +74,24 @@ pub fn register(registry: &mut Registry) {
     tuples::register(registry);
     convert::register(registry);
     datetime::register(registry);
+    for name in SYNTAX {
+        registry.add_syntax(name);
+    }
+    registry.add_alias("case_with_expr", "case_with_expression");
+    registry.add_alias("case_without_expr", "case_without_expression");
 }
+
+/// Calls that the binder turns into something else than a function of one row.
+const SYNTAX: [&str; 11] = [
+    "array_join",
+    "case_with_expression",
+    "case_without_expression",
+    "columns",
+    "date_diff_within",
+    "emit_version",
+    "exists",
+    "lag",
+    "lags",
+    "neighbor",
+    "untuple",
+];

@@ -16,9 +16,18 @@ use std::sync::Arc;
 const NEVER_FOLDED: &[&str] =
     &["materialize", "throw_if", "sleep", "sleep_each_row", "earliest_ts", "earliest_timestamp", "trap"];
 
-/// Calls that ask for the time of the query: one answer in history.
-const ASK_TIME: &[&str] =
-    &["now", "now64", "today", "yesterday", "current_timestamp", "utc_timestamp", "current_date", "now_in_block"];
+/// Calls that ask for the time of the query, or for one number of it: one answer in history.
+const ASK_TIME: &[&str] = &[
+    "now",
+    "now64",
+    "today",
+    "yesterday",
+    "current_timestamp",
+    "utc_timestamp",
+    "current_date",
+    "now_in_block",
+    "rand_constant",
+];
 
 /// A constant larger than this is computed again for each batch rather than kept in the plan.
 const FOLDED_BYTES_MAX: usize = 4 << 20;
@@ -27,6 +36,7 @@ impl Exprs<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Expr> {
         let registry = Registry::builtin();
         let name = registry.canonical(&f.name);
+        let name = &*name;
         if f.over.is_some() {
             return self.window_call(name, f);
         }
@@ -61,6 +71,7 @@ impl Exprs<'_> {
     fn bind_call(&mut self, name: &str, args: Vec<Expr>, texts: &[Arc<str>]) -> Result<Expr> {
         let registry = Registry::builtin();
         let name = registry.canonical(name);
+        let name = &*name;
         let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(args)? } else { args };
         let bind = |args: &[Expr]| {
             let infos: Vec<ArgInfo> = args.iter().enumerate().map(|(i, a)| arg_info(a, texts.get(i))).collect();
@@ -84,9 +95,16 @@ impl Exprs<'_> {
         let last = args.len().saturating_sub(1);
         let is_branch = |i: usize| i % 2 == 1 || i == last;
         let is = |a: &Expr, ty: fn(&LogicalType) -> bool| ty(a.ty.bare());
-        let beside_string =
-            args.iter().enumerate().any(|(i, a)| is_branch(i) && is(a, |t| matches!(t, LogicalType::String)));
-        if !beside_string {
+        let branches = || args.iter().enumerate().filter(|(i, _)| is_branch(*i)).map(|(_, a)| a.ty.bare());
+        let beside_string = branches().any(|t| matches!(t, LogicalType::String));
+        // Those of two lengths are strings together.
+        let lengths: std::collections::BTreeSet<u32> = branches()
+            .filter_map(|t| match t {
+                LogicalType::FixedString(n) => Some(*n),
+                _ => None,
+            })
+            .collect();
+        if !beside_string && lengths.len() < 2 {
             return Ok(args);
         }
         for (i, arg) in args.iter_mut().enumerate() {
@@ -123,7 +141,10 @@ impl Exprs<'_> {
         }
         let expanded = self.expand_asterisks(&f.args)?;
         let list: &[ast::Expr] = expanded.as_deref().unwrap_or(&f.args);
-        let texts: Vec<Arc<str>> = list.iter().map(leaf_text).collect();
+        // Only what is written out needs the whole names of its arguments.
+        let named = matches!(name, "format_row" | "format_row_no_newline");
+        let text = |e: &ast::Expr| if named { Arc::from(e.canonical_name()) } else { leaf_text(e) };
+        let texts: Vec<Arc<str>> = list.iter().map(text).collect();
         let mut lambdas: Vec<Option<ast::Lambda>> = Vec::with_capacity(list.len());
         let mut args: Vec<Option<Expr>> = Vec::with_capacity(list.len());
         for arg in list {

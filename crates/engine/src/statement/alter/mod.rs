@@ -241,6 +241,7 @@ fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(
         user: Arc::clone(&user),
         streaming: true,
         traps: false,
+        server: Some(super::facts::ServerView::new(&lookup.engine, "", &database)),
     };
     let lookup = Lookup { database, user, settings: Arc::clone(&settings), ..lookup.clone() };
     let bound = bind_select_in(&select, None, &lookup, &bind_cx)?;

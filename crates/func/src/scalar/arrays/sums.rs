@@ -132,6 +132,9 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
         Bool => Int64,
         Float32 | Float64 => Float64,
         Decimal { precision: ..=38, .. } => asked.ty.clone(),
+        // Days and seconds between them; of finer times, seconds with as many digits.
+        Date | Date32 | DateTime(_) => Int32,
+        DateTime64(scale, _) => Decimal { precision: 18, scale: *scale },
         _ => return Err(call.illegal(0)),
     };
     asked.returns(LogicalType::array(element.clone()), move |asked, cx, args, rows| {
@@ -153,6 +156,13 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
         let values = match &element {
             Float64 => f64::array(differences!(f64)),
             Int64 => i64::array(differences!(i64)),
+            Int32 => i32::array(differences!(i32)),
+            Decimal { scale, .. } if matches!(asked.ty, DateTime64(..)) => {
+                // The layout of a time counts thousands of ticks at once.
+                let digits = hydron_types::physical::digits_of_unit(hydron_types::physical::unit_of_scale(*scale));
+                let factor = hydron_types::wide::pow10_i64(digits - scale);
+                from_natives(differences!(i64).into_iter().map(|v| v / factor).collect(), &element)?
+            }
             Decimal { precision: ..=9, .. } => from_natives(differences!(i32), &element)?,
             Decimal { precision: ..=18, .. } => from_natives(differences!(i64), &element)?,
             _ => from_natives(differences!(i128), &element)?,

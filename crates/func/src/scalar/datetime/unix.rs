@@ -11,8 +11,8 @@ use crate::scalar::convert::function::{
 use arrow::array::*;
 use arrow::datatypes::{Int32Type, Int64Type};
 use hydron_base::{Code, Error, Result};
-use hydron_types::datetext::{parse_date, write_days};
-use hydron_types::time::{DATE32_DAY_MAX, DATE32_DAY_MIN};
+use hydron_types::datetext::parse_date;
+use hydron_types::time::{DATE32_DAY_MIN, civil_from_days};
 use hydron_types::wide::pow10_i64;
 use hydron_types::{CastOptions, LogicalType, cast};
 use std::sync::Arc;
@@ -161,17 +161,16 @@ fn register_julian(registry: &mut Registry) {
                 let mut out = BinaryBuilder::new();
                 for day in days.as_primitive::<Int32Type>() {
                     let day = day.unwrap_or(JULIAN_EPOCH).saturating_sub(JULIAN_EPOCH);
-                    if !(DATE32_DAY_MIN..=DATE32_DAY_MAX).contains(&day) {
+                    let date = civil_from_days(day.clamp(-1_000_000, 4_000_000));
+                    if !(0..=9999).contains(&date.year) {
                         if or_null {
                             out.append_null();
                             continue;
                         }
-                        let what = format!("{name}: the day is outside 1900 to 2299");
-                        return Err(Error::new(Code::VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, what));
+                        let what = format!("{name}: the day is outside of the years 0 to 9999");
+                        return Err(Error::new(Code::CANNOT_FORMAT_DATETIME, what));
                     }
-                    let mut text = Vec::with_capacity(10);
-                    write_days(day, &mut text);
-                    out.append_value(text);
+                    out.append_value(format!("{:04}-{:02}-{:02}", date.year, date.month, date.day));
                 }
                 Ok(Arc::new(out.finish()) as ArrayRef)
             }))

@@ -112,7 +112,9 @@ fn parse_time_delta(text: &[u8]) -> Result<f64> {
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic() && c != 'μ').unwrap_or(rest.len());
         total += number * unit_seconds(&rest[..letters]).ok_or_else(wrong)?;
         let separators = |c: char| c.is_ascii_whitespace() || matches!(c, ';' | '-' | '+' | ',' | ':');
-        rest = rest[letters..].trim_start_matches(separators);
+        // An abbreviation may end in a point.
+        let after = &rest[letters..];
+        rest = after.strip_prefix('.').unwrap_or(after).trim_start_matches(separators);
     }
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
