@@ -114,6 +114,11 @@ impl ServerFacts for ServerView {
         if whole.iter().any(|f| format.starts_with(f)) {
             return Err(Error::bad_arguments(format!("format {format} does not write row by row")));
         }
+        let nested =
+            |t: &LogicalType| matches!(t, LogicalType::Array(_) | LogicalType::Tuple(_) | LogicalType::Map(..));
+        if format == "RawBLOB" && fields.iter().any(|(_, t)| nested(t)) {
+            return Err(Error::not_implemented("format RawBLOB of arrays, tuples and maps"));
+        }
         let named = fields.iter().enumerate().map(|(i, (name, ty))| {
             let name = if name.is_empty() { Arc::from(format!("c{}", i + 1)) } else { Arc::clone(name) };
             Field::new(name, ty.clone())

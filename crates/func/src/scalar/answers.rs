@@ -173,3 +173,91 @@ mod bitmaps {
         assert!(call("bitmap_cardinality", &[u(1)]).is_err());
     }
 }
+
+#[test]
+fn cells_of_h3_are_those_of_its_documentation() {
+    check(
+        r"
+        geo_to_h3 | float64:37.79506683 ; float64:55.71290588 ; uint8:15 | uint64:644325524701193974
+        h3_get_resolution | uint64:639821929571096015 | uint8:14
+        h3_is_valid | uint64:630814730351855103 | uint8:1
+        h3_is_valid | uint64:1 | uint8:0
+        h3k_ring | uint64:644325529233966508 ; uint8:0 | array(uint64):[644325529233966508]
+        h3_to_string | uint64:617420388352917503 | string:89184926cdbffff
+        string_to_h3 | string:89184926cc3ffff | uint64:617420388351344639
+        h3_to_parent | uint64:599405990164561919 ; uint8:3 | uint64:590398848891879423
+        h3_get_base_cell | uint64:612916788725809151 | uint8:12
+        h3_indexes_are_neighbors | uint64:617420388351344639 ; uint64:617420388352655359 | uint8:1
+        h3_distance | uint64:617420388351344639 ; uint64:617420388352655359 | int64:1
+        h3_num_hexagons | uint8:3 | int64:41162
+        h3_is_pentagon | uint64:644721767722457330 | uint8:0
+        ",
+    );
+    check_errors(
+        r"
+        geo_to_h3 | float64:37.79 ; float64:55.71 ; uint8:16 | ARGUMENT_OUT_OF_BOUND
+        h3_is_pentagon | uint64:1 | INCORRECT_DATA
+        h3_to_children | uint64:576495936675512319 ; uint8:15 | TOO_LARGE_ARRAY_SIZE
+        h3_is_valid | string:a | ILLEGAL_TYPE_OF_ARGUMENT
+        ",
+    );
+}
+
+#[test]
+fn shapes_have_sizes_and_texts() {
+    check(
+        r"
+        polygon_area_cartesian | array(tuple(float64, float64)):[(0,0),(0,5),(5,5),(5,0)] | float64:25
+        polygon_area_cartesian | array(array(tuple(float64, float64))):[[(0,0),(0,5),(5,5),(5,0)],[(1,1),(2,1),(2,2),(1,2)]] | float64:24
+        polygon_perimeter_cartesian | array(array(array(tuple(float64, float64)))):[[[(0,0),(0,5),(5,5),(5,0)]]] | float64:20
+        polygon_perimeter_spherical | array(tuple(float64, float64)):[(0,0),(0,90)] | float64:3.141592653589793
+        wkt | tuple(float64, float64):(0,1.5) | string:POINT(0 1.5)
+        wkt | array(array(tuple(float64, float64))):[[(0,0),(1,0),(1,1)]] | string:POLYGON((0 0,1 0,1 1,0 0))
+        wkt | array(array(array(tuple(float64, float64)))):[[[(0,0),(1,0),(1,1)]]] | string:MULTIPOLYGON(((0 0,1 0,1 1,0 0)))
+        read_wkt_point | string:POINT (1.2 3.4) | tuple(float64, float64):(1.2,3.4)
+        read_wkt_ring | string:POLYGON ((1 1, 2 2, 3 3, 1 1)) | array(tuple(float64, float64)):[(1,1),(2,2),(3,3),(1,1)]
+        read_wkt_polygon | string:polygon((0 0,1 0,1 1),(0.1 0.1,0.2 0.1,0.2 0.2)) | array(array(tuple(float64, float64))):[[(0,0),(1,0),(1,1)],[(0.1,0.1),(0.2,0.1),(0.2,0.2)]]
+        polygon_convex_hull_cartesian | array(tuple(float64, float64)):[(0,0),(0,5),(5,5),(5,0),(2,3)] | array(array(tuple(float64, float64))):[[(0,0),(0,5),(5,5),(5,0),(0,0)]]
+        ",
+    );
+    check_errors(
+        r"
+        read_wkt_point | string:POINT(1) | BAD_ARGUMENTS
+        read_wkt_polygon | string:POINT(1 2) | BAD_ARGUMENTS
+        polygon_area_cartesian | tuple(float64, float64):(0,1) | ILLEGAL_TYPE_OF_ARGUMENT
+        wkt | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
+        svg | tuple(float64, float64):(0,1) | NOT_IMPLEMENTED
+        first_significant_subdomain_custom | string:a.b ; string:list | TLD_LIST_NOT_FOUND
+        ",
+    );
+}
+
+#[test]
+fn ids_hold_times() {
+    check(
+        r"
+        datetime_to_snowflake | datetime('Asia/Shanghai'):2021-08-15 18:57:56 | int64:1426860702823350272
+        datetime64_to_snowflake | datetime64(3, 'Asia/Shanghai'):2021-08-15 18:57:56.492 | int64:1426860704886947840
+        snowflake_to_datetime | int64:1426860702823350272 ; !string:UTC | datetime('UTC'):2021-08-15 10:57:56
+        snowflake_to_datetime64 | int64:1426860802823350272 ; !string:UTC | datetime64(3, 'UTC'):2021-08-15 10:58:19.841
+        to_relative_subsecond_num | datetime64(3, 'UTC'):1970-01-01 00:00:01.500 | int64:1500
+        ",
+    );
+    check_errors("snowflake_to_datetime | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT");
+}
+
+#[test]
+fn texts_match_but_for_a_few_edits() {
+    check(
+        r"
+        multi_fuzzy_match_any | string:abcdef ; !uint8:1 ; !array(string):['bXd'] | bool:true
+        multi_fuzzy_match_any | string:abcdef ; !uint8:0 ; !array(string):['bXd'] | bool:false
+        multi_fuzzy_match_all_indices | string:hello ; !uint8:1 ; !array(string):['help','hexxo','jello'] | array(uint64):[1,3]
+        multi_fuzzy_match_any_index | string:hello ; !uint8:0 ; !array(string):['x','ll'] | uint64:2
+        basename | string:some/long/path/to/file | string:file
+        basename | string:some\\file | string:file
+        crc64 | string:123456789 | uint64:3142526161514925194
+        ",
+    );
+    check_errors("multi_fuzzy_match_any | string:a ; uint8:1 ; array(string):['a.*b'] | NOT_IMPLEMENTED");
+}

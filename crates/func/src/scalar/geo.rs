@@ -1,5 +1,8 @@
 //! Geometry: points and polygons, geohashes.
 
+mod h3;
+mod shapes;
+
 use super::column::{Floats, Ints, Texts, bools, float64s, text_lists, texts, tuple};
 use super::define::{Call, define};
 use super::number::to_vec;
@@ -10,6 +13,8 @@ use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Value};
 
 pub fn register(registry: &mut Registry) {
+    h3::register(registry);
+    shapes::register(registry);
     define(registry, "point_in_polygon", point_in_polygon);
     define(registry, "point_in_ellipses", |call| {
         call.arity(6..=usize::MAX)?;

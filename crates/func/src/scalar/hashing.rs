@@ -40,6 +40,11 @@ struct Scheme {
     narrow: bool,
 }
 
+pub(crate) fn sip128(bytes: &[u8]) -> [u8; 16] {
+    let hash = siphasher::sip128::SipHasher24::new().hash(bytes);
+    pair_bytes(hash.h1, hash.h2)
+}
+
 pub(crate) fn sip64(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new();
     hasher.write(bytes);
@@ -217,10 +222,7 @@ fn leaf(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>>
 /// 128-bit hashes, as fixed strings.
 fn register_wide(registry: &mut Registry) {
     let functions: [(&str, fn(&[u8]) -> [u8; 16]); 2] = [
-        ("sip_hash128", |b| {
-            let hash = siphasher::sip128::SipHasher24::new().hash(b);
-            pair_bytes(hash.h1, hash.h2)
-        }),
+        ("sip_hash128", sip128),
         ("murmur_hash3_128", |b| {
             let [low, high] = murmur::three_128(b);
             pair_bytes(low, high)
@@ -430,6 +432,10 @@ fn register_ids(registry: &mut Registry) {
         }
         call.arity(1..=4)?;
         call.need(0, |t| t.is_unsigned_integer() && t.bits().is_some_and(|b| b <= 64))?;
+        // A salt that is no constant is one of another type to ClickHouse.
+        if let Some(i) = (1..call.args.len()).find(|i| call.args[*i].constant.is_none()) {
+            return Err(call.illegal(i));
+        }
         let salt = if call.args.len() > 1 { call.constant_text(1)?.to_vec() } else { Vec::new() };
         let length_min = if call.args.len() > 2 { call.constant_int(2)? } else { 0 };
         let length_min = usize::from(u8::try_from(length_min).map_err(|_| {

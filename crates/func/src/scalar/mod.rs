@@ -2,19 +2,21 @@
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
 //! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`statistics`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`states`], [`bitmaps`], [`running`], [`server`], [`host`], [`trap`], and [`convert`] and
+//! [`maps`], [`tuples`], [`hashing`], [`cipher`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`states`], [`bitmaps`], [`running`], [`server`], [`host`], [`shape`], [`exact`], [`unbuilt`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
 pub mod arithmetic;
 pub mod arrays;
 pub mod bitmaps;
+pub mod cipher;
 pub mod column;
 pub mod compare;
 pub mod conditional;
 pub mod convert;
 pub mod datetime;
 pub mod define;
+pub mod exact;
 pub mod geo;
 pub mod hashing;
 pub mod host;
@@ -29,12 +31,14 @@ pub mod rounding;
 pub mod rows;
 pub mod running;
 pub mod server;
+pub mod shape;
 pub mod states;
 pub mod statistics;
 pub mod strings;
 pub mod transform;
 pub mod trap;
 pub mod tuples;
+pub mod unbuilt;
 pub mod url;
 
 #[cfg(test)]
@@ -55,12 +59,16 @@ pub fn register(registry: &mut Registry) {
     strings::register(registry);
     math::register(registry);
     hashing::register(registry);
+    cipher::register(registry);
     random::register(registry);
     json::register(registry);
     url::register(registry);
     address::register(registry);
     server::register(registry);
     host::register(registry);
+    shape::register(registry);
+    exact::register(registry);
+    unbuilt::register(registry);
     statistics::register(registry);
     states::register(registry);
     bitmaps::register(registry);

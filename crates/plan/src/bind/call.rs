@@ -44,6 +44,14 @@ impl Exprs<'_> {
             "in" | "not_in" | "global_in" | "global_not_in" => return self.membership(name, f),
             "and" | "or" => return self.connective(name, f),
             "cast" | "_cast" => return self.cast(f),
+            "if" if f.args.len() == 3 => {
+                // A condition that is written as a constant leaves one branch, of its own type.
+                if let ast::ExprKind::Literal(condition) = &f.args[0].kind
+                    && let Some(holds) = written_truth(condition)
+                {
+                    return self.bind(&f.args[if holds { 1 } else { 2 }]);
+                }
+            }
             "array_join" => return self.array_join(f),
             "case_with_expression" | "case_without_expression" => return self.case(name, f),
             "emit_version" => return self.version(f),
@@ -72,7 +80,7 @@ impl Exprs<'_> {
         let registry = Registry::builtin();
         let name = registry.canonical(name);
         let name = &*name;
-        let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(args)? } else { args };
+        let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(name, args)? } else { args };
         let bind = |args: &[Expr]| {
             let infos: Vec<ArgInfo> = args.iter().enumerate().map(|(i, a)| arg_info(a, texts.get(i))).collect();
             registry.bind_scalar(name, &self.cx, &infos)
@@ -91,7 +99,7 @@ impl Exprs<'_> {
     }
 
     /// Beside a string a fixed string is one with the zeros that fill it up, as ClickHouse has it; a cast would drop them.
-    fn branches_with_zeros(&mut self, mut args: Vec<Expr>) -> Result<Vec<Expr>> {
+    fn branches_with_zeros(&mut self, name: &str, mut args: Vec<Expr>) -> Result<Vec<Expr>> {
         let last = args.len().saturating_sub(1);
         let is_branch = |i: usize| i % 2 == 1 || i == last;
         let is = |a: &Expr, ty: fn(&LogicalType) -> bool| ty(a.ty.bare());
@@ -104,7 +112,7 @@ impl Exprs<'_> {
                 _ => None,
             })
             .collect();
-        if !beside_string && lengths.len() < 2 {
+        if !beside_string && (lengths.len() < 2 || name == "multi_if") {
             return Ok(args);
         }
         for (i, arg) in args.iter_mut().enumerate() {
@@ -234,6 +242,12 @@ impl Exprs<'_> {
         if self.cx.settings.bool("cast_keep_nullable") && value.ty.is_nullable() && !to.is_nullable() {
             to = hydron_types::parse::nullable(to)?;
         }
+        let address = matches!(to.bare(), LogicalType::Ipv4 | LogicalType::Ipv6) && value.ty.bare().is_string_like();
+        if address && self.cx.settings.bool("cast_ipv4_ipv6_default_on_conversion_error") {
+            let name = if *to.bare() == LogicalType::Ipv4 { "to_ipv4" } else { "to_ipv6" };
+            let value = self.call(name, vec![value])?;
+            return cast_to(value, &to, self.cx.zone);
+        }
         cast_to(value, &to, self.cx.zone)
     }
 
@@ -334,6 +348,16 @@ impl Exprs<'_> {
         }
         let array = bound.eval_to_array_columns(&self.b.now, &[], 1)?;
         Ok(Some((value_at(&array, &bound.ty, 0), bound.ty.clone())))
+    }
+}
+
+/// What a literal means as a condition; `None` for one that is no condition.
+fn written_truth(literal: &ast::Literal) -> Option<bool> {
+    match literal {
+        ast::Literal::Null => Some(false),
+        ast::Literal::Bool(b) => Some(*b),
+        ast::Literal::UInt(n) => Some(*n != 0),
+        _ => None,
     }
 }
 

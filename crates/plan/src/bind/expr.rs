@@ -376,6 +376,11 @@ impl<'a> Exprs<'a> {
                 (LogicalType::Array(_), "size0") | (LogicalType::Map(..), "size0") => {
                     self.call("length", vec![value])?
                 }
+                (LogicalType::Array(_), step) if step.strip_prefix("size").is_some_and(|n| n.parse::<u8>().is_ok()) => {
+                    let depth: u8 = step.strip_prefix("size").and_then(|n| n.parse().ok()).unwrap_or(0);
+                    let depth = Expr::literal(hydron_types::Value::UInt(depth.into()), LogicalType::UInt8);
+                    self.call("__array_sizes", vec![value, depth])?
+                }
                 (LogicalType::Map(..), "keys") => self.call("map_keys", vec![value])?,
                 (LogicalType::Map(..), "values") => self.call("map_values", vec![value])?,
                 (LogicalType::Tuple(_) | LogicalType::Array(_), _) => self.call("tuple_element", vec![value, text])?,

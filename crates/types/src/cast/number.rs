@@ -60,7 +60,7 @@ fn has_conversion(from: &LogicalType, to: &LogicalType) -> bool {
         (from, T::Interval(_)) => {
             from.is_integer() || from.is_float() || matches!(from, T::Bool | T::Date | T::Date32 | T::DateTime(_))
         }
-        (T::Interval(_), to) => number(to),
+        (T::Interval(_), to) => number(to) && !to.is_decimal(),
         (T::Ipv6, T::Ipv4) => true,
         (T::Ipv4, to) | (to, T::Ipv4) => to.is_integer(),
         (T::Uuid | T::Ipv6, to) | (to, T::Uuid | T::Ipv6) => matches!(to, T::UInt128),

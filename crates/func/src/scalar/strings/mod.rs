@@ -3,10 +3,12 @@
 //! In reading order: [`basic`] (length, case, parts, padding), [`search`] (positions and counts), [`patterns`] (LIKE and regular
 //! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
 //! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are),
-//! [`pairs`] (keys and values in text), [`html`], [`query`] (the shape of a query).
+//! [`pairs`] (keys and values in text), [`html`], [`query`] (the shape of a query), [`fuzzy`] (matches
+//! but for a few edits), [`unicode`].
 
 mod basic;
 mod encode;
+mod fuzzy;
 mod grok;
 mod html;
 mod pairs;
@@ -20,6 +22,7 @@ mod similarity;
 mod split;
 #[cfg(test)]
 mod tests;
+mod unicode;
 
 use crate::registry::Registry;
 use std::ops::Range;
@@ -39,6 +42,8 @@ pub fn register(registry: &mut Registry) {
     html::register(registry);
     pairs::register(registry);
     query::register(registry);
+    fuzzy::register(registry);
+    unicode::register(registry);
     shingles::register(registry);
 }
 

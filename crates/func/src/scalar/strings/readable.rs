@@ -114,7 +114,11 @@ fn parse_time_delta(text: &[u8]) -> Result<f64> {
         let separators = |c: char| c.is_ascii_whitespace() || matches!(c, ';' | '-' | '+' | ',' | ':');
         // An abbreviation may end in a point.
         let after = &rest[letters..];
-        rest = after.strip_prefix('.').unwrap_or(after).trim_start_matches(separators);
+        let after = after.strip_prefix('.').unwrap_or(after);
+        rest = after.trim_start_matches(separators);
+        if rest.is_empty() && !after.is_empty() {
+            return Err(wrong());
+        }
     }
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
