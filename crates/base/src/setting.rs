@@ -303,6 +303,7 @@ const TABLE: &[SettingDef] = &[
         "0",
         "starts and ends of months and weeks of date32 and datetime64 are date32 instead of date",
     ),
+    def("validate_polygons", Kind::Bool, "1", "point_in_polygon refuses polygons that cross themselves"),
     def("function_range_max_elements_in_block", Kind::UInt, "500000000", "elements that range() may make in one batch"),
     def("allow_experimental_hash_functions", Kind::Bool, "0", "accepted"),
     def("allow_introspection_functions", Kind::Bool, "0", "accepted"),
@@ -575,7 +576,6 @@ const ACCEPTED: &[&str] = &[
     "transfer_overflow_mode",
     "use_index_for_in_with_subqueries",
     "use_uncompressed_cache",
-    "validate_polygons",
     "wait_for_async_insert",
 ];
 

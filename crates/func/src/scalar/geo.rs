@@ -2,6 +2,7 @@
 
 mod h3;
 mod shapes;
+mod valid;
 
 use super::column::{Floats, Ints, Texts, bools, float64s, text_lists, texts, tuple};
 use super::define::{Call, define};
@@ -109,6 +110,9 @@ fn point_in_polygon(call: &Call<'_>) -> Result<BoundCall> {
         }
         if ring.iter().any(|(x, y)| !x.is_finite() || !y.is_finite() || x.abs() > 1e18 || y.abs() > 1e18) {
             return Err(Error::bad_arguments("a point of the polygon is too far out"));
+        }
+        if call.cx.settings.bool("validate_polygons") && valid::crosses_itself(ring) {
+            return Err(Error::bad_arguments("the polygon crosses or touches itself").hint("validate_polygons = 0"));
         }
     }
     let types = [point[0].1.clone(), point[1].1.clone()];
