@@ -142,8 +142,7 @@ fn common_time(types: &[&LogicalType]) -> LogicalType {
     let has_date32 = types.iter().any(|t| matches!(t, T::Date32));
     match scale {
         Some(scale) => T::DateTime64(scale, zone),
-        // A date belongs to no zone, so what holds both names none.
-        None if has_datetime && has_date32 => T::DateTime64(0, None),
+        None if has_datetime && has_date32 => T::DateTime64(0, zone),
         None if has_datetime => T::DateTime(zone),
         None => T::Date32,
     }

@@ -56,7 +56,14 @@ impl World {
 }
 
 fn options(dir: &TempDir) -> EngineOptions {
-    EngineOptions { cpu_threads: 2, segment_bytes: 1 << 20, allow_trap: true, ..EngineOptions::at(dir.path()) }
+    EngineOptions {
+        cpu_threads: 2,
+        segment_bytes: 1 << 20,
+        allow_trap: true,
+        user_files: Some(dir.path().join("user_files")),
+        ports: vec![("tcp_port", 8463)],
+        ..EngineOptions::at(dir.path())
+    }
 }
 
 pub async fn rows(mut running: Running) -> Result<Vec<Vec<Value>>> {

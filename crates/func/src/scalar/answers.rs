@@ -210,7 +210,7 @@ fn shapes_have_sizes_and_texts() {
         polygon_area_cartesian | array(tuple(float64, float64)):[(0,0),(0,5),(5,5),(5,0)] | float64:25
         polygon_area_cartesian | array(array(tuple(float64, float64))):[[(0,0),(0,5),(5,5),(5,0)],[(1,1),(2,1),(2,2),(1,2)]] | float64:24
         polygon_perimeter_cartesian | array(array(array(tuple(float64, float64)))):[[[(0,0),(0,5),(5,5),(5,0)]]] | float64:20
-        polygon_perimeter_spherical | array(tuple(float64, float64)):[(0,0),(0,90)] | float64:3.141592653589793
+        polygon_perimeter_spherical | array(tuple(float64, float64)):[(0,0),(0,60)] | float64:2.0943951023931953
         wkt | tuple(float64, float64):(0,1.5) | string:POINT(0 1.5)
         wkt | array(array(tuple(float64, float64))):[[(0,0),(1,0),(1,1)]] | string:POLYGON((0 0,1 0,1 1,0 0))
         wkt | array(array(array(tuple(float64, float64)))):[[[(0,0),(1,0),(1,1)]]] | string:MULTIPOLYGON(((0 0,1 0,1 1,0 0)))

@@ -115,6 +115,19 @@ fn point_in_polygon(call: &Call<'_>) -> Result<BoundCall> {
             return Err(Error::bad_arguments("the polygon crosses or touches itself").hint("validate_polygons = 0"));
         }
     }
+    if let Some((outer, holes)) = all.split_first()
+        && call.cx.settings.bool("validate_polygons")
+    {
+        for hole in holes {
+            // Every corner where that costs little, else the first ones.
+            let corners = hole.len().min(valid::PAIRS_MAX / outer.len());
+            if hole[..corners].iter().any(|corner| place(outer, *corner) == Place::Outside) {
+                return Err(
+                    Error::bad_arguments("a hole of the polygon is not within it").hint("validate_polygons = 0")
+                );
+            }
+        }
+    }
     let types = [point[0].1.clone(), point[1].1.clone()];
     call.returns(LogicalType::Bool, move |args, rows| {
         let point: &StructArray = downcast(args[0].array()?)?;

@@ -75,7 +75,6 @@ const UNBUILT: &[(&str, &[&str])] = &[
     ("streams of a serialization", &["get_type_serialization_streams"]),
     ("other servers", &["meili_match", "reverse_dns_query"]),
     ("data of a fuzzer", &["get_fuzzer_data"]),
-    ("arrays reduced in ranges", &["array_reduce_in_ranges"]),
 ];
 
 pub fn register(registry: &mut Registry) {

@@ -384,7 +384,10 @@ impl<'a> Exprs<'a> {
                 (LogicalType::Map(..), "keys") => self.call("map_keys", vec![value])?,
                 (LogicalType::Map(..), "values") => self.call("map_values", vec![value])?,
                 (LogicalType::Tuple(_) | LogicalType::Array(_), _) => self.call("tuple_element", vec![value, text])?,
-                (_, "null") if value.ty.is_nullable() => self.call("is_null", vec![value])?,
+                (_, "null") if value.ty.is_nullable() => {
+                    let is_null = self.call("is_null", vec![value])?;
+                    self.call("to_uint8", vec![is_null])?
+                }
                 (LogicalType::Json, _) => {
                     return Err(Error::not_implemented(format!("the path {} of a json column", path.join("."))));
                 }

@@ -1,12 +1,13 @@
 //! Arrays: making, reading, searching, ordering, and functions that take a lambda.
 //!
-//! In reading order: [`make`], [`parts`], [`find`], [`order`], [`lambda`] (map, filter and their kin), [`sums`], [`series`], [`ranked`].
+//! In reading order: [`make`], [`parts`], [`find`], [`order`], [`lambda`] (map, filter and their kin), [`sums`], [`series`], [`ranked`], [`ranges`].
 
 mod find;
 mod lambda;
 mod make;
 mod order;
 mod parts;
+mod ranges;
 mod ranked;
 mod series;
 mod sums;
@@ -34,6 +35,7 @@ pub fn register(registry: &mut Registry) {
     sums::register(registry);
     series::register(registry);
     ranked::register(registry);
+    ranges::register(registry);
 }
 
 /// The elements at `indices`.

@@ -47,7 +47,7 @@ pub(super) fn register(registry: &mut Registry) {
                 Ok(float64s(rows, |row| {
                     let values = values[answers.flat.range(row)].iter().map(|v| v / scale);
                     let count = values.len() as f64;
-                    if product { values.product() } else { values.sum::<f64>() / count.max(1.0) }
+                    if product { values.product() } else { values.fold(0.0, |sum, v| sum + v) / count.max(1.0) }
                 }))
             })
         });

@@ -3,7 +3,7 @@
 type Point = (f64, f64);
 
 /// Pairs of edges that are compared before a ring counts as valid: one that folds along a line has many.
-const PAIRS_MAX: usize = 20_000_000;
+pub const PAIRS_MAX: usize = 20_000_000;
 
 /// Whether an edge of the ring meets one that is not its neighbour, or turns back on its neighbour.
 ///

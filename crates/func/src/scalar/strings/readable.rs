@@ -107,6 +107,9 @@ fn parse_time_delta(text: &[u8]) -> Result<f64> {
     let mut total = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(wrong)?;
+        if rest[..digits].ends_with('.') {
+            return Err(wrong());
+        }
         let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = rest[digits..].trim_start();
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic() && c != 'μ').unwrap_or(rest.len());
