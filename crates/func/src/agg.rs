@@ -38,6 +38,11 @@ pub trait AggFn: Send + Sync {
     fn param_positions(&self, args: usize) -> Range<usize> {
         self.params_from().unwrap_or(args).min(args)..args
     }
+
+    /// The same, where that depends on which arguments are constant.
+    fn param_positions_of(&self, args: &[ArgInfo]) -> Range<usize> {
+        self.param_positions(args.len())
+    }
 }
 
 /// An aggregate bound to the types of one call.

@@ -131,7 +131,7 @@ impl Registry {
             }
             return Err(self.unknown_function(&name));
         };
-        let positions = function.param_positions(args.len());
+        let positions = function.param_positions_of(args);
         let literal = |arg: &ArgInfo| {
             arg.constant.clone().ok_or_else(|| {
                 Error::new(

@@ -7,30 +7,30 @@ use arrow::array::{ArrayRef, BooleanArray};
 use hydron_base::Result;
 use hydron_types::{ColumnBuilder, LogicalType, Value, parse_type, value_at};
 
-fn ty(text: &str) -> LogicalType {
+pub(super) fn ty(text: &str) -> LogicalType {
     parse_type(text).unwrap()
 }
 
-fn column(ty: &LogicalType, values: &[Value]) -> ArrayRef {
+pub(super) fn column(ty: &LogicalType, values: &[Value]) -> ArrayRef {
     let mut builder = ColumnBuilder::new(ty);
     values.iter().for_each(|v| builder.append(v).unwrap());
     builder.finish().unwrap()
 }
 
-fn ints(values: &[i64]) -> Vec<Value> {
+pub(super) fn ints(values: &[i64]) -> Vec<Value> {
     values.iter().map(|v| Value::Int(*v)).collect()
 }
 
-fn texts(values: &[&str]) -> Vec<Value> {
+pub(super) fn texts(values: &[&str]) -> Vec<Value> {
     values.iter().map(Value::string).collect()
 }
 
-fn floats(values: &[f64]) -> Vec<Value> {
+pub(super) fn floats(values: &[f64]) -> Vec<Value> {
     values.iter().map(|v| Value::Float64(*v)).collect()
 }
 
 /// Binds `name`; columns come with their type, parameters are constants of the type they need.
-fn bind(name: &str, types: &[LogicalType], params: &[Value]) -> Result<BoundAgg> {
+pub(super) fn bind(name: &str, types: &[LogicalType], params: &[Value]) -> Result<BoundAgg> {
     let mut args: Vec<ArgInfo> = types.iter().cloned().map(ArgInfo::column).collect();
     args.extend(params.iter().map(|v| ArgInfo::constant(LogicalType::UInt8, v.clone())));
     Registry::builtin().bind_aggregate(name, &BindContext::default(), &args, false)
@@ -54,7 +54,7 @@ fn text(values: &[Value]) -> String {
 }
 
 /// The answer for all rows in group 0, reached in one batch and by merging saved halves; group 1 stays without rows.
-fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Value; 2] {
+pub(super) fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Value; 2] {
     let aggregate = bound.aggregate.as_ref();
     let mut whole = state(aggregate);
     whole.update(&vec![0; rows], columns, None).unwrap();
@@ -76,7 +76,7 @@ fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Val
     answer
 }
 
-fn check(name: &str, args: &[(&str, Vec<Value>)], params: &[Value], result: &str, answer: Value) {
+pub(super) fn check(name: &str, args: &[(&str, Vec<Value>)], params: &[Value], result: &str, answer: Value) {
     let types: Vec<LogicalType> = args.iter().map(|(t, _)| ty(t)).collect();
     let columns: Vec<ArrayRef> = args.iter().zip(&types).map(|((_, v), t)| column(t, v)).collect();
     let bound = bind(name, &types, params).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -51,7 +51,7 @@ impl Exprs<'_> {
             && registry.aggregate(&or_null).is_some();
         let name = if null_for_empty { or_null } else { name };
         let bound = registry.bind_aggregate(&name, &self.cx, &infos, distinct)?;
-        let params = registry.aggregate(&name).map_or(args.len()..args.len(), |a| a.param_positions(args.len()));
+        let params = registry.aggregate(&name).map_or(args.len()..args.len(), |a| a.param_positions_of(&infos));
         let args = args.into_iter().enumerate().filter(|(i, _)| !params.contains(i)).map(|(_, a)| a).collect();
         let name = if distinct { format!("{name}_distinct") } else { name };
         Ok(AggCall { name: Arc::from(name), bound, args, filter })

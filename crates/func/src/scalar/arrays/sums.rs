@@ -164,16 +164,17 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
 /// `array_reduce('sum', array)`: an aggregate over the elements of each row.
 fn reduce(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(2..=usize::MAX)?;
-    let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+    let text = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+    let (name, params) = crate::aggregate::name_and_params(&text)?;
     let elements = (1..call.args.len()).map(|i| call.need_array(i).cloned()).collect::<Result<Vec<_>>>()?;
-    let aggregate = Registry::builtin().aggregate(&name).ok_or_else(|| {
+    let aggregate = Registry::builtin().aggregate(name).ok_or_else(|| {
         Error::new(Code::UNKNOWN_AGGREGATE_FUNCTION, format!("unknown aggregate function \"{name}\""))
     })?;
     let skips_nulls = aggregate.skips_nulls();
     let nullable = elements.iter().any(LogicalType::is_nullable);
     let bare = |t: &LogicalType| if skips_nulls { t.bare().clone() } else { t.clone() };
     let infos: Vec<ArgInfo> = elements.iter().map(|t| ArgInfo::column(bare(t))).collect();
-    let BoundAgg { ty, aggregate } = aggregate.bind(call.cx, &infos, &[])?;
+    let BoundAgg { ty, aggregate } = aggregate.bind(call.cx, &infos, &params)?;
     call.returns(ty, move |args, rows| {
         let flat = super::Flat::of(&args[1..], rows)?;
         let mut state = aggregate.new_state();
