@@ -96,6 +96,8 @@ pub enum NullRule {
     Propagate,
     /// The function sees nullable types and arrays as they are.
     Custom,
+    /// The same, and `low_cardinality` too: for a function that asks for the type itself.
+    Whole,
 }
 
 /// An argument at evaluation.

@@ -2,12 +2,13 @@
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
 //! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`trap`], and [`convert`] and
+//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`blocks`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
 pub mod arithmetic;
 pub mod arrays;
+pub mod blocks;
 pub mod column;
 pub mod compare;
 pub mod conditional;
@@ -53,6 +54,7 @@ pub fn register(registry: &mut Registry) {
     url::register(registry);
     address::register(registry);
     server::register(registry);
+    blocks::register(registry);
     transform::register(registry);
     trap::register(registry);
     geo::register(registry);

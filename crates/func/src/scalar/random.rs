@@ -5,6 +5,8 @@
 
 mod in_type;
 
+pub use in_type::random_column;
+
 use super::column::{Ints, float64s, numbers, texts, try_texts, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
 use crate::call::{BoundCall, Datum, EvalContext, Volatility};
