@@ -550,6 +550,10 @@ impl Running {
             Ok(Some(Item::Rows(batch))) => self.count(batch),
             Ok(None) => {
                 self.guard.completed = true;
+                // A limit on the result counts the rows that come to it, as LIMIT does.
+                if self.limit.rows_max > 0 {
+                    self.progress.rows_before_limit.lock().get_or_insert(self.limit.rows);
+                }
                 self.finish();
                 Ok(None)
             }

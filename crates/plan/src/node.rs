@@ -222,6 +222,14 @@ pub enum Grouping {
     Cube,
     /// Each set lists positions of `keys`.
     Sets(Vec<Vec<usize>>),
+    /// One of the three above, and the row of `Totals` apart.
+    WithTotals(Box<Grouping>),
+}
+
+impl Grouping {
+    pub fn has_totals(&self) -> bool {
+        matches!(self, Grouping::Totals | Grouping::WithTotals(_))
+    }
 }
 
 /// Which keys of an Aggregate are the window's columns.

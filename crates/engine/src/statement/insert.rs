@@ -27,7 +27,10 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     }
     let name = match &insert.target {
         InsertTarget::Stream(name) => name,
-        InsertTarget::Function(f) => return Err(Error::not_implemented(format!("INSERT INTO FUNCTION {}", f.name))),
+        InsertTarget::Function(f) => {
+            let function = (**f).clone();
+            return super::insert_function::run(cx, insert, function, data, input).await;
+        }
     };
     let span = name.span;
     let (database, name) = cx.full_name(name);
@@ -167,7 +170,7 @@ async fn from_bytes(
 }
 
 /// Evaluates an expression that stands where VALUES expects a literal.
-fn evaluator(cx: &Context) -> Evaluator {
+pub(super) fn evaluator(cx: &Context) -> Evaluator {
     let lookup = cx.lookup();
     let bind_cx = cx.bind_context(false);
     let eval_cx = cx.eval_context();
@@ -237,7 +240,7 @@ fn select_columns(stream: &Stream) -> Vec<String> {
 }
 
 /// Runs `work` on the computing threads while the answer is awaited; dropping the answer ends it.
-fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
+pub(super) fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
     cx.info.set_phase(Phase::Run);
     let task = AbortOnDrop(cx.engine.cpu.handle().spawn(cx.info.mark().on(work)));
     let done = async move {

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod extremes;
 pub mod function;
 pub mod insert;
+mod insert_function;
 pub mod kill;
 pub mod materialized;
 pub mod refuse;
@@ -423,8 +424,13 @@ impl Context {
 
     /// Database and name that `name` means in this session.
     pub fn full_name(&self, name: &ObjectName) -> (Arc<str>, Arc<str>) {
-        let database = name.database.as_deref().map_or_else(|| Arc::clone(&self.database), Arc::from);
-        (database, Arc::from(name.name.as_str()))
+        // A parameter that is not set is a name that no object has.
+        let value = |part: &str| match ObjectName::parameter(part) {
+            Some(parameter) => Arc::from(self.settings.text(&format!("param_{parameter}"))),
+            None => Arc::from(part),
+        };
+        let database = name.database.as_deref().map_or_else(|| Arc::clone(&self.database), value);
+        (database, value(&name.name))
     }
 }
 

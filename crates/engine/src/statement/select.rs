@@ -38,6 +38,9 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
     }
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
     cx.info.set_phase(Phase::Run);
+    if bound.limited {
+        *cx.info.progress.rows_before_limit.lock() = Some(0);
+    }
     if bound.streaming && width.is_none() {
         cx.info.set_loss(Kind::Stream);
     }

@@ -26,10 +26,18 @@ const SAMPLE_BYTES: usize = 1 << 20;
 /// Files that one pattern may match.
 const FILES_MAX: usize = 10_000;
 
+/// Table functions that are known here, for `system.table_functions`.
+pub const TABLE_FUNCTIONS: [&str; 2] = ["file", "remote"];
+
 /// The table behind a call of `file`; `None` for any other function.
 pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
-    if name != "file" {
-        return Ok(None);
+    match name {
+        "file" => {}
+        "remote" => return super::remote::table_function(args).map(Some),
+        "remote_secure" | "cluster" | "url" | "input" => {
+            return Err(Error::not_implemented(format!("table function {name}")));
+        }
+        _ => return Ok(None),
     }
     if args.is_empty() || args.len() > 3 {
         let message = format!("file takes a path, a format and a structure: 1 to 3 arguments, not {}", args.len());
@@ -226,6 +234,68 @@ fn resolve(root: Option<&Path>, path: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// A file that is being written, under another name until it is whole.
+pub struct NewFile {
+    file: File,
+    unfinished: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+/// A new file under the permitted directory.
+///
+/// Errors: DATABASE_ACCESS_DENIED (291) outside of it, BAD_ARGUMENTS (36) for a file that is there, CANNOT_OPEN_FILE (76).
+pub fn new_file(root: Option<&Path>, path: &str) -> Result<NewFile> {
+    let denied = || {
+        let message = format!("file '{path}' is outside the directory for user files");
+        Error::new(Code::DATABASE_ACCESS_DENIED, message)
+    };
+    let full = root.map_or_else(|| PathBuf::from(path), |r| r.join(path));
+    let name = full.file_name().ok_or_else(denied)?.to_owned();
+    let dir = full.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = dir.canonicalize().map_err(|e| cannot("open the directory of", &full, e))?;
+    if let Some(root) = root {
+        let allowed = root.canonicalize().map_err(|e| cannot("open", root, e))?;
+        if !dir.starts_with(&allowed) {
+            return Err(denied());
+        }
+    }
+    let full = dir.join(&name);
+    if full.exists() {
+        return Err(Error::bad_arguments(format!("file '{path}' exists already")).hint("another name"));
+    }
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(&name);
+    hidden.push(format!(".{}", Uuid::new_v4().simple()));
+    let unfinished = dir.join(hidden);
+    let file = File::create_new(&unfinished).map_err(|e| cannot("create", &unfinished, e))?;
+    Ok(NewFile { file, unfinished, path: full, done: false })
+}
+
+impl NewFile {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        use std::io::Write;
+        self.file.write_all(bytes).map_err(|e| cannot("write", &self.path, e))
+    }
+
+    /// Gives the file its name. Errors: as [`new_file`], when another one has taken it meanwhile.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.sync_all().map_err(|e| cannot("write", &self.path, e))?;
+        // A link, unlike a rename, never replaces what is there.
+        std::fs::hard_link(&self.unfinished, &self.path).map_err(|e| cannot("name", &self.path, e))?;
+        self.done = true;
+        std::fs::remove_file(&self.unfinished).map_err(|e| cannot("name", &self.path, e))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = std::fs::remove_file(&self.unfinished);
+        }
+    }
+}
+
 /// Files of one directory whose names match a pattern in the last part of the path.
 fn glob(path: &Path) -> Result<Vec<PathBuf>> {
     let pattern = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -255,7 +325,7 @@ fn glob(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The format that a file name tells.
-fn format_of(path: &str) -> Result<&'static str> {
+pub fn format_of(path: &str) -> Result<&'static str> {
     let extension = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     Ok(match extension.as_str() {
         "csv" => "CSVWithNames",

@@ -17,6 +17,7 @@ pub mod mutate;
 pub mod old_parts;
 pub mod random;
 pub mod random_source;
+pub mod remote;
 pub mod replay;
 pub mod source;
 pub mod storage;

@@ -35,7 +35,9 @@ pub fn execute(
         let Some(progress) = progress else { return };
         progress.read_rows.store(metrics.rows_read(), Ordering::Relaxed);
         progress.read_bytes.store(metrics.bytes_read(), Ordering::Relaxed);
-        *progress.rows_before_limit.lock() = metrics.rows_before_limit();
+        if let Some(rows) = metrics.rows_before_limit() {
+            *progress.rows_before_limit.lock() = Some(rows);
+        }
     };
     let counted = stream::unfold((run.rows, progress, count), |(mut rows, progress, count)| async move {
         let item = rows.next().await;
@@ -134,6 +136,10 @@ impl HistorySource for Lookup {
                 let asked = [self.settings.uint("max_events"), scan.limit_hint].into_iter().filter(|n| *n > 0).min();
                 let count = asked.map_or(BATCH_ROWS_MAX, |n| n.min(BATCH_ROWS_MAX as u64) as usize);
                 vec![rows.batch(&eval_context(self), count)?]
+            }
+            StreamKind::Function if &*info.engine == super::remote::ENGINE => {
+                let feed = super::remote::RemoteFeed::new(info, &scan.columns)?;
+                return Ok(ScanData { feed: Some(Arc::new(feed)), ..ScanData::default() });
             }
             StreamKind::Function => {
                 let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));

@@ -25,6 +25,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
     let second = || DateTime(None);
     let tables: Vec<(&'static str, Vec<(&'static str, LogicalType)>)> = vec![
         ("one", vec![("dummy", UInt8)]),
+        ("table_functions", vec![("name", String)]),
         (
             "databases",
             vec![

@@ -32,6 +32,12 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
             vec![Value::string("SYSTEM"), Value::string(std::env::consts::OS)],
             vec![Value::string("BUILD_TYPE"), Value::string(if cfg!(debug_assertions) { "debug" } else { "release" })],
         ],
+        "table_functions" => {
+            let made_up = hydron_plan::bind::TABLE_FUNCTIONS.iter();
+            let mut names: Vec<&str> = made_up.copied().chain(crate::stream::file::TABLE_FUNCTIONS).collect();
+            names.sort_unstable();
+            names.into_iter().map(|n| vec![text(n)]).collect()
+        }
         "time_zones" => chrono_tz::TZ_VARIANTS.iter().map(|z| vec![Value::string(z.name())]).collect(),
         "parts" => parts(engine),
         "materialized_views" => super::views::rows(engine),

@@ -40,10 +40,11 @@ mod window_source;
 pub use columns::{ColumnOptions, bind_columns};
 pub use depends::source_names;
 pub use settings::{apply_settings, query_settings, setting_text};
+pub use table_function::TABLE_FUNCTIONS;
 
 use crate::catalog::Catalog;
 use crate::expr::Expr;
-use crate::node::{Grouping, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::rewrite;
 use alias::Aliases;
 use env::Env;
@@ -71,6 +72,8 @@ pub struct Bound {
     pub settings: Arc<Settings>,
     /// The plan delivers a row over all groups apart (WITH TOTALS).
     pub totals: bool,
+    /// There is a LIMIT in the query, whatever the rewrites made of it.
+    pub limited: bool,
     /// Streams, views and tables the query reads, as `(database, name)`, each once.
     pub uses: Vec<(Arc<str>, Arc<str>)>,
 }
@@ -107,9 +110,10 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
     if limit > 0 || offset > 0 {
         plan = plan.limit(offset, (limit > 0).then_some(limit), Vec::new());
     }
+    let limited = has_limit(&plan);
     let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
     let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
-    Ok(Bound { plan, streaming, schema, settings, totals, uses: binder.uses.borrow().clone() })
+    Ok(Bound { plan, streaming, schema, settings, totals, limited, uses: binder.uses.borrow().clone() })
 }
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
@@ -139,9 +143,27 @@ fn bind_over(
     })
 }
 
+/// The columns of `from` by position as those of `to`.
+///
+/// Errors: NUMBER_OF_COLUMNS_DOESNT_MATCH (20).
+pub fn cast_columns(from: &Schema, to: &Schema, zone: Zone) -> Result<Vec<Expr>> {
+    if from.len() != to.len() {
+        let text = format!("the SELECT returns {} columns, {} are expected", from.len(), to.len());
+        return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, text));
+    }
+    let cast = |(i, (f, t)): (usize, (&hydron_types::Field, &hydron_types::Field))| {
+        cast::cast_to(Expr::column(i, f.ty.clone()), &t.ty, zone)
+    };
+    from.fields.iter().zip(&to.fields).enumerate().map(cast).collect()
+}
+
 /// `expr` as a value of `ty`, by the rules of an INSERT into a column of that type.
 pub fn cast_expr(expr: Expr, ty: &LogicalType, zone: Zone) -> Result<Expr> {
     cast::cast_to(expr, ty, zone)
+}
+
+fn has_limit(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Limit { .. }) || plan.inputs().into_iter().any(has_limit)
 }
 
 /// Whether the rows of the answer come from an aggregation WITH TOTALS, with nothing between that would lose the totals row.
@@ -149,7 +171,9 @@ fn has_totals(plan: &Plan) -> bool {
     let mut plan = plan;
     loop {
         plan = match &plan.node {
-            Node::Aggregate(aggregate) => return aggregate.grouping == Grouping::Totals,
+            Node::Aggregate(aggregate) => return aggregate.grouping.has_totals(),
+            Node::Join(join) => return has_totals(&join.left) || has_totals(&join.right),
+            Node::ArrayJoin { input, .. } => input,
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }

@@ -104,6 +104,7 @@ impl<'a> Binder<'a> {
     ///
     /// Errors: UNKNOWN_STREAM (60), UNKNOWN_DATABASE (81), with near names.
     pub(super) fn named_source(&self, name: &ast::ObjectName, env: &Env<'_>) -> Result<From> {
+        let name = &self.with_parameters(name, &env.settings)?;
         if name.database.is_none()
             && let Some(cte) = env.cte(&name.name)
         {
@@ -120,6 +121,22 @@ impl<'a> Binder<'a> {
             Source::Stream(info) => self.stream(&info, env),
             Source::View(view) => self.view(&view, env),
         }
+    }
+
+    /// The name with the values of `{name:Identifier}`.
+    ///
+    /// Errors: UNKNOWN_QUERY_PARAMETER (456).
+    pub(super) fn with_parameters(
+        &self,
+        name: &ast::ObjectName,
+        settings: &hydron_base::Settings,
+    ) -> Result<ast::ObjectName> {
+        let value = |part: &str| match ast::ObjectName::parameter(part) {
+            Some(parameter) => self.parameter(settings, parameter),
+            None => Ok(part.to_string()),
+        };
+        let database = name.database.as_deref().map(value).transpose()?;
+        Ok(ast::ObjectName { database, name: value(&name.name)?, span: name.span })
     }
 
     pub(super) fn lookup(&self, name: &ast::ObjectName) -> Result<Source> {

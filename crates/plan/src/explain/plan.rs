@@ -190,9 +190,16 @@ fn aggregate_text(aggregate: &Aggregate, names: Names<'_>) -> String {
     if !aggregate.keys.is_empty() {
         text += &format!(" by {}", names.list(&aggregate.keys));
     }
-    match &aggregate.grouping {
-        Grouping::Plain => {}
-        Grouping::Totals => text += " with totals",
+    if aggregate.grouping.has_totals() {
+        text += " with totals";
+    }
+    let grouping = match &aggregate.grouping {
+        Grouping::WithTotals(inner) => inner,
+        grouping => grouping,
+    };
+    match grouping {
+        Grouping::Plain | Grouping::WithTotals(_) => {}
+        Grouping::Totals => {}
         Grouping::Rollup => text += " with rollup",
         Grouping::Cube => text += " with cube",
         Grouping::Sets(sets) => {
