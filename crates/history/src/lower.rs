@@ -12,7 +12,7 @@ use crate::limits::{GroupLimit, LimitGroups};
 use crate::numbers::Numbers;
 use crate::source::ScanData;
 use crate::step;
-use crate::steps::{ArrayJoin, LimitBy};
+use crate::steps::{ArrayJoin, Barrier, LimitBy};
 use crate::table::ScanTable;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt8Array};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
@@ -32,6 +32,10 @@ use object_store::ObjectStore;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Rows that a sort with a limit keeps in memory, at most. DataFusion's sort for the first rows cannot spill; above this all rows
+/// are sorted, on disk where they must, and then cut.
+const TOP_ROWS_MAX: u64 = 1_000_000;
 
 /// A lowered node: the plan and where the columns of our node are in it.
 pub struct Lowered {
@@ -121,7 +125,12 @@ impl Lowering {
                 Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns: lowered.columns })
             }
             Node::Limit { input, offset, limit, ties } => {
-                let input = self.plan(input)?;
+                let sorted = matches!(input.node, Node::Sort { .. });
+                let mut input = self.plan(input)?;
+                if sorted && limit.is_some_and(|l| l.saturating_add(*offset) > TOP_ROWS_MAX) {
+                    let schema: SchemaRef = Arc::new(input.plan.schema().as_arrow().clone());
+                    input.plan = step::plan(Arc::new(Barrier { schema }), input.plan)?;
+                }
                 if let (Some(limit), false) = (limit, ties.is_empty()) {
                     return crate::window::limit_with_ties(self, input, *offset, *limit, ties);
                 }
@@ -437,7 +446,7 @@ impl Lowering {
             .zip(orders)
             .map(|(c, (asc, nulls_first))| DfExpr::Column(c).sort(asc, nulls_first))
             .collect();
-        let fetch = limit.and_then(|l| usize::try_from(l).ok());
+        let fetch = limit.filter(|l| *l <= TOP_ROWS_MAX).and_then(|l| usize::try_from(l).ok());
         let sorted =
             LogicalPlanBuilder::from(all.plan).sort_with_limit(sorts, fetch).and_then(LogicalPlanBuilder::build);
         debug_assert_eq!(all.columns.len(), width);

@@ -7,7 +7,7 @@ use super::changes::{is_changing, tracked};
 use super::env::Env;
 use super::expr::{Exprs, Place};
 use super::join_range::Range;
-use super::scope::{Scope, Show};
+use super::scope::{Scope, ScopeColumn, Show};
 use super::source::From;
 use crate::expr::Expr;
 use crate::node::{AsofOrder, Change, Join, JoinKind, JoinStrictness, Node, Plan};
@@ -72,6 +72,7 @@ impl<'a> Binder<'a> {
         }
         let distinct = settings.bool("any_join_distinct_right_table_keys");
         let (kind, strictness) = kinds(join, settings.text("join_default_strictness"), distinct)?;
+        check_algorithm(settings.text("join_algorithm"), kind, strictness)?;
         let (left, right) = stream_inputs(left, right, kind, strictness)?;
         let distinct = distinct && strictness == JoinStrictness::Any && !right.plan.streaming;
         let left_width = left.plan.schema.len();
@@ -86,7 +87,7 @@ impl<'a> Binder<'a> {
         }
         let streaming = left.plan.streaming;
         let From { plan: left_plan, scope: left_scope, flat: left_flat, window, .. } = left;
-        let From { plan: right_plan, scope: right_scope, flat: right_flat, .. } = right;
+        let From { plan: right_plan, scope: right_scope, flat: right_flat, unnamed: right_unnamed, .. } = right;
         let scope = left_scope.join(right_scope);
         let condition = match &join.constraint {
             Some(ast::JoinConstraint::On(on)) => {
@@ -110,7 +111,10 @@ impl<'a> Binder<'a> {
         let _ = joins;
         let range_max = settings.uint("max_join_range");
         let node = JoinNode { kind, strictness, use_nulls, distinct, range_max };
-        let (plan, scope) = node.build(left_plan, right_plan, scope, condition)?;
+        let (mut plan, mut scope) = node.build(left_plan, right_plan, scope, condition)?;
+        if right_unnamed {
+            plan = left_names_win(plan, &mut scope, left_width);
+        }
         Ok(From { plan, scope, flat: left_flat && right_flat, window, unnamed: false })
     }
 
@@ -281,6 +285,7 @@ impl<'a> Binder<'a> {
         }
         let window = left.window;
         let flat = left.flat && right.flat;
+        let right_unnamed = right.unnamed;
         // Whether a row has a left side is told by a column that is true on every left row.
         let full = matches!(node.kind, JoinKind::Full | JoinKind::Right);
         let marker = left_width;
@@ -316,26 +321,66 @@ impl<'a> Binder<'a> {
         }
         let (mut plan, mut scope) = node.build(left_plan, right.plan, scope, condition)?;
         if full {
-            plan = self.merge_using(plan, &mut scope, &merged, marker)?;
+            let keeps_nulls = env.settings.text("join_algorithm") == "full_sorting_merge";
+            plan = self.merge_using(plan, &mut scope, &merged, marker, keeps_nulls)?;
+        }
+        if right_unnamed {
+            plan = left_names_win(plan, &mut scope, shift);
         }
         Ok(From { plan, scope, flat, window, unnamed: false })
     }
 
-    /// After RIGHT and FULL the merged columns come from the side that is there.
-    fn merge_using(&self, plan: Plan, scope: &mut Scope, merged: &[(usize, usize)], marker: usize) -> Result<Plan> {
+    /// After RIGHT and FULL the merged columns come from the side that is there; they can be NULL where the left ones can, or,
+    /// with `keeps_nulls`, where either can. The left source keeps its own columns under its name.
+    fn merge_using(
+        &self,
+        plan: Plan,
+        scope: &mut Scope,
+        merged: &[(usize, usize)],
+        marker: usize,
+        keeps_nulls: bool,
+    ) -> Result<Plan> {
         let env = Env::root(Arc::clone(&self.cx.settings));
         let aliases = Aliases::default();
         let mut x = Exprs::new(self, &env, scope.clone(), &aliases, plan.streaming);
         let mut columns = plan.columns();
         for (l, r) in merged {
-            let (left, right) = (columns[*l].1.clone(), columns[*r].1.clone());
+            let (left, mut right) = (columns[*l].1.clone(), columns[*r].1.clone());
             let matched = columns[marker].1.clone();
-            let value = x.call("if", vec![matched, left, right])?;
+            if !keeps_nulls && right.ty.is_nullable() && !left.ty.is_nullable() && can_be_nullable(right.ty.bare()) {
+                let bare = right.ty.bare().clone();
+                right = x.call("if_null", vec![right, Expr::literal(Value::default_of(&bare), bare)])?;
+            }
+            let value = x.call("if", vec![matched, left.clone(), right])?;
+            let mut own = ScopeColumn { show: Show::Hidden, merged: false, own: None, ..scope.columns[*l].clone() };
+            own.ty = left.ty.clone();
+            scope.columns[*l].own = Some(columns.len());
             scope.columns[*l].ty = value.ty.clone();
+            scope.columns.push(own);
+            let name = Arc::clone(&columns[*l].0);
+            columns.push((name, left));
             columns[*l].1 = value;
         }
         Ok(plan.project(columns))
     }
+}
+
+/// A subquery without an alias on the right side has no name to tell its columns by: one that is called like a column of the
+/// left side is that column. The columns of the right side begin at `right`.
+fn left_names_win(plan: Plan, scope: &mut Scope, right: usize) -> Plan {
+    let mut columns = plan.columns();
+    let mut changed = false;
+    for i in right..scope.columns.len() {
+        let named = |c: &ScopeColumn| c.name == scope.columns[i].name && c.show != Show::Hidden;
+        if scope.columns[i].show == Show::Yes
+            && let Some(left) = scope.columns[..right].iter().position(named)
+        {
+            columns[i].1 = columns[left].1.clone();
+            scope.columns[i].ty = scope.columns[left].ty.clone();
+            changed = true;
+        }
+    }
+    if changed { plan.project(columns) } else { plan }
 }
 
 /// The parts of AND, however deep.
@@ -409,6 +454,24 @@ fn kinds(join: &ast::Join, default_strictness: &str, distinct: bool) -> Result<(
         return Ok((kind, strictness));
     }
     Err(Error::not_implemented(format!("{strictness:?} {kind:?} JOIN").to_uppercase()))
+}
+
+/// Errors: NOT_IMPLEMENTED (48) for a join that `join_algorithm = 'partial_merge'` does not have. Which algorithm runs is the
+/// planner's choice; scripts rely on what the one they named refuses.
+fn check_algorithm(algorithm: &str, kind: JoinKind, strictness: JoinStrictness) -> Result<()> {
+    let has = match strictness {
+        _ if algorithm != "partial_merge" => true,
+        JoinStrictness::All => kind != JoinKind::Cross,
+        JoinStrictness::Any => matches!(kind, JoinKind::Left | JoinKind::Inner),
+        JoinStrictness::Semi => kind == JoinKind::Left,
+        JoinStrictness::Anti | JoinStrictness::Asof => false,
+        JoinStrictness::Latest => true,
+    };
+    if has {
+        return Ok(());
+    }
+    let text = format!("{strictness:?} {kind:?} JOIN").to_uppercase();
+    Err(Error::not_implemented(format!("{text} with join_algorithm = '{algorithm}'")).hint("join_algorithm = 'hash'"))
 }
 
 /// The inputs of a join as it needs them: between two streams, rows that replace each other become changes, and the signs of
@@ -533,15 +596,20 @@ impl JoinNode {
         let one_sided = matches!(self.kind, JoinKind::Left | JoinKind::Right);
         let takes_filter = match self.strictness {
             JoinStrictness::All => true,
-            JoinStrictness::Any => one_sided,
+            JoinStrictness::Any => one_sided || self.kind == JoinKind::Inner,
             _ => false,
         };
         if !rest.is_empty() && !takes_filter {
             return Err(Error::not_implemented(format!("a filter of the {:?} side in ON of this join", self.kind)));
         }
         let filter = rest.into_iter().reduce(both);
-        let nulls = |on: bool, ty: &LogicalType| {
-            if on && self.use_nulls && can_be_nullable(ty) { LogicalType::nullable(ty.clone()) } else { ty.clone() }
+        let nulls = |on: bool, ty: &LogicalType| match ty {
+            _ if !(on && self.use_nulls) => ty.clone(),
+            LogicalType::LowCardinality(t) if can_be_nullable(t) => {
+                LogicalType::LowCardinality(Box::new(LogicalType::nullable((**t).clone())))
+            }
+            t if can_be_nullable(t) => LogicalType::nullable(t.clone()),
+            t => t.clone(),
         };
         let left_nulls = matches!(self.kind, JoinKind::Right | JoinKind::Full);
         let right_nulls = matches!(self.kind, JoinKind::Left | JoinKind::Full);
@@ -573,4 +641,50 @@ impl JoinNode {
 /// Both conditions.
 pub(crate) fn both(a: Expr, b: Expr) -> Expr {
     crate::rewrite::conjunction(vec![a, b]).unwrap_or_else(|| Expr::literal(Value::Bool(true), LogicalType::Bool))
+}
+
+/// Errors: INCORRECT_QUERY (80) where `cross_to_inner_join_rewrite = 2` and a table after a comma has no equality with an
+/// earlier one in WHERE.
+pub(super) fn check_commas(
+    rewrite: u64,
+    from: Option<&ast::FromClause>,
+    scope: &Scope,
+    filter: Option<&Expr>,
+) -> Result<()> {
+    let Some(from) = from.filter(|_| rewrite > 1) else { return Ok(()) };
+    let joins = from.rest.iter().filter_map(|item| match item {
+        ast::FromItem::Join(join) => Some(join),
+        ast::FromItem::ArrayJoin(_) => None,
+    });
+    for (i, join) in joins.enumerate() {
+        let table = i + 1;
+        let of = |c: usize| scope.columns.get(c).map_or(0, |c| c.table);
+        if matches!(join.kind, ast::JoinKind::Comma) && !filter.is_some_and(|f| equates(f, &|c| of(c).cmp(&table))) {
+            let text = "a comma between tables without an equality between them in WHERE";
+            return Err(Error::new(Code::INCORRECT_QUERY, text).hint("CROSS JOIN, or cross_to_inner_join_rewrite = 1"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `filter` has a conjunct `a = b` with one side of a table and the other of the tables before it; `place` tells for a
+/// column whether it is of one before (less) or of this one (equal).
+fn equates(filter: &Expr, place: &dyn Fn(usize) -> std::cmp::Ordering) -> bool {
+    use std::cmp::Ordering::{Equal, Less};
+    let crate::expr::ExprKind::Call { name, args, .. } = &filter.kind else { return false };
+    match (&**name, args.as_slice()) {
+        ("and", parts) => parts.iter().any(|p| equates(p, place)),
+        ("equals", [a, b]) => {
+            let all = |e: &Expr, wanted| {
+                let (mut any, mut all) = (false, true);
+                e.columns(&mut |c| {
+                    any = true;
+                    all &= place(c) == wanted;
+                });
+                any && all
+            };
+            (all(a, Less) && all(b, Equal)) || (all(a, Equal) && all(b, Less))
+        }
+        _ => false,
+    }
 }

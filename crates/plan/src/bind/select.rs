@@ -144,6 +144,12 @@ impl<'a> Binder<'a> {
         }
         let prewhere = select.prewhere.as_ref().map(|e| x.condition(e, Place::PREWHERE)).transpose()?;
         let filter = select.filter.as_ref().map(|e| x.condition(e, Place::WHERE)).transpose()?;
+        super::join::check_commas(
+            x.env.settings.uint("cross_to_inner_join_rewrite"),
+            select.from.as_ref(),
+            &x.scope,
+            filter.as_ref(),
+        )?;
         let filter = match (prewhere, filter) {
             (Some(a), Some(b)) => Some(x.call("and", vec![a, b])?),
             (a, b) => a.or(b),
@@ -224,20 +230,22 @@ impl<'a> Binder<'a> {
                     }
                     positions.push(of_set);
                 }
-                if clause.with_totals {
-                    return Err(Error::not_implemented("GROUPING SETS with WITH TOTALS"));
-                }
-                return Ok((keys, Grouping::Sets(positions)));
+                let sets = Grouping::Sets(positions);
+                return Ok((keys, if clause.with_totals { Grouping::WithTotals(Box::new(sets)) } else { sets }));
             }
         };
         for expr in list {
             self.group_key(x, expr, members, &mut keys)?;
         }
         if clause.with_totals {
-            if grouping != Grouping::Plain {
-                return Err(Error::not_implemented("WITH TOTALS together with ROLLUP or CUBE"));
-            }
-            grouping = Grouping::Totals;
+            grouping = match grouping {
+                Grouping::Plain => Grouping::Totals,
+                other => Grouping::WithTotals(Box::new(other)),
+            };
+        }
+        let for_empty = !x.env.settings.bool("empty_result_for_aggregation_by_constant_keys_on_empty_set");
+        if for_empty && grouping == Grouping::Plain && keys.iter().all(|k| k.as_literal().is_some()) {
+            keys.clear();
         }
         if x.cx.streaming && grouping != Grouping::Plain {
             return Err(Error::not_implemented("TOTALS, ROLLUP, CUBE and GROUPING SETS in a streaming query"));
@@ -428,7 +436,10 @@ impl<'a> Binder<'a> {
         let mut places = Places::default();
         plan = unfold(plan, &late, &mut places)?;
         if let Some(having) = &clauses.having {
-            if clauses.having_unfolds && clauses.grouping == Grouping::Totals {
+            if matches!(clauses.grouping, Grouping::WithTotals(_)) {
+                return Err(Error::not_implemented("HAVING beside WITH TOTALS and ROLLUP, CUBE or GROUPING SETS"));
+            }
+            if clauses.having_unfolds && clauses.grouping.has_totals() {
                 return Err(Error::new(
                     Code::ILLEGAL_COLUMN,
                     "array_join cannot stand in HAVING together with WITH TOTALS",

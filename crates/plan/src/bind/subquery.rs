@@ -190,7 +190,7 @@ impl Exprs<'_> {
 
     /// The constants on the right side, each with its own type.
     ///
-    /// Errors: BAD_ARGUMENTS (36) for what is not constant.
+    /// Errors: UNKNOWN_IDENTIFIER (47) for what reads columns, BAD_ARGUMENTS (36) for what else is not constant.
     fn set_values(&mut self, right: &ast::Expr, left_depth: usize) -> Result<Vec<(Value, LogicalType)>> {
         let list = right.as_function().filter(|f| matches!(f.name.as_str(), "tuple" | "array") && f.over.is_none());
         let Some(list) = list.filter(|l| !l.args.is_empty()) else {
@@ -207,7 +207,11 @@ impl Exprs<'_> {
     fn set_constant(&mut self, expr: &ast::Expr) -> Result<(Value, LogicalType)> {
         let bound = self.bind(expr)?;
         self.constant_of(&bound)?.ok_or_else(|| {
-            Error::bad_arguments(format!("\"{}\" on the right side of IN is not constant", expr.column_name()))
+            let mut reads = false;
+            bound.columns(&mut |_| reads = true);
+            // A set is known before any row is: no column can be named in it.
+            let code = if reads { Code::UNKNOWN_IDENTIFIER } else { Code::BAD_ARGUMENTS };
+            Error::new(code, format!("\"{}\" on the right side of IN is not constant", expr.column_name()))
         })
     }
 
