@@ -428,6 +428,11 @@ impl Lowering {
         for key in keys {
             let value = lower(&key.expr, &input.columns, &self.time)?;
             let float = matches!(key.expr.ty.bare(), LogicalType::Float32 | LogicalType::Float64);
+            // NaN stands between the numbers and the NULLs, whichever end those are at.
+            if float && key.expr.ty.is_nullable() && (key.descending || key.nulls_first) {
+                exprs.push(value.clone().is_null());
+                orders.push((!key.nulls_first, false));
+            }
             if float && (key.descending || key.nulls_first) {
                 exprs.push(is_nan(value.clone()));
                 orders.push((!key.nulls_first, false));

@@ -45,7 +45,7 @@ use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{apply_settings, query_settings};
-use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
+use hydron_sql::ast::{CreateSource, DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -169,6 +169,11 @@ async fn run(
         StatementKind::Insert(insert) => {
             apply_settings(&mut settings, &insert.settings, Some(utf8))?;
             if let InsertSource::Select(query) = &insert.source {
+                settings = query_settings(query, &settings, Some(utf8))?;
+            }
+        }
+        StatementKind::CreateStream(create) => {
+            if let Some(CreateSource::Select(query)) = &create.source {
                 settings = query_settings(query, &settings, Some(utf8))?;
             }
         }

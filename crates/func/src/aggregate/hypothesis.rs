@@ -274,8 +274,9 @@ fn mann_whitney(call: &AggCall<'_>) -> Result<BoundAgg> {
             return Ok(floats_value(&[f64::NAN, f64::NAN]));
         }
         let p = match alternative {
-            Alternative::TwoSided => 2.0 * normal_cdf(-z.abs()),
-            _ => normal_cdf(-z),
+            // As ClickHouse rounds it: from the upper tail.
+            Alternative::TwoSided => 2.0 - 2.0 * normal_cdf(z.abs()),
+            _ => 1.0 - normal_cdf(z),
         };
         Ok(floats_value(&[u2, p.clamp(0.0, 1.0)]))
     };

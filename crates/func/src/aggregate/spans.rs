@@ -32,6 +32,100 @@ pub fn register(registry: &mut Registry) {
     let traits = Traits { params_from: Some(2), ..Traits::default() };
     define_as(registry, "exponential_moving_average", traits, exponential_moving_average);
     define(registry, "xirr", xirr);
+    let decayed: [(&str, usize, fn(&Decay) -> f64); 4] = [
+        ("exponential_time_decayed_sum", 2, |d| d.sum),
+        ("exponential_time_decayed_avg", 2, |d| d.sum / d.weight),
+        ("exponential_time_decayed_max", 2, |d| d.max),
+        ("exponential_time_decayed_count", 1, |d| d.weight),
+    ];
+    for (name, args, answer) in decayed {
+        let traits = Traits { params_from: Some(args), ..Traits::default() };
+        define_as(registry, name, traits, move |call| time_decayed(call, args, answer));
+    }
+}
+
+/// `exponential_time_decayed_sum(value, time, decay)` and its like: a row counts the less the longer it lies before the last
+/// one, by a factor of e for each `decay`. `exponential_time_decayed_count` takes no value.
+fn time_decayed(call: &AggCall<'_>, args: usize, answer: fn(&Decay) -> f64) -> Result<BoundAgg> {
+    call.arity(args..=args)?;
+    (0..args).try_for_each(|i| along_an_axis(call, i))?;
+    let [decay] = call.params else {
+        let text = format!("\"{}\" takes {} arguments, the last one how fast rows decay", call.name, args + 1);
+        return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+    };
+    let decay = decay
+        .as_f64()
+        .filter(|v| v.is_finite() && *v > 0.0)
+        .ok_or_else(|| Error::bad_arguments(format!("the decay of \"{}\" must be a number above 0", call.name)))?;
+    call.returns(LogicalType::Float64, folded(TimeDecayed { args: call.types(), decay, answer }))
+}
+
+/// Sums as of the time of the last row.
+#[derive(Clone, Copy)]
+struct Decay {
+    sum: f64,
+    weight: f64,
+    max: f64,
+    time: f64,
+}
+
+struct TimeDecayed {
+    args: Vec<LogicalType>,
+    decay: f64,
+    answer: fn(&Decay) -> f64,
+}
+
+impl Fold for TimeDecayed {
+    type Cell = Option<Decay>;
+    type Input<'a> = Vec<Vec<f64>>;
+
+    fn input<'a>(&'a self, args: &'a [ArrayRef]) -> Result<Self::Input<'a>> {
+        args.iter().zip(&self.args).map(|(a, t)| floats(a, t)).collect()
+    }
+
+    fn empty(&self) -> Self::Cell {
+        None
+    }
+
+    fn add(&self, cell: &mut Self::Cell, input: &Self::Input<'_>, row: usize) -> Result<()> {
+        let (value, time) = match input.as_slice() {
+            [values, times] => (values[row], times[row]),
+            _ => (1.0, input[0][row]),
+        };
+        self.merge(cell, Some(Decay { sum: value, weight: 1.0, max: value, time }))
+    }
+
+    fn merge(&self, into: &mut Self::Cell, from: Self::Cell) -> Result<()> {
+        let Some(next) = from else { return Ok(()) };
+        *into = Some(match *into {
+            None => next,
+            Some(before) => {
+                let left = ((before.time - next.time) / self.decay).exp();
+                Decay {
+                    sum: before.sum * left + next.sum,
+                    weight: before.weight * left + next.weight,
+                    max: (before.max * left).max(next.max),
+                    time: next.time,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn write(&self, cell: &Self::Cell, out: &mut Vec<u8>) {
+        if let Some(d) = cell {
+            [d.sum, d.weight, d.max, d.time].iter().for_each(|v| put_f64(out, *v));
+        }
+    }
+
+    fn read(&self, bytes: &mut Reader<'_>) -> Result<Self::Cell> {
+        Ok(Some(Decay { sum: bytes.f64()?, weight: bytes.f64()?, max: bytes.f64()?, time: bytes.f64()? }))
+    }
+
+    fn finish(&self, cells: Picked<'_, Self::Cell>) -> Result<ArrayRef> {
+        let answer = |cell: &Self::Cell| Ok(Value::Float64(cell.as_ref().map_or(f64::NAN, self.answer)));
+        column(&LogicalType::Float64, cells.iter().map(answer))
+    }
 }
 
 /// Errors: ILLEGAL_TYPE_OF_ARGUMENT (43) unless the argument is a number, a date or a time.

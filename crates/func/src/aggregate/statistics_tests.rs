@@ -196,6 +196,21 @@ fn money_has_a_rate() {
 }
 
 #[test]
+fn what_is_long_ago_counts_less() {
+    // One decay apart: the first row counts 1/e.
+    let e = (-1f64).exp();
+    let (x, t) = (("float64", floats(&[4.0, 2.0])), ("uint32", uints(&[10, 15])));
+    let decay = [Value::UInt(5)];
+    let both = [x, t.clone()];
+    check("exponential_time_decayed_sum", &both, &decay, "float64", Value::Float64(4.0 * e + 2.0));
+    check("exponential_time_decayed_avg", &both, &decay, "float64", Value::Float64((4.0 * e + 2.0) / (e + 1.0)));
+    check("exponential_time_decayed_max", &both, &decay, "float64", Value::Float64(2.0));
+    check("exponential_time_decayed_count", &[t], &decay, "float64", Value::Float64(e + 1.0));
+    assert_eq!(code("exponential_time_decayed_sum", &["float64", "uint32"], &[]), 42);
+    assert_eq!(code("exponential_time_decayed_sum", &["float64", "uint32"], &[Value::Int(-1)]), 36);
+}
+
+#[test]
 fn events_follow_one_another() {
     let time = ("uint32", uints(&[1, 2, 3, 10]));
     let flag = |v: &[u64]| ("uint8", uints(v));
