@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`fold`] (one aggregate as a fold over rows), [`item`] (values as aggregates keep them), [`bytes`]
 //! (saved groups), [`define`] (how a function is declared); then the functions: [`count`], [`sum`], [`pick`], [`distinct`],
-//! [`gather`], [`quantile`], [`moment`], [`rank`], [`bits`], [`bitmaps`]; over [`kept`] rows, [`number`]s and [`distribution`]s those of
+//! [`gather`], [`quantile`] with [`quantile_weights`], [`moment`], [`rank`], [`bits`], [`bitmaps`]; over [`kept`] rows, [`number`]s and [`distribution`]s those of
 //! statistics: [`hypothesis`], [`contingency`], [`spans`], [`picture`], [`sequence`] with [`pattern`], [`mapped`], [`odd`]; then what wraps
 //! them: [`nulls`], [`combine`] with [`elements`], [`nested`], [`distinct_rows`] and [`states`].
 
@@ -32,6 +32,7 @@ mod pattern;
 mod pick;
 mod picture;
 mod quantile;
+mod quantile_weights;
 mod rank;
 mod sequence;
 mod spans;

@@ -24,6 +24,7 @@ mod fill;
 mod group;
 mod join;
 mod join_range;
+mod join_rules;
 mod lag;
 mod literal;
 mod query;

@@ -144,7 +144,7 @@ impl<'a> Binder<'a> {
         }
         let prewhere = select.prewhere.as_ref().map(|e| x.condition(e, Place::PREWHERE)).transpose()?;
         let filter = select.filter.as_ref().map(|e| x.condition(e, Place::WHERE)).transpose()?;
-        super::join::check_commas(
+        super::join_rules::check_commas(
             x.env.settings.uint("cross_to_inner_join_rewrite"),
             select.from.as_ref(),
             &x.scope,
