@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`fold`] (one aggregate as a fold over rows), [`item`] (values as aggregates keep them), [`bytes`]
 //! (saved groups), [`define`] (how a function is declared); then the functions: [`count`], [`sum`], [`pick`], [`distinct`],
-//! [`gather`], [`quantile`], [`moment`], [`rank`], [`bits`]; then what wraps them: [`nulls`], [`combine`] with [`elements`],
+//! [`gather`], [`quantile`], [`moment`], [`rank`] with
+//! [`frequent`], [`bits`]; then what wraps them: [`nulls`], [`combine`] with [`elements`],
 //! [`distinct_rows`] and [`states`].
 
 mod bits;
@@ -14,6 +15,7 @@ mod distinct;
 mod distinct_rows;
 mod elements;
 mod fold;
+mod frequent;
 mod gather;
 mod item;
 mod moment;
