@@ -105,7 +105,7 @@ fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<
         Node::Fill { input, columns } => Node::Fill { input: boxed(input)?, columns },
         Node::Limit { input, offset, limit, ties } => Node::Limit { input: boxed(input)?, offset, limit, ties },
         Node::LimitBy { input, keys, offset, limit } => Node::LimitBy { input: boxed(input)?, keys, offset, limit },
-        Node::Distinct { input, on } => Node::Distinct { input: boxed(input)?, on },
+        Node::Distinct { input, on, forget } => Node::Distinct { input: boxed(input)?, on, forget },
         Node::Union { inputs } => Node::Union { inputs: inputs.into_iter().map(&mut *map).collect::<Result<_>>()? },
         Node::SetOperation { left, right, except, distinct } => {
             Node::SetOperation { left: boxed(left)?, right: boxed(right)?, except, distinct }

@@ -8,6 +8,7 @@ use crate::assign::AssignWindow;
 use crate::error::inward;
 use crate::expr::{self, QueryTime, column, is_nan, literal, lower, or_default, row_position};
 use crate::fill::Fill;
+use crate::lags::Lags;
 use crate::limits::{GroupLimit, LimitGroups};
 use crate::numbers::Numbers;
 use crate::source::ScanData;
@@ -135,7 +136,10 @@ impl Lowering {
                 let input = self.plan(input)?;
                 self.limit_by(input, keys, *offset, *limit)
             }
-            Node::Distinct { input, on } => {
+            Node::Distinct { forget, .. } if forget.keys_max.is_some() => {
+                Err(Error::not_implemented("dedup() with a limit over a table"))
+            }
+            Node::Distinct { input, on, .. } => {
                 let input = self.plan(input)?;
                 if on.is_empty() && !self.in_order {
                     let input = self.renamed(input)?;
@@ -146,8 +150,17 @@ impl Lowering {
                     plan.schema.fields.iter().enumerate().map(|(i, f)| Expr::column(i, f.ty.clone())).collect();
                 self.limit_by(input, if on.is_empty() { &all } else { on }, 0, 1)
             }
-            Node::Changelog { .. } | Node::Signs { .. } | Node::Lags { .. } => {
-                Err(Error::not_implemented("changelog() and lag() in a historical query"))
+            Node::Changelog { .. } | Node::Signs { .. } => {
+                Err(Error::not_implemented("changelog() in a historical query"))
+            }
+            Node::Lags { input, keys, calls } => {
+                let lowered = self.plan(input)?;
+                let exprs = keys.iter().chain(calls.iter().map(|c| &c.value));
+                let exprs = exprs.map(|e| lower(e, &lowered.columns, &self.time)).collect::<Result<Vec<_>>>()?;
+                let (lowered, _) = self.extended(lowered, exprs)?;
+                let (schema, columns) = self.step_schema(plan);
+                let step = Lags { width: input.schema.len(), keys: keys.len(), calls: calls.clone(), schema };
+                Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns })
             }
             Node::Union { inputs } => {
                 let mut lowered = Vec::with_capacity(inputs.len());

@@ -338,6 +338,7 @@ fn measure(plan: &Plan, source: &dyn HistorySource, scans: &mut VecDeque<ScanDat
         }
         Node::Project { exprs, .. } => size.needs_order |= exprs.iter().any(is_stateful),
         Node::Filter { predicate, .. } => size.needs_order |= is_stateful(predicate),
+        Node::Lags { .. } => size.needs_order = true,
         _ => {}
     }
     plan.inputs().into_iter().try_for_each(|input| measure(input, source, scans, size))

@@ -93,6 +93,7 @@ pub enum Node {
     Distinct {
         input: Box<Plan>,
         on: Vec<Expr>,
+        forget: Forget,
     },
     Union {
         inputs: Vec<Plan>,
@@ -115,7 +116,8 @@ pub enum Node {
         except: bool,
         distinct: bool,
     },
-    /// The input's columns, then one for each call. Streams only: rows have an order there. `keys` divide the rows.
+    /// The input's columns, then one for each call. Rows count in the order in which they come; of history that is the order
+    /// in which they are read. `keys` divide the rows.
     Lags {
         input: Box<Plan>,
         keys: Vec<Expr>,
@@ -126,6 +128,15 @@ pub enum Node {
         input: Box<Plan>,
         calls: Vec<WindowCall>,
     },
+}
+
+/// When a key that DISTINCT or `dedup()` has seen counts as new again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forget {
+    /// Milliseconds of wall time after its first row. History is read in a moment: there it never is so long.
+    pub after_ms: Option<i64>,
+    /// When so many later keys have come.
+    pub keys_max: Option<usize>,
 }
 
 /// How the gaps of one sorted column are filled. Values have the type of the column.
@@ -308,6 +319,8 @@ pub struct Join {
     pub asof: Option<(Expr, Expr, AsofOrder)>,
     /// Two streams: pairs match only when their difference is in this range.
     pub range: Option<JoinRange>,
+    /// Two streams: left rows wait until the right side has come as far.
+    pub align: Option<JoinAlign>,
     /// The unmatched side is NULL (its columns are then nullable in the schema) instead of default values.
     pub use_nulls: bool,
 }
@@ -325,6 +338,16 @@ impl JoinRange {
     pub fn contains(&self, difference: i64) -> bool {
         (self.low..=self.high).contains(&difference)
     }
+}
+
+/// `lag_behind` in ON: a left row waits until a right row has come with `right >= left - lag`, or the right side has been silent
+/// for `quiesce_ms` of wall time. The expressions are times of one type, whose ticks are meant.
+#[derive(Clone, Debug)]
+pub struct JoinAlign {
+    pub left: Expr,
+    pub right: Expr,
+    pub lag: i64,
+    pub quiesce_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,6 +394,8 @@ pub struct LagCall {
     pub to: u64,
     /// All of them as an array; else `from` is `to` and the value stands alone.
     pub array: bool,
+    /// `row_number()`: how many rows came before, and nothing of their values.
+    pub number: bool,
     /// Where there is no such row.
     pub default: Value,
     pub ty: hydron_types::LogicalType,

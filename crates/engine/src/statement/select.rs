@@ -113,6 +113,7 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
     BuildOptions {
         parallelism: asked.unwrap_or(1),
         emit_during_backfill: settings.bool("emit_during_backfill"),
+        idle_ms: i64::try_from(settings.uint("idle_shard_timeout_ms")).ok().filter(|ms| *ms > 0),
         join: JoinLimits {
             bytes_max: settings.uint("join_max_buffered_bytes") as usize,
             versions_max: settings.uint("keep_versions") as usize,

@@ -152,7 +152,7 @@ async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew
         found.map(|e| (e.number, e.manifest)),
         false,
     )?;
-    let run = Run { kept: true, options: RunOptions { traced: false, resume }, ..Run::default() };
+    let run = Run { kept: true, options: RunOptions { resume, ..RunOptions::default() }, ..Run::default() };
     let handle = select::start_pipeline(&cx, pipeline, run).await?;
     engine.keepers.add(&keeper);
     let asking = keeper.ask(handle.cut_asker());

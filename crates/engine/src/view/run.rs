@@ -138,7 +138,11 @@ impl Job<'_> {
             from,
             is_ahead,
         )?;
-        let run = Run { kept: true, options: RunOptions { traced: true, resume }, ..Run::default() };
+        let run = Run {
+            kept: true,
+            options: RunOptions { traced: true, cut_first: resume.is_none(), resume },
+            ..Run::default()
+        };
         let handle = select::start_pipeline(&cx, pipeline, run).await?;
         self.enter(State::ExecutingPipeline);
         engine.keepers.add(&keeper);

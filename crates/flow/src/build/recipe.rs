@@ -28,6 +28,7 @@ pub struct Recipe<'a> {
     pub emit: Emit,
     time: Option<TimeColumn>,
     delay: i64,
+    idle_ms: Option<i64>,
 }
 
 /// Makes operators of one aggregation.
@@ -92,7 +93,7 @@ impl<'a> Recipe<'a> {
             emit_during_backfill: options.emit_during_backfill,
             schema,
         };
-        Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0 })
+        Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0, idle_ms: None })
     }
 
     fn windowed(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
@@ -185,7 +186,7 @@ impl<'a> Recipe<'a> {
                 Maker::Window(Arc::new(spec))
             }
         };
-        Ok(Recipe { input, maker, emit, time: Some(time), delay })
+        Ok(Recipe { input, maker, emit, time: Some(time), delay, idle_ms: options.idle_ms })
     }
 
     /// The stamper in front; `None` when nothing needs one. `ticks`: with those of EMIT PERIODIC.
@@ -194,8 +195,14 @@ impl<'a> Recipe<'a> {
             Trigger::Periodic(ms) | Trigger::PeriodicOnUpdate(ms) if ticks => Some(ms.max(1)),
             _ => None,
         };
-        let spec =
-            StamperSpec { time: self.time, delay: self.delay, lanes, period_ms, timeout_ms: self.emit.timeout_ms };
+        let spec = StamperSpec {
+            time: self.time,
+            delay: self.delay,
+            lanes,
+            period_ms,
+            timeout_ms: self.emit.timeout_ms,
+            idle_ms: self.idle_ms,
+        };
         (spec.time.is_some() || period_ms.is_some()).then_some(spec)
     }
 

@@ -57,6 +57,8 @@ pub struct Resume {
 pub struct RunOptions {
     /// Answers tell the steps that led to them.
     pub traced: bool,
+    /// Nothing is read before the first cut that is asked for, where the query can be cut then.
+    pub cut_first: bool,
     pub resume: Option<Resume>,
 }
 

@@ -74,7 +74,9 @@ impl Catalog for OneStream {
 pub fn bound(sql: &str) -> Plan {
     let parsed = hydron_sql::parse_statement(sql).unwrap();
     let StatementKind::Query(query) = &parsed.statement.kind else { panic!("not a SELECT: {sql}") };
-    let bound = bind_select(query, &OneStream, &BindContext { streaming: true, ..BindContext::default() });
+    let settings = hydron_plan::bind::query_settings(query, &hydron_base::Settings::default(), None).unwrap();
+    let cx = BindContext { streaming: true, settings: Arc::new(settings), ..BindContext::default() };
+    let bound = bind_select(query, &OneStream, &cx);
     bound.unwrap_or_else(|e| panic!("{sql}: {e}")).plan
 }
 
@@ -254,10 +256,31 @@ fn lags_look_back_in_each_substream() {
         ",
     );
     told(
+        "SELECT k, row_number() FROM s PARTITION BY k",
+        "
+        rows 0s a, 0s b, 0s a | a 0; a 1; b 0
+        rows 0s a, 0s b       | a 2; b 1
+        ",
+    );
+    told(
         "SELECT k, i - lag(i) AS d FROM s PARTITION BY k",
         "
         rows 0s a 1, 0s b 2 | a 1; b 2
         rows 0s a 5, 0s b 9 | a 4; b 7
+        ",
+    );
+    told(
+        "SELECT k, max(lag(i)), latest(i - lag(i)) FROM s GROUP BY k EMIT ON UPDATE",
+        "
+        rows 0s a 4, 0s b 9 | a 0 4; b 4 5
+        rows 0s a 1         | a 9 -8
+        ",
+    );
+    told(
+        "SELECT k, max(lag(i)) OVER (PARTITION BY k) FROM s EMIT ON UPDATE",
+        "
+        rows 0s a 4, 0s b 9 | a 0; b 0
+        rows 0s a 1         | a 4
         ",
     );
     told(

@@ -4,10 +4,11 @@ use super::column::{Floats, Ints, numbers, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
 use crate::call::{BoundCall, Datum, EvalContext, Volatility};
 use crate::registry::Registry;
-use arrow::datatypes::{UInt8Type, UInt32Type};
+use arrow::datatypes::{Int64Type, UInt8Type, UInt32Type};
 use hydron_base::{Code, Error, Result};
 use hydron_types::column::array_of;
 use hydron_types::{LogicalType, Value};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// The longest one batch may be held up by `sleep`.
@@ -90,6 +91,17 @@ fn register_block(registry: &mut Registry) {
     define(registry, "row_number_in_block", |call| {
         call.arity(0..=0)?;
         Ok(call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |i| i as u64)))?.volatility(Volatility::Stable))
+    });
+    // Each use in a query counts for itself, in the order in which rows come.
+    define(registry, "monotonic", |call| {
+        call.arity(0..=1)?;
+        let step = if call.args.is_empty() { 1 } else { call.constant_int(0)? };
+        let next = AtomicI64::new(0);
+        let bound = call.returns(LogicalType::Int64, move |_, rows| {
+            let first = next.fetch_add(step.wrapping_mul(rows as i64), Ordering::Relaxed);
+            Ok(numbers::<Int64Type>(rows, |i| first.wrapping_add(step.wrapping_mul(i as i64))))
+        })?;
+        Ok(bound.volatility(Volatility::Stateful))
     });
     define(registry, "block_size", |call| {
         call.arity(0..=0)?;

@@ -37,7 +37,7 @@ impl Exprs<'_> {
             "array_join" => return self.array_join(f),
             "case_with_expression" | "case_without_expression" => return self.case(name, f),
             "emit_version" => return self.version(f),
-            "lag" | "lags" | "neighbor" => return self.lag(name, f),
+            "lag" | "lags" | "neighbor" | "row_number" => return self.lag(name, f),
             "grouping" => return Err(Error::not_implemented("grouping()")),
             "untuple" => return Err(Error::not_implemented("untuple() inside an expression")),
             _ => {}

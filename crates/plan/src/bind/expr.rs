@@ -41,20 +41,23 @@ pub(super) struct Place {
     pub name: &'static str,
     pub aggregates: bool,
     pub windows: bool,
+    /// `lag()` and its like.
+    pub lags: bool,
     /// The error of `array_join()` here; `None`: allowed.
     pub array_join: Option<Code>,
 }
 
 impl Place {
-    pub const ROW: Place = Place { name: "this place", aggregates: false, windows: false, array_join: None };
+    pub const ROW: Place =
+        Place { name: "this place", aggregates: false, windows: false, lags: false, array_join: None };
     pub const WHERE: Place = Place { name: "WHERE", ..Place::ROW };
     pub const PREWHERE: Place = Place { name: "PREWHERE", array_join: Some(Code::ILLEGAL_PREWHERE), ..Place::ROW };
     pub const JOIN_ON: Place =
         Place { name: "JOIN ON", array_join: Some(Code::INVALID_JOIN_ON_EXPRESSION), ..Place::ROW };
     pub const GROUP_BY: Place = Place { name: "GROUP BY", ..Place::ROW };
-    pub const AGGREGATE: Place = Place { name: "an aggregate function", ..Place::ROW };
-    pub const SELECT: Place = Place { name: "SELECT", aggregates: true, windows: true, array_join: None };
-    pub const HAVING: Place = Place { name: "HAVING", aggregates: true, windows: false, array_join: None };
+    pub const AGGREGATE: Place = Place { name: "an aggregate function", lags: true, ..Place::ROW };
+    pub const SELECT: Place = Place { name: "SELECT", aggregates: true, windows: true, lags: true, array_join: None };
+    pub const HAVING: Place = Place { name: "HAVING", aggregates: true, windows: false, lags: false, array_join: None };
     pub const ORDER_BY: Place = Place { name: "ORDER BY", ..Place::SELECT };
     pub const WINDOW: Place = Place { name: "a window function", ..Place::HAVING };
     pub const CONSTANT: Place = Place { name: "a constant", array_join: Some(Code::BAD_ARGUMENTS), ..Place::ROW };
@@ -84,6 +87,8 @@ pub(super) struct Exprs<'a> {
     pub array_joins: Vec<Expr>,
     pub windows: Vec<WindowCall>,
     pub lags: Vec<LagCall>,
+    /// One of them is in the select list and not under an aggregate.
+    pub plain_lags: bool,
     pub named_windows: &'a [ast::NamedWindow],
     pub emit_version: bool,
     /// `_tp_delta` may be selected: the query emits a changelog.
@@ -128,6 +133,7 @@ impl<'a> Exprs<'a> {
             windows: Vec::new(),
             lags: Vec::new(),
             named_windows: &[],
+            plain_lags: false,
             emit_version: false,
             delta: false,
             delta_used: 0,

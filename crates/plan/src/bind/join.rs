@@ -10,7 +10,7 @@ use super::join_range::Range;
 use super::scope::{Scope, Show};
 use super::source::From;
 use crate::expr::Expr;
-use crate::node::{AsofOrder, Change, Join, JoinKind, JoinStrictness, Node, Plan};
+use crate::node::{AsofOrder, Change, Join, JoinAlign, JoinKind, JoinStrictness, Node, Plan};
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast;
 use hydron_types::supertype::can_be_nullable;
@@ -30,6 +30,7 @@ struct Condition {
     both: Vec<Expr>,
     /// Between two streams.
     range: Option<Range>,
+    align: Option<JoinAlign>,
     never: bool,
 }
 
@@ -137,6 +138,15 @@ impl<'a> Binder<'a> {
         strictness: JoinStrictness,
         condition: &mut Condition,
     ) -> Result<()> {
+        if let Some(f) = part.as_function().filter(|f| f.name == "lag_behind") {
+            if condition.range.is_none() {
+                return Err(Error::new(Code::UNSUPPORTED, "lag_behind aligns two streams"));
+            }
+            if condition.align.replace(x.lag_behind(f, left_width)?).is_some() {
+                return Err(Error::new(Code::SYNTAX_ERROR, "lag_behind stands once in ON"));
+            }
+            return Ok(());
+        }
         if let Some(range) = &mut condition.range
             && x.range_condition(part, left_width, range)?
         {
@@ -487,10 +497,14 @@ struct JoinNode {
 
 impl JoinNode {
     fn build(mut self, left: Plan, right: Plan, mut scope: Scope, condition: Condition) -> Result<(Plan, Scope)> {
-        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, range, never } = condition;
+        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, range, align, never } =
+            condition;
         let range = range.map_or(Ok(None), |r| r.finish(self.range_max))?;
         if range.is_some() && (left.change != Change::Append || right.change != Change::Append) {
             return Err(Error::new(Code::UNSUPPORTED, "a range in ON joins two appended streams"));
+        }
+        if align.is_some() && left.change != Change::Append {
+            return Err(Error::new(Code::UNSUPPORTED, "lag_behind in ON aligns an appended stream with another one"));
         }
         let left_width = left.schema.len();
         // A condition on the side whose rows may be dropped filters that side before the join; on the side whose rows all
@@ -564,6 +578,7 @@ impl JoinNode {
             filter,
             asof,
             range,
+            align,
             use_nulls: self.use_nulls,
         };
         Ok((Plan { node: Node::Join(node), schema: Arc::new(Schema::new(fields)), streaming, change }, scope))

@@ -109,7 +109,7 @@ impl<'a> Binder<'a> {
         if aggregated && !plan.streaming && clauses.grouping == Grouping::Plain {
             clauses.lower_having();
         }
-        if aggregated && !x.lags.is_empty() {
+        if aggregated && x.plain_lags {
             return Err(Error::not_implemented("lag() and its like beside aggregates; over a subquery of them"));
         }
         let emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
@@ -395,6 +395,11 @@ impl<'a> Binder<'a> {
             plan = plan.filter(places.put(filter));
         }
         plan = unfold(plan, &middle, &mut places)?;
+        if aggregated && !x.lags.is_empty() {
+            let keys = clauses.partition_by.iter().chain(x.over_keys.iter().flatten());
+            let keys = keys.map(|k| places.put(k)).collect();
+            plan = lagged(plan, &x.lags, keys, &mut places);
+        }
         let mut calls: Vec<WindowCall> = x.windows.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
         let mut clauses = clauses.map(&|e| Ok(places.put(e)))?;
         let mut late: Vec<(usize, Expr)> = late.iter().map(|(i, a)| (*i, places.put(a))).collect();
@@ -436,13 +441,9 @@ impl<'a> Binder<'a> {
             }
             plan = plan.filter(places.put(having));
         }
-        if !x.lags.is_empty() {
-            let calls = x.lags.iter().map(|l| LagCall { value: places.put(&l.value), ..l.clone() });
-            let (keys, calls) = (clauses.partition_by.iter().map(|k| places.put(k)).collect(), calls.collect());
-            (0..x.lags.len()).for_each(|i| {
-                places.0.insert(LAGS + i, plan.schema.len() + i);
-            });
-            plan = with_lags(plan, keys, calls);
+        if !aggregated && !x.lags.is_empty() {
+            let keys = clauses.partition_by.iter().map(|k| places.put(k)).collect();
+            plan = lagged(plan, &x.lags, keys, &mut places);
         }
         if !calls.is_empty() {
             let calls: Vec<WindowCall> = calls.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
@@ -534,6 +535,15 @@ fn names_aggregates(select: &ast::Select) -> bool {
 fn names_delta(select: &ast::Select) -> bool {
     let mut is_delta = |e: &ast::Expr| e.as_identifier().is_some_and(|i| i.short() == "_tp_delta");
     select.projection.iter().chain(&select.filter).any(|e| e.any(&mut is_delta))
+}
+
+/// The columns of `lag()` and its like behind those of `plan`.
+fn lagged(plan: Plan, lags: &[LagCall], keys: Vec<Expr>, places: &mut Places) -> Plan {
+    let calls = lags.iter().map(|l| LagCall { value: places.put(&l.value), ..l.clone() }).collect();
+    (0..lags.len()).for_each(|i| {
+        places.0.insert(LAGS + i, plan.schema.len() + i);
+    });
+    with_lags(plan, keys, calls)
 }
 
 fn unfold(mut plan: Plan, joins: &[(usize, Expr)], places: &mut Places) -> Result<Plan> {

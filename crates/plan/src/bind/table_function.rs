@@ -9,11 +9,14 @@ use super::scope::{Scope, TableName};
 use super::source::{From, made, one};
 use crate::catalog::{Source, StreamKind};
 use crate::expr::Expr;
-use crate::node::{Change, Node, Plan};
+use crate::node::{Change, Forget, Node, Plan};
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast;
-use hydron_types::{Batch, ColumnBuilder, Field, LogicalType, Schema, Value, parse_type};
+use hydron_types::{Batch, ColumnBuilder, Field, IntervalUnit, LogicalType, Schema, Value, parse_type};
 use std::sync::Arc;
+
+/// Keys that one `dedup()` may be asked to remember: some 10 GiB of short ones.
+const DEDUP_KEYS_MAX: usize = 100_000_000;
 
 /// Outer to inner: a function may only stand around one of a lower rank.
 fn rank(name: &str) -> Option<u8> {
@@ -218,25 +221,52 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// `dedup(src, key…)`: the first row of each key.
+    /// `dedup(src, key…[, timeout[, limit]])`: the first row of each key, which is forgotten after the timeout, in seconds, or when
+    /// as many later keys have come as the limit says; `0s` is no timeout.
+    ///
+    /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42), BAD_ARGUMENTS (36) for a timeout that is none or a limit that is no number.
     fn dedup(&self, f: &ast::Function, env: &Env<'_>) -> Result<From> {
-        let Some((source, keys)) = f.args.split_first().filter(|(_, k)| !k.is_empty()) else {
+        let Some((source, rest)) = f.args.split_first().filter(|(_, k)| !k.is_empty()) else {
             let text = format!("dedup takes at least 2 arguments, given {}", f.args.len());
             return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
         };
         let mut from = self.source_argument(source, env, 2, "dedup")?;
         let aliases = Aliases::default();
         let mut x = Exprs::new(self, env, from.scope.clone(), &aliases, from.plan.streaming);
-        let mut on = Vec::with_capacity(keys.len());
-        for key in keys {
-            let limit =
-                key.as_literal().is_some() || key.as_function().is_some_and(|f| f.name.starts_with("to_interval_"));
-            if limit {
-                return Err(Error::not_implemented("dedup() with a timeout or a limit"));
+        let is_interval = |e: &ast::Expr| e.as_function().is_some_and(|f| f.name.starts_with("to_interval_"));
+        let keys = rest.iter().take_while(|e| !is_interval(e) && e.as_literal().is_none()).count();
+        let (keys, options) = rest.split_at(keys);
+        let forget = match options {
+            _ if keys.is_empty() => return Err(Error::bad_arguments("dedup needs a column that tells rows apart")),
+            [] => Forget::default(),
+            [timeout, limit @ ..] if is_interval(timeout) && limit.len() <= 1 => {
+                let timeout = x.interval(timeout)?;
+                if timeout.unit != IntervalUnit::Second || timeout.count < 0 {
+                    return Err(Error::bad_arguments("the timeout of dedup is in seconds, as 10s"));
+                }
+                let keys_max = match limit.first().map(|l| x.constant(l)).transpose()?.flatten() {
+                    None if limit.is_empty() => None,
+                    limit => {
+                        let limit = limit.and_then(|(v, _)| v.as_i64()).and_then(|n| usize::try_from(n).ok());
+                        let limit = limit.filter(|n| (1..=DEDUP_KEYS_MAX).contains(n));
+                        Some(limit.ok_or_else(|| {
+                            Error::bad_arguments(format!(
+                                "the limit of dedup is a number of keys, 1 to {DEDUP_KEYS_MAX}"
+                            ))
+                        })?)
+                    }
+                };
+                Forget { after_ms: Some(timeout.count * 1_000).filter(|ms| *ms > 0), keys_max }
             }
-            on.push(x.bind_in(key, Place { name: "a key of dedup", ..Place::ROW })?);
-        }
-        from.plan = from.plan.distinct(on);
+            _ => {
+                let text = "behind its columns dedup takes a timeout such as 10s and a number of keys";
+                return Err(Error::bad_arguments(text));
+            }
+        };
+        let place = Place { name: "a key of dedup", ..Place::ROW };
+        let on = keys.iter().map(|key| x.bind_in(key, place)).collect::<Result<Vec<_>>>()?;
+        let (schema, below) = (Arc::clone(&from.plan.schema), from.plan);
+        from.plan = Plan::over(&below.clone(), schema, Node::Distinct { input: Box::new(below), on, forget });
         Ok(from)
     }
 

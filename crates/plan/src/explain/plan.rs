@@ -1,6 +1,6 @@
 //! The bound plan as an indented tree, one node a line, its columns and types behind it.
 
-use super::names::{Names, emit_text, interval_text, lags_text};
+use super::names::{Names, emit_text, forget_text, interval_text, lags_text};
 use crate::node::{
     Aggregate, AsofOrder, Change, Frame, FrameBound, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek, WindowCall,
     WindowFunction, WindowKind, WindowSpec,
@@ -94,7 +94,7 @@ fn node(plan: &Plan) -> String {
             format!("LimitBy {limit}{after} of {}", names.list(keys))
         }
         Node::Distinct { on, .. } if on.is_empty() => "Distinct".to_string(),
-        Node::Distinct { on, .. } => format!("Distinct on {}", names.list(on)),
+        Node::Distinct { on, forget, .. } => format!("Distinct on {}{}", names.list(on), forget_text(*forget)),
         Node::Union { .. } => "Union".to_string(),
         Node::Changelog { keys, version, .. } => {
             let version = version.as_ref().map_or(String::new(), |v| format!(" version {}", names.expr(v)));
@@ -240,6 +240,15 @@ fn join_text(join: &Join) -> String {
             left.expr(&range.left),
             right.expr(&range.right),
             range.high
+        );
+    }
+    if let Some(align) = &join.align {
+        text += &format!(
+            " when right {} >= {} - {}, or after {} ms without right rows",
+            right.expr(&align.right),
+            left.expr(&align.left),
+            align.lag,
+            align.quiesce_ms
         );
     }
     if let Some(filter) = &join.filter {

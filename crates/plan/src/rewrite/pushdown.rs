@@ -2,7 +2,7 @@
 
 use super::{conjunction, conjuncts};
 use crate::expr::{Expr, ExprKind};
-use crate::node::{Aggregate, Grouping, Join, JoinKind, JoinStrictness, Node, Plan, Scan};
+use crate::node::{Aggregate, Forget, Grouping, Join, JoinKind, JoinStrictness, Node, Plan, Scan};
 use hydron_func::Volatility;
 use std::sync::Arc;
 
@@ -88,9 +88,9 @@ fn push(plan: Plan, mut filters: Vec<Expr>) -> Plan {
             let input = Box::new(push(*input, filters));
             rebuild(Node::Sort { input, keys, limit: None })
         }
-        Node::Distinct { input, on } if on.is_empty() => {
+        Node::Distinct { input, on, forget } if on.is_empty() && forget == Forget::default() => {
             let input = Box::new(push(*input, filters));
-            rebuild(Node::Distinct { input, on })
+            rebuild(Node::Distinct { input, on, forget })
         }
         Node::Scan(scan) => {
             let pruning = conjunction(filters.clone());
