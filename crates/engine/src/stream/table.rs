@@ -143,7 +143,7 @@ impl HistorySource for Lookup {
         };
         let schema = Arc::new(schema_of(scan));
         let now = self.engine.options.clock.now();
-        let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+        let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0, 0));
         Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
 }
@@ -152,7 +152,7 @@ impl HistorySource for Lookup {
 fn given_rows(lookup: &Lookup, given: &GivenTable, scan: &Scan) -> Result<ScanData> {
     let schema = Arc::new(schema_of(scan));
     let now = lookup.engine.options.clock.now();
-    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0, 0));
     let held = vec![lookup.memory.reserve(given.bytes())?];
     Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
 }
