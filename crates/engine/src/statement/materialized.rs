@@ -35,7 +35,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         return Err(Error::new(Code::QUERY_IS_PROHIBITED, "views cannot be created in database system"));
     }
     state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
-    if state.object(&database, &name).is_some() {
+    if state.object(&database, &name).is_some() && !create.or_replace {
         if create.if_not_exists {
             return Ok(answer::nothing());
         }
@@ -62,7 +62,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     };
     let mut normalized = create.clone();
     normalized.name.database = Some(database.to_string());
-    normalized.if_not_exists = false;
+    (normalized.if_not_exists, normalized.or_replace) = (false, false);
     let info = ViewInfo {
         database: Arc::clone(&database),
         name: Arc::clone(&name),
@@ -82,6 +82,9 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         settings,
         paused: AtomicBool::new(false),
     });
+    if create.or_replace {
+        super::alter::query::replace(&cx, &database, &name).await?;
+    }
     super::blocking(&cx.engine, {
         let (engine, view) = (Arc::clone(&engine), Arc::clone(&view));
         let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
@@ -106,7 +109,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     Err(removed.err().unwrap_or(e))
 }
 
-fn context_of(cx: &Context) -> Context {
+pub fn context_of(cx: &Context) -> Context {
     Context {
         engine: Arc::clone(&cx.engine),
         user: Arc::clone(&cx.user),
@@ -121,7 +124,6 @@ fn context_of(cx: &Context) -> Context {
 fn check(cx: &Context, create: &CreateMaterializedView) -> Result<()> {
     let refused = [
         (create.attach, "ATTACH MATERIALIZED VIEW"),
-        (create.or_replace, "CREATE OR REPLACE MATERIALIZED VIEW"),
         (create.populate, "POPULATE of a materialized view"),
         (create.into_inner_uuid.is_some(), "INTO INNER UUID"),
         (create.storage.engine.is_some(), "ENGINE of a materialized view"),
@@ -247,7 +249,7 @@ fn store(
     Ok(())
 }
 
-fn entry(view: &MaterializedView) -> hydron_store::catalog::Entry {
+pub fn entry(view: &MaterializedView) -> hydron_store::catalog::Entry {
     let (info, properties) = (&view.info, record::materialized_view_properties(view));
     Inner::entry(record::MATERIALIZED_VIEW, info.uuid, &info.database, &info.name, &view.create_text, properties)
 }
@@ -286,7 +288,7 @@ pub fn forget(engine: &Inner, view: &MaterializedView) -> Result<()> {
     Ok(engine.checkpoints.remove(&crate::view::query_id(view.info.uuid))?)
 }
 
-/// `SYSTEM PAUSE | RESUME | RECOVER | CHECKPOINT MATERIALIZED VIEW mv`.
+/// `SYSTEM PAUSE | RESUME | ABORT | RECOVER | CHECKPOINT MATERIALIZED VIEW mv`. ABORT is a PAUSE that is noted as an error.
 pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer> {
     let (database, full) = cx.full_name(name);
     let engine = Arc::clone(&cx.engine);
@@ -299,8 +301,14 @@ pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer
     let run = engine.views.get(view.info.uuid);
     let run = run.ok_or_else(|| Error::bug(format!("view {database}.{full} has no task")))?;
     match verb {
-        "PAUSE" | "RESUME" => {
-            let paused = verb == "PAUSE";
+        "PAUSE" | "RESUME" | "ABORT" | "RECOVER" => {
+            let paused = matches!(verb, "PAUSE" | "ABORT");
+            if verb == "ABORT" {
+                run.abort(engine.options.clock.now());
+            }
+            if verb == "RECOVER" {
+                run.nudge();
+            }
             if view.paused.swap(paused, Ordering::AcqRel) == paused {
                 return Ok(answer::nothing());
             }
@@ -311,7 +319,6 @@ pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer
             .await?;
             if paused { run.interrupt() } else { run.nudge() }
         }
-        "RECOVER" => run.nudge(),
         _ => {
             let id = crate::view::query_id(view.info.uuid);
             let keeper = engine.keepers.running().into_iter().find(|k| k.id() == id);

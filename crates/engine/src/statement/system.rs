@@ -40,9 +40,6 @@ pub async fn run(cx: Context, system: System) -> Result<Answer> {
                 let message = format!("SYSTEM {command} takes the name of a view");
                 return Err(Error::new(Code::SYNTAX_ERROR, message));
             };
-            if verb == "ABORT" {
-                return Err(Error::not_implemented("SYSTEM ABORT MATERIALIZED VIEW"));
-            }
             return super::materialized::system(cx, verb, name).await;
         }
         command if NOTHING_TO_DO.contains(&command) => {}

@@ -7,7 +7,8 @@ use super::status::{State, Status};
 use crate::catalog::MaterializedView;
 use crate::engine::Inner;
 use futures::FutureExt;
-use hydron_base::{Error, Result};
+use hydron_base::world::WallTime;
+use hydron_base::{Code, Error, Result};
 use hydron_board::Board;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -104,6 +105,13 @@ impl ViewRun {
     pub fn interrupt(&self) {
         self.run.lock().cancel();
         self.nudge.notify_one();
+    }
+
+    /// Notes that somebody has stopped it.
+    pub fn abort(&self, now: WallTime) {
+        let error = Error::new(Code::ABORTED, format!("view {} was aborted", self.view.info.name))
+            .hint("SYSTEM RECOVER MATERIALIZED VIEW");
+        self.status.send_modify(|s| s.error = Some((error, now)));
     }
 
     /// Tries a failed view again at once.

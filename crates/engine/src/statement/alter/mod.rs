@@ -4,9 +4,11 @@
 //! the stream: rows keep the form they were written in and are read as the stream has them now; parts are brought up to date in
 //! the background. A query that runs goes on with the columns it began with. An ALTER that fails changes nothing.
 //!
-//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION).
+//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION),
+//! [`query`] (the query of a materialized view).
 
 mod apply;
+pub mod query;
 mod rows;
 
 use super::{Answer, Context, answer};
@@ -27,13 +29,19 @@ use hydron_types::{Field, LogicalType, Schema};
 use std::sync::Arc;
 
 pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
-    if alter.object != AlterObject::Stream {
+    let span = alter.name.span;
+    if alter.object != AlterObject::Database
+        && let Some(change) = query::change_of(&alter.commands)?
+    {
+        let done = query::run(&cx, &alter.name, change).await;
+        return done.map(|()| answer::nothing()).map_err(|e| cx.place(e, span));
+    }
+    if alter.object == AlterObject::Database {
         return Err(Error::not_implemented(format!("ALTER {:?}", alter.object).to_uppercase()));
     }
     if alter.temporary {
         return Err(Error::not_implemented("TEMPORARY STREAM"));
     }
-    let span = alter.name.span;
     let of_rows = alter.commands.iter().filter(|c| rows::is_of_rows(c)).count();
     let done = match of_rows {
         0 => columns(&cx, alter).await,
