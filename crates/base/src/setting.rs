@@ -224,13 +224,13 @@ const TABLE: &[SettingDef] = &[
         "recovery_policy",
         Kind::Text,
         "strict",
-        "what a view does with a batch that fails: `strict` tries it again; `best_effort` is not implemented",
+        "what a view does with a record that its query fails at: `strict` tries it again for ever, `best_effort` passes it over",
     ),
     def(
         "recovery_retry_for_sn_failure",
         Kind::UInt,
         "3",
-        "accepted: identical failures before best_effort skips a batch",
+        "identical failures at one record before best_effort passes it over",
     ),
     def(
         "checkpoint_interval",

@@ -26,7 +26,7 @@ const FIRST_EPOCH_PATIENCE: Duration = Duration::from_secs(10);
 const NOT_OF_VIEWS: &[&str] = &["exec_mode", "query_mode", "readonly", "max_execution_time"];
 
 pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> {
-    check(&cx, &create)?;
+    check(&create)?;
     let (database, name) = cx.full_name(&create.name);
     let engine = Arc::clone(&cx.engine);
     let changes = engine.catalog.lock_changes().await;
@@ -43,6 +43,11 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         return Err(cx.place(error, create.name.span));
     }
     let settings = settings_of(&cx, &create)?;
+    let policy = query_settings(&create.query, &settings, cx.text())?.text("recovery_policy").to_string();
+    if !matches!(policy.as_str(), "strict" | "best_effort") {
+        let text = format!("setting recovery_policy cannot be '{policy}'");
+        return Err(Error::new(Code::INVALID_SETTING_VALUE, text).hint("strict or best_effort"));
+    }
     let of_query = Context {
         settings: Arc::new(query_settings(&create.query, &settings, cx.text())?),
         format: None,
@@ -121,7 +126,7 @@ pub fn context_of(cx: &Context) -> Context {
     }
 }
 
-fn check(cx: &Context, create: &CreateMaterializedView) -> Result<()> {
+fn check(create: &CreateMaterializedView) -> Result<()> {
     let refused = [
         (create.attach, "ATTACH MATERIALIZED VIEW"),
         (create.populate, "POPULATE of a materialized view"),
@@ -133,9 +138,6 @@ fn check(cx: &Context, create: &CreateMaterializedView) -> Result<()> {
     }
     if create.into.is_some() && create.columns.is_some() {
         return Err(Error::bad_arguments("a view INTO a stream has the columns of that stream, not its own"));
-    }
-    if cx.settings.text("recovery_policy") == "best_effort" {
-        return Err(Error::not_implemented("recovery_policy = 'best_effort'"));
     }
     Ok(())
 }

@@ -270,6 +270,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("lag_ms", UInt64),
                 ("state_bytes", UInt64),
                 ("rows_late", UInt64),
+                ("skipped_records", UInt64),
                 ("query_id", String),
             ],
         ),

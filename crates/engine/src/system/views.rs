@@ -51,6 +51,7 @@ pub fn rows(engine: &Inner) -> Vec<Vec<Value>> {
             Value::UInt(behind.iter().map(|b| b.ms).max().unwrap_or(0)),
             Value::UInt(flow.as_ref().map_or(0, |f| f.state_bytes())),
             Value::UInt(flow.as_ref().map_or(0, |f| f.rows_late())),
+            Value::UInt(status.records_skipped),
             Value::string(query_id(view.info.uuid)),
         ]
     };

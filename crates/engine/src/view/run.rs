@@ -13,15 +13,16 @@ use crate::session::Session;
 use crate::statement::Context;
 use crate::statement::select::{self, Run};
 use hydron_base::memory::Reserved;
-use hydron_base::{Budget, Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Kind;
-use hydron_flow::host::{Answer, CutAnswer, Event, Resume};
+use hydron_flow::host::{Answer, CutAnswer, Event, RecordId, Resume};
 use hydron_flow::{QueryHandle, RunOptions};
 use hydron_plan::bind::{Bound, query_settings};
 use hydron_sql::ast::{Query, StatementKind};
 use hydron_store::checkpoint::{Manifest, OutputPosition};
 use hydron_store::log::Sequence;
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +34,10 @@ pub struct Job<'a> {
     pub engine: &'a Arc<Inner>,
     pub view: &'a Arc<MaterializedView>,
     pub status: &'a watch::Sender<Status>,
+    /// The record at which the run failed, if it was at one.
+    pub failed_at: &'a Mutex<Option<RecordId>>,
+    /// Records that are passed over.
+    pub skip: &'a BTreeSet<RecordId>,
 }
 
 impl Job<'_> {
@@ -50,6 +55,7 @@ impl Job<'_> {
         match result {
             Ok(never) => match never {},
             Err(e) => {
+                *self.failed_at.lock() = info.flow.lock().as_ref().and_then(|f| f.current());
                 let e = info.told(e);
                 guard.note_error(&e);
                 Err(e)
@@ -140,7 +146,7 @@ impl Job<'_> {
         )?;
         let run = Run {
             kept: true,
-            options: RunOptions { traced: true, cut_first: resume.is_none(), resume },
+            options: RunOptions { traced: true, cut_first: resume.is_none(), resume, skip: self.skip.clone() },
             ..Run::default()
         };
         let handle = select::start_pipeline(&cx, pipeline, run).await?;
@@ -216,9 +222,7 @@ pub async fn bind(
     info: &Arc<crate::query::QueryInfo>,
 ) -> Result<(Context, Bound)> {
     let query = query_of(&view.info.select)?;
-    let mut settings = engine.profile.clone();
-    settings.overlay(&view.settings);
-    let settings = Arc::new(query_settings(&query, &settings, None)?);
+    let settings = Arc::new(settings_of(engine, view)?);
     *info.settings.lock() = Arc::clone(&settings);
     info.set_memory(Budget::query(&engine.memory, settings.uint("max_memory_usage")));
     let cx = Context {
@@ -235,6 +239,13 @@ pub async fn bind(
         return Err(not_streaming(&view.info.name));
     }
     Ok((cx, bound))
+}
+
+/// The settings under which the query of a view runs.
+pub fn settings_of(engine: &Inner, view: &MaterializedView) -> Result<Settings> {
+    let mut settings = engine.profile.clone();
+    settings.overlay(&view.settings);
+    query_settings(&query_of(&view.info.select)?, &settings, None)
 }
 
 pub fn not_streaming(name: &str) -> Error {

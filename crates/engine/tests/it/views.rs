@@ -264,6 +264,30 @@ async fn an_aborted_view_says_so_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_always_fails_is_passed_over_where_the_view_says_so() {
+    let mut world = World::open();
+    world.run("create stream s (i int64)").await.unwrap();
+    let view = |name: &str, policy: &str| {
+        format!(
+            "create materialized view {name} as select i, sum(int_div(100, i)) as n from s group by i emit on update settings recovery_policy = '{policy}'"
+        )
+    };
+    world.run(&view("best", "best_effort")).await.unwrap();
+    world.run(&view("strict", "strict")).await.unwrap();
+    assert_eq!(code(&mut world, &view("other", "never")).await, Code::INVALID_SETTING_VALUE);
+    for i in [50, 0, 20] {
+        world.run(&format!("insert into s (i) values ({i})")).await.unwrap();
+    }
+    becomes(&mut world, "select i, n from table(best) order by i", "20 5; 50 2").await;
+    let states = "select name, skipped_records, last_error_code from system.materialized_views order by name";
+    becomes(&mut world, states, "best 1 153; strict 0 153").await;
+    world.reopen().await;
+    world.session = world.engine.session("me", "");
+    world.run("insert into s (i) values (20)").await.unwrap();
+    becomes(&mut world, "select max(n) from table(best) where i = 20", "10").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_of_a_replay_writes_at_its_pace() {
     let mut world = World::open();
     world.run("create stream s (i int64, at datetime64(3))").await.unwrap();

@@ -1,10 +1,11 @@
 //! A point in the life of a query, and how another query goes on from there.
 
+use super::progress::RecordId;
 use super::source::SourceReader;
 use super::trace::Steps;
 use crate::pipeline::{Pipeline, PipelineSource, SourceKind};
 use hydron_base::world::WallTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a source begins to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct RunOptions {
     /// Nothing is read before the first cut that is asked for, where the query can be cut then.
     pub cut_first: bool,
     pub resume: Option<Resume>,
+    /// Records of sources that are passed over.
+    pub skip: BTreeSet<RecordId>,
 }
 
 /// How far each source has come when the query begins, or goes on.

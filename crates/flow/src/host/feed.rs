@@ -3,7 +3,7 @@
 use super::cut::{Cut, Resume, RunOptions, SourceState, sources_of};
 use super::guard::{Meter, guarded};
 use super::parallel::{self, Shards};
-use super::progress::QueryProgress;
+use super::progress::{QueryProgress, RecordId};
 use super::query::{Ask, Checkpoint, CutAnswer, Event, HostContext, cancelled};
 use super::replay::Ahead;
 use super::source::{SourceItem, SourceReader};
@@ -420,11 +420,25 @@ impl Driver {
     async fn item(&mut self, source: usize, item: SourceItem) -> Result<Flow> {
         let step = self.step_of(source, &item);
         self.last_item = Some(Instant::now());
+        let record = match &item {
+            SourceItem::Rows { shard, sequence: Some(sequence), .. } | SourceItem::Part { shard, sequence, .. } => {
+                Some(RecordId { source, shard: *shard, sequence: *sequence })
+            }
+            _ => None,
+        };
+        let passes_over = record.is_some_and(|r| self.feed.options.skip.contains(&r));
         match self.message(source, item) {
+            Some(_) if passes_over => {
+                self.moved = true;
+                Ok(Flow::Continue)
+            }
             Some((msg, rows)) => {
                 let cx = self.now();
                 self.note(step)?;
-                self.push(&cx, source, msg, rows).await
+                self.feed.progress.set_current(record);
+                let flow = self.push(&cx, source, msg, rows).await?;
+                self.feed.progress.set_current(None);
+                Ok(flow)
             }
             None => Ok(Flow::Continue),
         }

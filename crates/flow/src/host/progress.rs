@@ -18,6 +18,16 @@ pub struct QueryProgress {
     event_time_us_max: AtomicI64,
     /// By source and shard: the last record that was taken.
     positions: Mutex<BTreeMap<(usize, u32), i64>>,
+    /// What the operators are at.
+    current: Mutex<Option<RecordId>>,
+}
+
+/// A record of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId {
+    pub source: usize,
+    pub shard: u32,
+    pub sequence: i64,
 }
 
 /// A time that is not known yet.
@@ -34,6 +44,7 @@ impl Default for QueryProgress {
             watermark_us: AtomicI64::new(UNKNOWN),
             event_time_us_max: AtomicI64::new(UNKNOWN),
             positions: Mutex::default(),
+            current: Mutex::default(),
         }
     }
 }
@@ -77,6 +88,15 @@ impl QueryProgress {
     /// The last record that was taken of a shard of a source.
     pub fn position(&self, source: usize, shard: u32) -> Option<i64> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(&(source, shard)).copied()
+    }
+
+    /// The record that the operators are at; of a query that failed, the one at which it did, if it was at one.
+    pub fn current(&self) -> Option<RecordId> {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_current(&self, record: Option<RecordId>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record;
     }
 
     pub(super) fn set_position(&self, source: usize, shard: u32, sequence: i64) {

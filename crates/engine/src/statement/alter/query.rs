@@ -13,7 +13,7 @@ use crate::view::target::common;
 use hydron_base::{Code, Error, Result};
 use hydron_flow::{BuildOptions, Pipeline};
 use hydron_plan::ViewInfo;
-use hydron_plan::bind::{apply_settings, query_settings, source_names};
+use hydron_plan::bind::{apply_settings, source_names};
 use hydron_sql::ast::{AlterCommand, ObjectName, Query, Setting, StatementKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -158,9 +158,7 @@ fn changed(cx: &Context, old: &MaterializedView, change: Change) -> Result<Mater
 /// The operators of a view's query, and its columns.
 async fn pipeline_of(cx: &Context, view: &MaterializedView) -> Result<(Pipeline, Arc<hydron_types::Schema>)> {
     let query = crate::view::run::query_of(&view.info.select)?;
-    let mut settings = cx.engine.profile.clone();
-    settings.overlay(&view.settings);
-    let settings = Arc::new(query_settings(&query, &settings, None)?);
+    let settings = Arc::new(crate::view::run::settings_of(&cx.engine, view)?);
     let of_view = Context {
         database: Arc::clone(&view.session_database),
         user: Arc::clone(&view.user),
