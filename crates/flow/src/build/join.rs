@@ -94,8 +94,8 @@ impl Builder {
             return Err(Error::not_implemented("a condition on the left side in ON of a LEFT join of two streams"));
         }
         if let Some(range) = &join.range {
-            if mode != Mode::Append || spec.outer {
-                return Err(Error::not_implemented("a range in ON of a LEFT join, or of changing inputs,"));
+            if mode != Mode::Append {
+                return Err(Error::not_implemented("a range in ON of changing inputs"));
             }
             let line = format!("RangeJoin {range:?} on {on:?}");
             let op = RangeJoin::new(Arc::clone(spec), range.clone(), limits.bytes_max)?;

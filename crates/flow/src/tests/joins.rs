@@ -191,6 +191,21 @@ fn a_range_joins_rows_close_in_time() {
         rows@1 100s a 7                     | nothing
         ",
     );
+    told(
+        "SELECT s.i, r.i FROM s LEFT JOIN r ON s.k = r.k AND date_diff_within(10s, s.t, r.t)",
+        "
+        rows@0 100s a 1, 100s b 2, 105s a 3 | nothing
+        rows@1 110s a 1                     | 1 1; 3 1
+        rows@1 200s c 9                     | nothing
+        rows@0 131s a 4                     | 2 0
+        rows@0 180s a 5                     | 4 0
+        rows@1 185s a 6                     | 5 6
+        rows@0 50s a 7                      | 7 0
+        rows@0 198s d 8                     | nothing
+        end@1                               | nothing
+        end@0                               | 8 0
+        ",
+    );
     // In ON date_diff(unit, a, b) is a - b.
     told(
         "SELECT s.i, r.i FROM s JOIN r ON s.k = r.k AND date_diff('second', s.t, r.t) > 0 AND date_diff('second', s.t, r.t) <= 9",
