@@ -63,6 +63,18 @@ fn times_name_their_offset_only_when_the_type_names_a_zone() {
     assert_eq!(written("datetime64(3)", "'2023-01-01 00:00:00.5'", Style::Escaped, &options), "1672531200.500");
 }
 
+#[test]
+fn a_time_may_name_its_offset_behind_its_fraction_too() {
+    for (input, expected) in [
+        ("2020-02-02 19:59:55.262+00:00", "2020-02-02 19:59:55.262"),
+        ("2020-02-02T22:59:55.262+03:00", "2020-02-02 19:59:55.262"),
+        ("2020-02-02 19:59:55.5Z", "2020-02-02 19:59:55.500"),
+        ("2020-02-02 19:59:55Z", "2020-02-02 19:59:55.000"),
+    ] {
+        assert_eq!(read("datetime64(3)", input, Style::Escaped), expected, "{input}");
+    }
+}
+
 fn read(ty: &str, input: &str, style: Style) -> String {
     let ty = parse_type(ty).unwrap();
     let options = TextOptions::default();
