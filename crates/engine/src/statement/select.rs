@@ -113,6 +113,9 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
     BuildOptions {
         parallelism: asked.unwrap_or(1),
         emit_during_backfill: settings.bool("emit_during_backfill"),
+        groups_max: usize::try_from(settings.uint("max_rows_to_group_by"))
+            .ok()
+            .filter(|n| *n > 0 && settings.text("group_by_overflow_mode") == "throw"),
         idle_ms: i64::try_from(settings.uint("idle_shard_timeout_ms")).ok().filter(|ms| *ms > 0),
         join: JoinLimits {
             bytes_max: settings.uint("join_max_buffered_bytes") as usize,

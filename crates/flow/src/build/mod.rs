@@ -44,6 +44,8 @@ pub struct BuildOptions {
     pub parallelism: usize,
     /// The setting `emit_during_backfill`.
     pub emit_during_backfill: bool,
+    /// The setting `max_rows_to_group_by`. With it one operator has all groups.
+    pub groups_max: Option<usize>,
     /// The setting `idle_shard_timeout_ms`; `None`: a shard without rows holds time back.
     pub idle_ms: Option<i64>,
     pub join: JoinLimits,
@@ -66,7 +68,13 @@ impl Default for JoinLimits {
 
 impl Default for BuildOptions {
     fn default() -> BuildOptions {
-        BuildOptions { parallelism: 1, emit_during_backfill: false, idle_ms: None, join: JoinLimits::default() }
+        BuildOptions {
+            parallelism: 1,
+            emit_during_backfill: false,
+            groups_max: None,
+            idle_ms: None,
+            join: JoinLimits::default(),
+        }
     }
 }
 
@@ -287,7 +295,7 @@ impl Builder {
             let stamps = text::stamper(&spec, &recipe);
             built = self.then(built, Stamper::new(spec), stamps);
         }
-        let divisible = alone && self.sharded.is_none() && recipe.is_divisible();
+        let divisible = alone && self.options.groups_max.is_none() && self.sharded.is_none() && recipe.is_divisible();
         let text = above(
             if divisible {
                 format!("{line}; {}", text::counted(self.options.parallelism.max(1), "task"))

@@ -84,7 +84,7 @@ impl<'a> Recipe<'a> {
         };
         let aggs = if retracting { retracting_forms(&aggregate.aggs)? } else { aggregate.aggs.clone() };
         let spec = GlobalSpec {
-            groups: GroupSpec { keys: aggregate.keys.clone(), aggs },
+            groups: GroupSpec { keys: aggregate.keys.clone(), aggs, groups_max: options.groups_max },
             trigger,
             changelog: emit.changelog,
             repeats: emit.repeat,
@@ -102,7 +102,7 @@ impl<'a> Recipe<'a> {
         if emit.changelog {
             return Err(Error::not_implemented("EMIT CHANGELOG of a window aggregation"));
         }
-        let (mut groups, keys) = split_keys(aggregate);
+        let (mut groups, keys) = split_keys(aggregate, options);
         let (mut filters, mut below) = (Vec::new(), &*aggregate.input);
         loop {
             match &below.node {
@@ -249,7 +249,7 @@ fn retracting_forms(aggs: &[AggCall]) -> Result<Vec<AggCall>> {
 }
 
 /// The keys that are not the window's, and how an answer is laid out.
-fn split_keys(aggregate: &Aggregate) -> (GroupSpec, Vec<Key>) {
+fn split_keys(aggregate: &Aggregate, options: BuildOptions) -> (GroupSpec, Vec<Key>) {
     let window = aggregate.window.as_ref();
     let mut keys = Vec::new();
     let layout = aggregate.keys.iter().enumerate().map(|(at, key)| {
@@ -263,7 +263,7 @@ fn split_keys(aggregate: &Aggregate) -> (GroupSpec, Vec<Key>) {
         }
     });
     let layout = layout.collect();
-    (GroupSpec { keys, aggs: aggregate.aggs.clone() }, layout)
+    (GroupSpec { keys, aggs: aggregate.aggs.clone(), groups_max: options.groups_max }, layout)
 }
 
 /// The groups over the input of a projection instead of its output.
@@ -273,7 +273,8 @@ fn inlined(groups: &GroupSpec, exprs: &[Expr]) -> Result<GroupSpec> {
         let filter = a.filter.as_ref().map(|f| inline(f, exprs)).transpose()?;
         Ok(AggCall { args: all(&a.args)?, filter, ..a.clone() })
     };
-    Ok(GroupSpec { keys: all(&groups.keys)?, aggs: groups.aggs.iter().map(agg).collect::<Result<_>>()? })
+    let aggs = groups.aggs.iter().map(agg).collect::<Result<_>>()?;
+    Ok(GroupSpec { keys: all(&groups.keys)?, aggs, groups_max: groups.groups_max })
 }
 
 /// `expr` with every column replaced by the expression that computes it.

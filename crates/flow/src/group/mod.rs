@@ -14,7 +14,7 @@ use crate::operator::expr::{eval_columns, take, take_signs};
 use crate::state::{Share, StateReader, StateWriter};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, UInt32Array};
 use arrow::datatypes::DataType;
-use hydron_base::Result;
+use hydron_base::{Code, Error, Result};
 use hydron_func::{EvalContext, GroupState};
 use hydron_plan::{AggCall, Expr};
 use hydron_types::physical::arrow_type;
@@ -25,6 +25,8 @@ use keys::{KeyTable, hash_rows};
 pub struct GroupSpec {
     pub keys: Vec<Expr>,
     pub aggs: Vec<AggCall>,
+    /// `max_rows_to_group_by`: so many groups, of each window, and one more is TOO_MANY_ROWS (158).
+    pub groups_max: Option<usize>,
 }
 
 impl GroupSpec {
@@ -103,12 +105,18 @@ pub struct Groups {
     states: Vec<Box<dyn GroupState>>,
     /// The group of each row of the last batch.
     assigned: Vec<u32>,
+    groups_max: Option<usize>,
 }
 
 impl Groups {
     pub fn new(spec: &GroupSpec) -> Result<Groups> {
         let states = spec.aggs.iter().map(|a| a.bound.aggregate.new_state()).collect();
-        Ok(Groups { table: KeyTable::new(&spec.key_types())?, states, assigned: Vec::new() })
+        Ok(Groups {
+            table: KeyTable::new(&spec.key_types())?,
+            states,
+            assigned: Vec::new(),
+            groups_max: spec.groups_max,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -123,6 +131,12 @@ impl Groups {
     pub fn assign(&mut self, rows: &Evaluated) -> Result<&[u32]> {
         let before = self.table.len();
         self.table.assign(&rows.keys, rows.rows, &mut self.assigned)?;
+        if let Some(max) = self.groups_max
+            && self.table.len() > max
+        {
+            let text = format!("GROUP BY makes {} groups, the limit max_rows_to_group_by is {max}", self.table.len());
+            return Err(Error::new(Code::TOO_MANY_ROWS, text));
+        }
         self.grow(before);
         Ok(&self.assigned)
     }

@@ -240,3 +240,19 @@ fn keys_of_dedup_are_forgotten_with_time_and_with_numbers() {
     );
     told("SELECT k FROM dedup(s, k)", "rows 0s a, 0s b, 0s a | a; b");
 }
+
+#[test]
+fn more_groups_than_allowed_end_a_query() {
+    let plan = Group::of(scan()).by(K).count().emit(emit(Trigger::OnUpdate)).plan();
+    let options = BuildOptions { parallelism: 2, groups_max: Some(2), ..BuildOptions::default() };
+    let mut pipeline = build(&plan, options).unwrap();
+    let cx = hydron_func::EvalContext::at(hydron_base::world::WallTime(0));
+    pipeline.start(cx.now);
+    let mut feed = |keys: &[&str]| {
+        let rows: Vec<Row> = keys.iter().map(|k| (0, (*k).to_string(), 1)).collect();
+        let rows = crate::operator::Rows::insert(batch(&rows));
+        pipeline.push(&cx, 0, crate::operator::Msg::Rows(rows), &mut Vec::new())
+    };
+    feed(&["a", "b", "a"]).unwrap();
+    assert_eq!(feed(&["b", "c"]).unwrap_err().code, Code::TOO_MANY_ROWS);
+}
