@@ -25,11 +25,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Rows of several shards or sources that come within this time of each other come before a timer that is due between them: the
-/// shards of one INSERT are told one after the other as their files are synced, which takes a disk some milliseconds.
-const SETTLE: Duration = Duration::from_millis(8);
+/// shards of one INSERT are told one after the other as their files are synced, which takes a disk some milliseconds, and more
+/// beside other work.
+const SETTLE: Duration = Duration::from_millis(15);
 
 /// However many rows come, no timer is later than this.
-const TIMER_LATE_MAX: Duration = Duration::from_millis(12);
+const TIMER_LATE_MAX: Duration = Duration::from_millis(25);
 
 /// What all tasks of a query share.
 pub struct Feed {
