@@ -12,6 +12,7 @@ use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
 use crate::stack;
 use crate::statement;
+use crate::stream::json_types;
 use crate::stream::streams::fault_hook;
 use crate::stream::{Stream, Streams};
 use crate::view::Views;
@@ -24,6 +25,7 @@ use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
 use hydron_store::checkpoint::CheckpointStore;
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -254,7 +256,8 @@ impl Engine {
 impl Inner {
     /// Fills the catalog from disk and opens the logs of its streams.
     fn load(self: &Arc<Inner>) -> Result<()> {
-        let entries = self.catalog_store.list();
+        let (types, entries): (Vec<_>, Vec<_>) =
+            self.catalog_store.list().into_iter().partition(|e| e.kind == record::JSON_TYPES);
         let mut known = Vec::new();
         let mut loaded = Vec::new();
         known.extend(entries.iter().filter(|e| e.kind == record::STREAM).map(|e| e.uuid));
@@ -263,6 +266,10 @@ impl Inner {
         }
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
+        let of_known: HashSet<Uuid> = known.iter().map(|uuid| json_types::id_of(*uuid)).collect();
+        for gone in types.iter().filter(|t| !of_known.contains(&t.uuid)) {
+            self.catalog_store.remove(gone.uuid)?;
+        }
         let mut orphans = Vec::new();
         self.catalog.update(|state| {
             for (database, name, object) in loaded {

@@ -316,6 +316,7 @@ impl Ingest {
         let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
         let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
         self.check(&batch)?;
+        self.store.note_json(&batch)?;
         self.sorted(batch)
     }
 

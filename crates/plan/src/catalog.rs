@@ -3,7 +3,7 @@
 use crate::node::Plan;
 use hydron_base::Result;
 use hydron_base::world::{Clock, SystemClock, WallTime};
-use hydron_types::{Batch, LogicalType, Value};
+use hydron_types::{Batch, JsonShape, LogicalType, Value};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,6 +29,11 @@ pub trait Catalog: Send + Sync {
     /// Runs a bounded plan to its end: the answer of a scalar subquery or of an IN set. `rows_max` bounds the answer;
     /// more rows than that is an error of the implementer's choice.
     fn run_subquery(&self, plan: &Plan, rows_max: usize) -> Result<Vec<Batch>>;
+
+    /// What the documents of a json column of a stream have in common; `None`: nothing is known of them.
+    fn json_shape(&self, _stream: &StreamInfo, _column: &str) -> Option<Arc<JsonShape>> {
+        None
+    }
 
     /// Wall time at the start of the statement: constants such as `now() - 1h` are worked out with it.
     fn now(&self) -> WallTime {

@@ -8,7 +8,7 @@ use crate::system;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_plan::{Catalog, Plan, Source, StreamInfo};
-use hydron_types::{Batch, Value};
+use hydron_types::{Batch, JsonShape, Value};
 use std::sync::Arc;
 
 /// One snapshot of the catalog in one database.
@@ -64,6 +64,10 @@ impl Catalog for Lookup {
 
     fn sql_function(&self, name: &str) -> Option<String> {
         self.state.functions.get(name).map(|f| f.lambda.clone())
+    }
+
+    fn json_shape(&self, stream: &StreamInfo, column: &str) -> Option<Arc<JsonShape>> {
+        self.engine.streams.get(stream.uuid)?.json_shape(column)
     }
 
     fn now(&self) -> WallTime {

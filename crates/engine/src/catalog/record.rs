@@ -20,6 +20,9 @@ pub const STREAM: &str = "stream";
 pub const VIEW: &str = "view";
 pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
+/// What the rows of a stream have shown of its json columns.
+pub const JSON_TYPES: &str = "json_types";
+pub const FORMAT_SCHEMA: &str = "format_schema";
 
 #[derive(Serialize, Deserialize)]
 pub struct StreamRecord {

@@ -42,7 +42,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
         return Err(cx.place(error, create.name.span));
     }
-    let settings = settings_of(&cx, &create)?;
+    let mut settings = settings_of(&cx, &create)?;
     let of_query = Context {
         settings: Arc::new(query_settings(&create.query, &settings, cx.text())?),
         format: None,
@@ -54,6 +54,10 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     }
     // What cannot run is told here, not in the background.
     hydron_flow::build(&bound.plan, super::select::build_options(&of_query.settings))?;
+    if !bound.json_path_types.is_empty() {
+        // The types that its state is made of; they would be wider after other rows.
+        settings.set("json_path_types", &bound.json_path_types)?;
+    }
     let reads = source_names(&create.query, &cx.lookup());
     let uuid = Uuid::new_v4();
     let target = match &create.into {

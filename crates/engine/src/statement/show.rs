@@ -8,7 +8,8 @@ use hydron_plan::bind::bind_select;
 use hydron_plan::{ColumnDefault, ColumnInfo};
 use hydron_sql::ast::{self, Describe, Exists, LikePattern, Show, ShowFilter, ShowObject, TableExprKind};
 use hydron_sql::secret::mask;
-use hydron_types::{Batch, LogicalType, TypeNames, Value};
+use hydron_types::{Batch, JsonShape, LogicalType, TypeNames, Value};
+use std::sync::Arc;
 
 pub async fn run(cx: Context, show: Show) -> Result<Answer> {
     match show {
@@ -153,7 +154,8 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
 /// `DESCRIBE s`, `DESCRIBE (SELECT …)`, `DESCRIBE table_function(…)`.
 pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
     let names = TypeNames::parse(cx.settings.text("type_names"));
-    let described = |c: &ColumnInfo| described(c, names);
+    let inner = cx.settings.bool("describe_include_subcolumns");
+    let none = |_: &str| None;
     let rows = match &describe.target.kind {
         TableExprKind::Name(name) => {
             let (database, name) = cx.full_name(name);
@@ -162,31 +164,90 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                     let error = Error::new(Code::UNKNOWN_STREAM, format!("stream {database}.{name} does not exist"));
                     cx.place(error, describe.target.span)
                 })?;
-                table.columns.iter().map(described).collect()
+                rows_of(&table.columns, names, inner, none)
             } else {
                 let state = cx.engine.catalog.snapshot();
-                match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
-                    Object::Stream(s) => s.info.columns.iter().map(described).collect(),
-                    Object::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),
-                    Object::View(_) => bound_columns(&cx, &describe, names).await?,
+                let stream = match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
+                    Object::Stream(s) => Some(Arc::clone(s)),
+                    Object::MaterializedView(v) => Some(state.target(v)?),
+                    Object::View(_) => None,
+                };
+                match stream {
+                    Some(s) => {
+                        let shape = |column: &str| s.store()?.json_shape(column);
+                        rows_of(&s.info.columns, names, inner, shape)
+                    }
+                    None => rows_of(&bound_columns(&cx, &describe).await?, names, inner, none),
                 }
             }
         }
-        _ => bound_columns(&cx, &describe, names).await?,
+        _ => rows_of(&bound_columns(&cx, &describe).await?, names, inner, none),
     };
-    let columns =
+    let mut columns =
         ["name", "type", "default_type", "default_expression", "comment", "codec_expression", "ttl_expression"]
-            .map(|c| (c, LogicalType::String));
+            .map(|c| (c, LogicalType::String))
+            .to_vec();
+    if inner {
+        columns.push(("is_subcolumn", LogicalType::UInt8));
+    }
     Ok(answer::batch(answer::rows_of(&columns, rows)?))
 }
 
-async fn bound_columns(cx: &Context, describe: &Describe, names: TypeNames) -> Result<Vec<Vec<Value>>> {
+/// A row for each column; with `inner` then one for each name that leads into a column. `shape` knows json columns.
+fn rows_of(
+    columns: &[ColumnInfo],
+    names: TypeNames,
+    inner: bool,
+    shape: impl Fn(&str) -> Option<Arc<JsonShape>>,
+) -> Vec<Vec<Value>> {
+    let mut rows: Vec<_> = columns.iter().map(|c| described(c, names)).collect();
+    if !inner {
+        return rows;
+    }
+    rows.iter_mut().for_each(|row| row.push(Value::UInt(0)));
+    for column in columns {
+        let mut found = Vec::new();
+        subcolumns(&column.name, &column.ty, shape(&column.name).as_deref(), &mut found);
+        for (name, ty) in found {
+            let of = ColumnInfo { name: Arc::from(name), ty, ..column.clone() };
+            let mut row = described(&of, names);
+            row.push(Value::UInt(1));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// The names that lead into a column, with their types.
+fn subcolumns(name: &str, ty: &LogicalType, shape: Option<&JsonShape>, found: &mut Vec<(String, LogicalType)>) {
+    match ty {
+        LogicalType::Json => {
+            let leaves = shape.map(JsonShape::leaves).unwrap_or_default();
+            found.extend(leaves.into_iter().map(|(path, ty)| (format!("{name}.{path}"), ty)));
+        }
+        LogicalType::Nullable(_) => found.push((format!("{name}.null"), LogicalType::UInt8)),
+        LogicalType::Array(_) => found.push((format!("{name}.size0"), LogicalType::UInt64)),
+        LogicalType::Map(key, value) => {
+            found.push((format!("{name}.keys"), LogicalType::array((**key).clone())));
+            found.push((format!("{name}.values"), LogicalType::array((**value).clone())));
+        }
+        LogicalType::Tuple(elements) => {
+            for (at, (element, ty)) in elements.iter().enumerate() {
+                let element = element.as_deref().map_or_else(|| (at + 1).to_string(), str::to_string);
+                let name = format!("{name}.{element}");
+                found.push((name.clone(), ty.clone()));
+                subcolumns(&name, ty, None, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn bound_columns(cx: &Context, describe: &Describe) -> Result<Vec<ColumnInfo>> {
     let query = all_of(describe.target.clone());
     let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
     let schema = super::blocking(&cx.engine, move || Ok(bind_select(&query, &lookup, &bind_cx)?.schema)).await?;
-    let column = |f: &hydron_types::Field| ColumnInfo::new(std::sync::Arc::clone(&f.name), f.ty.clone());
-    let plain = schema.fields.iter().map(|f| described(&column(f), names));
-    Ok(plain.collect())
+    Ok(schema.fields.iter().map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect())
 }
 
 /// `SELECT * FROM target`.

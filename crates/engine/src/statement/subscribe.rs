@@ -119,8 +119,11 @@ fn check_id(id: &str) -> Result<()> {
 }
 
 /// Binds a query and starts it, from the newest epoch or anew.
-async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew: bool) -> Result<Answer> {
+async fn start(cx: Context, id: &str, query: Query, mut definition: Definition, anew: bool) -> Result<Answer> {
     let bound = select::bind_as(&cx, query, true).await?;
+    if anew && !bound.json_path_types.is_empty() {
+        definition.settings.push(("json_path_types".to_string(), bound.json_path_types.clone()));
+    }
     if !bound.streaming {
         return Err(Error::not_implemented("SUBSCRIBE TO a query that ends by itself"));
     }

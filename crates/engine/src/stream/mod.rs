@@ -3,7 +3,7 @@
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
 //! [`layout`] (how rows lie in them, version by version), [`adapter`] (from one version to another), [`completion`] (columns that
 //! rows lack), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`ttl`] (rows whose time is up go), [`keyed`]
-//! (the rows that count of keyed streams), [`source`] (a streaming read), [`replay`] (at the old pace), [`table`] (a historical read)
+//! (the rows that count of keyed streams), [`json_types`] (what the documents of json columns have shown), [`source`] (a streaming read), [`replay`] (at the old pace), [`table`] (a historical read)
 //! and [`old_parts`] (of parts from before an ALTER), [`random`] and [`random_source`] (rows made up at a rate), [`file`] (rows of
 //! files), [`storage`] (what all this takes on disk), `trapped_disk` (a disk that fails on purpose).
 
@@ -11,6 +11,7 @@ pub mod adapter;
 pub mod compact;
 pub mod completion;
 pub mod file;
+pub mod json_types;
 pub mod keyed;
 pub mod layout;
 pub mod mutate;

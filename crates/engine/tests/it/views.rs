@@ -342,3 +342,32 @@ async fn a_state_that_cannot_be_read_is_made_up_for_by_the_one_before() {
     assert_eq!(told(&mut world, once).await, "Bool(true) 26");
     assert_eq!(told(&mut world, "select sum(failures) from system.materialized_views").await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_over_paths_of_json_keeps_its_types() {
+    let mut world = World::open();
+    world.run("create stream s (k string, d json)").await.unwrap();
+    world.run(r#"insert into s (k, d) values ('x', '{"n": 1, "of": {"v": 2.5}}')"#).await.unwrap();
+    world.run("create materialized view mv as select k, d.n as n, d.of.v as v from s").await.unwrap();
+    world.run(r#"insert into s (k, d) values ('a', '{"n": 300, "of": {"v": 1}}')"#).await.unwrap();
+    becomes(&mut world, "select k, n, to_type_name(n), to_type_name(v) from table(mv)", "a 300 int64 float64").await;
+    // The path is text by now; the view has begun with numbers.
+    world.run(r#"insert into s (k, d) values ('b', '{"n": "7"}'), ('c', '{"n": "no number"}')"#).await.unwrap();
+    world.reopen().await;
+    world.run(r#"insert into s (k, d) values ('d', '{"n": 4}')"#).await.unwrap();
+    becomes(&mut world, "select k, n from table(mv) order by k", "a 300; b 7; c 0; d 4").await;
+    assert_eq!(told(&mut world, "select k, d.n from table(s) order by k").await, "a 300; b 7; c no number; d 4; x 1");
+    world.run("drop view mv").await.unwrap();
+    world.run("drop stream s").await.unwrap();
+    world.reopen().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_json_has_its_types_from_the_start_of_the_query() {
+    let mut world = World::open();
+    world.run("create stream s (id int32, d json)").await.unwrap();
+    world.run(r#"insert into s (id, d) values (1, '{"a": 1, "b": "b"}')"#).await.unwrap();
+    world.run(r#"insert into s (id, d) values (2, '{"a": "2", "b": 3}')"#).await.unwrap();
+    let found = told(&mut world, "select id, d.a, d.b from s limit 2 settings seek_to = 'earliest'").await;
+    assert_eq!(found, "1 1 b; 2 2 3");
+}

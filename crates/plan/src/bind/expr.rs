@@ -8,6 +8,7 @@ use super::Binder;
 use super::alias::Aliases;
 use super::cast::cast_to;
 use super::env::Env;
+use super::json::JsonPaths;
 use super::literal::literal;
 use super::scope::Scope;
 use crate::expr::{AggCall, Expr, ExprKind};
@@ -64,7 +65,7 @@ impl Place {
 
 /// A lambda whose body is being bound.
 #[derive(Default)]
-struct LambdaFrame {
+pub(super) struct LambdaFrame {
     params: Vec<(String, LogicalType)>,
     /// Positions in the frame outside (or the scope), in order of their first use.
     captures: Vec<usize>,
@@ -102,7 +103,7 @@ pub(super) struct Exprs<'a> {
     at: ast::Span,
     stack: Vec<String>,
     cache: HashMap<(String, bool), (Expr, usize)>,
-    lambdas: Vec<LambdaFrame>,
+    pub(super) lambdas: Vec<LambdaFrame>,
     depth: usize,
 }
 
@@ -302,8 +303,9 @@ impl<'a> Exprs<'a> {
         }
         if let Some(found) = self.scope.find(parts, self.strict)? {
             let (index, path) = (found.index, found.path.to_vec());
+            let json = self.scope.columns.get(index).and_then(|c| c.json.clone());
             let column = self.column(index);
-            return if path.is_empty() { Ok(column) } else { self.inside(column, &path) };
+            return if path.is_empty() { Ok(column) } else { self.inside(column, &path, json.as_deref()) };
         }
         if prefer_column && let Some(expr) = self.alias(parts)? {
             return Ok(expr);
@@ -355,7 +357,8 @@ impl<'a> Exprs<'a> {
             return Ok(None);
         }
         let Some(tuple) = self.alias(std::slice::from_ref(first))? else { return Ok(None) };
-        self.inside(tuple, path).map(Some)
+        let json = self.json_of(&tuple);
+        self.inside(tuple, path, json.as_deref()).map(Some)
     }
 
     /// The expression of an alias if it is a lambda: a lambda may be passed by its name.
@@ -368,9 +371,12 @@ impl<'a> Exprs<'a> {
     }
 
     /// What lies on `path` inside a value: elements of tuples, parts of arrays, maps and nullable values.
-    fn inside(&mut self, value: Expr, path: &[String]) -> Result<Expr> {
+    fn inside(&mut self, value: Expr, path: &[String], json: Option<&JsonPaths>) -> Result<Expr> {
         let mut value = value;
-        for step in path {
+        for (at, step) in path.iter().enumerate() {
+            if *value.ty.bare() == LogicalType::Json {
+                return self.json_subcolumn(value, &path[at..], json);
+            }
             let text = Expr::literal(hydron_types::Value::string(step), LogicalType::String);
             value = match (value.ty.bare(), step.as_str()) {
                 (LogicalType::Array(_), "size0") | (LogicalType::Map(..), "size0") => {
@@ -380,9 +386,6 @@ impl<'a> Exprs<'a> {
                 (LogicalType::Map(..), "values") => self.call("map_values", vec![value])?,
                 (LogicalType::Tuple(_) | LogicalType::Array(_), _) => self.call("tuple_element", vec![value, text])?,
                 (_, "null") if value.ty.is_nullable() => self.call("is_null", vec![value])?,
-                (LogicalType::Json, _) => {
-                    return Err(Error::not_implemented(format!("the path {} of a json column", path.join("."))));
-                }
                 _ => return Err(self.unknown(path)),
             };
         }
@@ -423,7 +426,7 @@ impl<'a> Exprs<'a> {
         let Some((frame, param, ty)) = found else { return Ok(None) };
         let index = self.capture(frame + 1, PARAMS + param);
         let value = Expr::column(index, ty);
-        if parts.len() == 1 { Ok(Some(value)) } else { self.inside(value, &parts[1..]).map(Some) }
+        if parts.len() == 1 { Ok(Some(value)) } else { self.inside(value, &parts[1..], None).map(Some) }
     }
 
     /// Binds a lambda whose parameters have these types.

@@ -4,7 +4,7 @@
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
 //! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
-//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
+//! `call`, `aggregate`, `lag`, `json`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
 //! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
 //! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
 
@@ -24,6 +24,7 @@ mod fill;
 mod group;
 mod join;
 mod join_range;
+mod json;
 mod lag;
 mod literal;
 mod query;
@@ -56,6 +57,7 @@ use hydron_types::column::value_at;
 use hydron_types::{ColumnBuilder, LogicalType, Schema, Style, TextOptions, Zone, parse_type, read_text};
 use scope::{Scope, TableName};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A bound query.
@@ -73,6 +75,8 @@ pub struct Bound {
     pub totals: bool,
     /// Streams, views and tables the query reads, as `(database, name)`, each once.
     pub uses: Vec<(Arc<str>, Arc<str>)>,
+    /// The types in which paths of json columns are read, as the setting `json_path_types` takes them; empty: none is read.
+    pub json_path_types: String,
 }
 
 /// Binds a query: the one entry for SELECT, INSERT … SELECT, views and EXPLAIN. `cx.settings` are those of the session and the
@@ -109,7 +113,8 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
     }
     let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
     let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
-    Ok(Bound { plan, streaming, schema, settings, totals, uses: binder.uses.borrow().clone() })
+    let uses = binder.uses.borrow().clone();
+    Ok(Bound { plan, streaming, schema, settings, totals, uses, json_path_types: binder.json_path_types() })
 }
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
@@ -173,6 +178,7 @@ pub(crate) struct Binder<'a> {
     /// Something was too deep for a stack that is not.
     needs_room: Cell<bool>,
     uses: RefCell<Vec<(Arc<str>, Arc<str>)>>,
+    json_types: RefCell<BTreeMap<String, String>>,
     nodes: Cell<usize>,
     depth: Cell<usize>,
     /// Inside the text of a view or a default, where spans mean another text.
@@ -191,6 +197,7 @@ impl<'a> Binder<'a> {
             roomy: false,
             needs_room: Cell::new(false),
             uses: RefCell::default(),
+            json_types: RefCell::default(),
             nodes: Cell::new(0),
             depth: Cell::new(0),
             other_text: Cell::new(0),

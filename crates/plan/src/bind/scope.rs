@@ -2,6 +2,7 @@
 //!
 //! Promise: column `i` of a scope is column `i` of the plan beside it.
 
+use super::json::JsonPaths;
 use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Schema};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub(super) struct ScopeColumn {
     pub show: Show,
     /// A column of USING: found by its plain name although both sides have it.
     pub merged: bool,
+    /// Of a json column that comes from a stream as it is: what is known of its paths.
+    pub json: Option<Arc<JsonPaths>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -85,6 +88,7 @@ impl Scope {
                 table: 0,
                 show: Show::Yes,
                 merged: false,
+                json: None,
             })
             .collect();
         Scope { tables: vec![table], columns }
@@ -108,7 +112,7 @@ impl Scope {
     /// Adds a column to the last source.
     pub fn push(&mut self, name: &str, ty: LogicalType, show: Show) -> usize {
         let table = self.tables.len().saturating_sub(1);
-        self.columns.push(ScopeColumn { name: Arc::from(name), ty, table, show, merged: false });
+        self.columns.push(ScopeColumn { name: Arc::from(name), ty, table, show, merged: false, json: None });
         self.columns.len() - 1
     }
 

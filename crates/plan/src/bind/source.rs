@@ -68,6 +68,7 @@ pub(super) fn one(name: &str) -> From {
 impl<'a> Binder<'a> {
     pub(super) fn table_expr(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
         let mut from = self.table_kind(table, env).map_err(|e| self.place(e, table.span))?;
+        self.find_json(&mut from);
         if let Some(alias) = &table.alias {
             for name in &mut from.scope.tables {
                 name.alias = Some(Arc::from(&**alias));
@@ -204,7 +205,8 @@ impl<'a> Binder<'a> {
         let replay = if streaming { replay(info, settings)? } else { None };
         let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay };
         let plan = Plan { node: Node::Scan(scan), schema: Arc::new(Schema::new(fields)), streaming, change };
-        let from = From { plan, scope, flat: true, window: None, unnamed: false };
+        let mut from = From { plan, scope, flat: true, window: None, unnamed: false };
+        self.find_json(&mut from);
         self.alias_columns(info, from, env)
     }
 
