@@ -4,7 +4,7 @@
 //! queries only as long as it is told to.
 
 use crate::catalog::record;
-use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::catalog::{Catalog, Database, FormatSchema, Object, SqlFunction, View};
 use crate::checkpoint::Keepers;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
+use hydron_format::format_schema::SchemaKind;
 use hydron_plan::ViewInfo;
 use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
 use hydron_store::checkpoint::CheckpointStore;
@@ -284,6 +285,7 @@ impl Inner {
                     Loaded::Function(f) => {
                         state.functions.insert(Arc::clone(&f.name), f);
                     }
+                    Loaded::FormatSchema(schema) => state.format_schemas.push(Arc::new(schema)),
                 }
             }
         });
@@ -371,6 +373,15 @@ impl Inner {
                 lambda: record::function_record(&name, stored)?.lambda,
                 create_text: entry.text.clone(),
             }),
+            record::FORMAT_SCHEMA => {
+                let text = |name: &str| stored.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+                Loaded::FormatSchema(FormatSchema {
+                    name: Arc::clone(&name),
+                    uuid: entry.uuid,
+                    kind: SchemaKind::parse(text("type"))?,
+                    source: text("source").to_string(),
+                })
+            }
             other => {
                 let message =
                     format!("catalog entry {} has kind '{other}', which this version does not know", entry.name);
@@ -429,4 +440,5 @@ enum Loaded {
     Database(Database),
     Object(Object),
     Function(SqlFunction),
+    FormatSchema(FormatSchema),
 }

@@ -195,6 +195,10 @@ impl Rows {
         }
     }
 
+    pub(crate) fn rows_skipped(&self) -> u64 {
+        self.rows_skipped
+    }
+
     fn skip_or(&self, error: Error) -> Result<()> {
         if self.allow_errors_num == 0 && self.allow_errors_ratio == 0.0 {
             return Err(error);
@@ -221,7 +225,7 @@ impl Rows {
         Ok(Some(InputBatch { batch: Batch::new(Arc::clone(&self.schema), columns, rows), defaults }))
     }
 
-    fn take_full(&mut self) -> Vec<InputBatch> {
+    pub(crate) fn take_full(&mut self) -> Vec<InputBatch> {
         std::mem::take(&mut self.full)
     }
 }

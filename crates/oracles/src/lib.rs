@@ -5,9 +5,14 @@
 //!
 //! Whatever a decoder takes it must take at any cut, and what comes out must be a value that can be written again.
 
+mod disk;
+mod files;
 mod native;
 mod rows;
+mod seeds;
 mod text;
+
+pub use seeds::seeds;
 
 /// A decoder: its name, which is the directory of its seeds, and its oracle.
 pub type Target = (&'static str, fn(&[u8]));
@@ -22,6 +27,16 @@ pub const TARGETS: &[Target] = &[
     ("sql", text::sql),
     ("sql_print", text::sql_print),
     ("type_name", text::type_name),
+    ("arrow", files::arrow),
+    ("parquet", files::parquet),
+    ("avro", files::avro),
+    ("protobuf", files::protobuf),
+    ("framed", files::framed),
+    ("format_schema", files::format_schema),
+    ("sample", files::sample),
+    ("log_segment", disk::log_segment),
+    ("part", disk::part),
+    ("catalog", disk::catalog),
 ];
 
 /// Runs the oracle of `target`. Panics when a promise is broken, or when there is no such target.

@@ -7,6 +7,7 @@ use crate::engine::Inner;
 use crate::system;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
+use hydron_format::FormatOptions;
 use hydron_plan::{Catalog, Plan, Source, StreamInfo};
 use hydron_types::{Batch, JsonShape, Value};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl Catalog for Lookup {
     }
 
     fn table_function(&self, name: &str, args: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
-        crate::stream::file::table_function(&self.engine, name, args)
+        let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));
+        crate::stream::file::table_function(&self.engine, &options, name, args)
     }
 
     fn sql_function(&self, name: &str) -> Option<String> {

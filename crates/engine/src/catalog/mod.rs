@@ -10,5 +10,5 @@ pub mod record;
 pub mod state;
 
 pub use given::GivenTable;
-pub use object::{MaterializedView, Object, SqlFunction, View};
+pub use object::{FormatSchema, MaterializedView, Object, SqlFunction, View};
 pub use state::{Catalog, CatalogState, Database};

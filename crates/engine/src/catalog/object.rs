@@ -76,6 +76,15 @@ pub struct MaterializedView {
     pub paused: AtomicBool,
 }
 
+/// CREATE FORMAT SCHEMA.
+#[derive(Clone)]
+pub struct FormatSchema {
+    pub name: Arc<str>,
+    pub uuid: Uuid,
+    pub kind: hydron_format::format_schema::SchemaKind,
+    pub source: String,
+}
+
 /// CREATE FUNCTION f AS (x) -> expr.
 #[derive(Clone)]
 pub struct SqlFunction {

@@ -3,7 +3,7 @@
 //! In: changes by DDL statements, one at a time. Out: snapshots that never change. Promise: an object is stored durably
 //! before any reader sees it, and a reader never sees half a change.
 
-use super::object::{MaterializedView, Object, SqlFunction};
+use super::object::{FormatSchema, MaterializedView, Object, SqlFunction};
 use crate::stream::Stream;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::StreamInfo;
@@ -25,6 +25,8 @@ pub struct Database {
 pub struct CatalogState {
     pub databases: BTreeMap<Arc<str>, Database>,
     pub functions: BTreeMap<Arc<str>, SqlFunction>,
+    /// In the order in which they were made.
+    pub format_schemas: Vec<Arc<FormatSchema>>,
 }
 
 impl CatalogState {

@@ -15,6 +15,7 @@ pub mod create;
 pub mod database;
 pub mod explain;
 pub mod extremes;
+pub mod format_schema;
 pub mod function;
 pub mod insert;
 pub mod kill;
@@ -184,7 +185,14 @@ async fn run(
     {
         return Err(readonly_error(name));
     }
-    let settings = Arc::new(settings);
+    let format = match &statement.kind {
+        StatementKind::Insert(insert) => match &insert.source {
+            InsertSource::Format(format) => Some(format.as_str()),
+            _ => None,
+        },
+        _ => statement.output.format.as_deref(),
+    };
+    let settings = format_schema::with_source(engine, Arc::new(settings), format).await?;
     *guard.info.settings.lock() = Arc::clone(&settings);
     *guard.info.kind.lock() = kind_name(&statement.kind);
     guard.info.set_loss(loss(&statement.kind));
@@ -267,6 +275,7 @@ async fn dispatch(
         S::Drop(drop) => match (drop.verb, drop.object) {
             (DropVerb::Drop, DropObject::Database) => database::drop(cx, drop).await?,
             (DropVerb::Drop, DropObject::Function) => function::drop(cx, drop).await?,
+            (DropVerb::Drop, DropObject::FormatSchema) => format_schema::drop(cx, drop).await?,
             _ => remove::run(cx, drop).await?,
         },
         S::Rename(rename) => rename::run(cx, rename).await?,
@@ -282,7 +291,7 @@ async fn dispatch(
         S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
         S::CreateMaterializedView(create) => materialized::run(cx, *create).await?,
         S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
-        S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
+        S::CreateFormatSchema(create) => format_schema::run(cx, *create).await?,
         S::Alter(alter) => alter::run(cx, *alter).await?,
         S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
         S::SubscribeTo(query) => subscribe::subscribe(cx, *query).await?,

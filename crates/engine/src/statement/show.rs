@@ -34,7 +34,7 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         Show::Settings { changed, filter } => settings(&cx, changed, &filter),
         Show::ProcessList => Ok(answer::batch(system::processes(&cx.engine, &cx.engine.queries.running())?)),
         Show::Dictionaries { filter, .. } => filtered(&cx, "name", Vec::new(), &filter),
-        Show::FormatSchemas { .. } => answer::strings("name", []),
+        Show::FormatSchemas { ty } => super::format_schema::show(&cx, ty.as_deref()),
         Show::Create { object: ShowObject::Database, name, .. } => {
             let state = cx.engine.catalog.snapshot();
             state.database(&name.name).map_err(|e| cx.place(e, name.span))?;
@@ -59,9 +59,7 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             })?;
             answer::strings("statement", [mask(&function.create_text).into_owned()])
         }
-        Show::CreateFormatSchema { name, .. } => {
-            Err(Error::new(Code::UNKNOWN_FORMAT_SCHEMA, format!("format schema {name} does not exist")))
-        }
+        Show::CreateFormatSchema { name, ty } => super::format_schema::show_create(&cx, &name, ty.as_deref()),
         Show::List { what, .. } => Err(Error::not_implemented(format!("SHOW {what}"))),
         Show::Clusters(_) | Show::Cluster(_) => Err(Error::not_implemented("SHOW CLUSTERS")),
         Show::CreateAccess { .. } | Show::Grants { .. } => Err(Error::not_implemented("access control by SQL")),

@@ -101,6 +101,8 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("origin", String),
             ],
         ),
+        ("formats", vec![("name", String), ("is_input", UInt8), ("is_output", UInt8)]),
+        ("format_schemas", vec![("name", String), ("type", String), ("schema", String)]),
         (
             "settings",
             vec![

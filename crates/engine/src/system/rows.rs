@@ -21,6 +21,8 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
         "streams" | "tables" => streams(engine),
         "columns" => columns(engine),
         "functions" => functions(engine),
+        "formats" => formats(),
+        "format_schemas" => format_schemas(engine),
         "settings" => setting_rows(settings),
         "processes" => return processes(engine, &engine.queries.running()),
         "query_log" => query_log(engine),
@@ -339,6 +341,17 @@ fn functions(engine: &Inner) -> Vec<Vec<Value>> {
         ]
     });
     builtin.chain(own).collect()
+}
+
+fn formats() -> Vec<Vec<Value>> {
+    let formats = hydron_format::registry::FORMATS.iter();
+    formats.map(|f| vec![Value::string(f.name), flag(f.is_input), flag(f.is_output)]).collect()
+}
+
+fn format_schemas(engine: &Inner) -> Vec<Vec<Value>> {
+    let state = engine.catalog.snapshot();
+    let row = |s: &Arc<crate::catalog::FormatSchema>| [&*s.name, s.kind.name(), &s.source].map(Value::string).to_vec();
+    state.format_schemas.iter().map(row).collect()
 }
 
 fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {

@@ -19,7 +19,8 @@ pub struct PartReader {
 }
 
 impl PartReader {
-    pub(super) fn of_bytes(
+    /// A part that is in memory. Errors: `Rows` for bytes that are no part of this schema.
+    pub fn of_bytes(
         file: &str,
         bytes: Bytes,
         schema: &SchemaRef,
