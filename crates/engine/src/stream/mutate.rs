@@ -68,6 +68,9 @@ impl StreamStore {
             let mut batches = Vec::with_capacity(rows.len());
             for batch in rows {
                 let changed = change(&batch)?;
+                if let Some(changed) = &changed {
+                    store.note_json_columns(changed.columns())?;
+                }
                 is_changed |= changed.is_some();
                 batches.push(changed.unwrap_or(batch));
             }
@@ -95,12 +98,14 @@ impl StreamStore {
             let arrow = self.adapter.arrow_of(part.schema_version)?;
             let read = self.parts.read_part(part, &arrow, None, hydron_base::limit::BATCH_ROWS_MAX);
             for rows in super::store::block_on(cpu, read)? {
-                self.adapter.adapt(&rows.map_err(Error::from)?, part.schema_version)?;
+                let adapted = self.adapter.adapt(&rows.map_err(Error::from)?, part.schema_version)?;
+                self.note_json_columns(adapted.columns())?;
             }
         }
         for (shard, (from, to)) in view.log.iter().enumerate() {
             for record in self.records(shard, *from, *to)? {
-                self.adapter.adapt(&record.batch, record.schema_version)?;
+                let adapted = self.adapter.adapt(&record.batch, record.schema_version)?;
+                self.note_json_columns(adapted.columns())?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::keyed;
 use super::layout::Layouts;
 use super::streams::Streams;
 use super::ttl::Ttl;
-use arrow::array::AsArray;
+use arrow::array::{Array, ArrayRef, AsArray};
 use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
@@ -186,9 +186,21 @@ impl StreamStore {
 
     /// Takes in what the json columns of rows bring new, before the rows are stored.
     pub fn note_json(&self, batch: &Batch) -> Result<()> {
-        for (column, array) in self.adapter.layout.columns.iter().zip(&batch.columns) {
-            if column.ty == LogicalType::Json {
-                self.json.note(column.id, &column.name, array.as_binary())?;
+        self.note_json_columns(&batch.columns)
+    }
+
+    /// As [`StreamStore::note_json`], of columns in the order of the stream's.
+    pub fn note_json_columns(&self, columns: &[ArrayRef]) -> Result<()> {
+        for (column, array) in self.adapter.layout.columns.iter().zip(columns) {
+            match &column.ty {
+                LogicalType::Json => self.json.note(column.id, &column.name, array.as_binary())?,
+                LogicalType::Array(item) if **item == LogicalType::Json => {
+                    let list = array.as_list::<i32>();
+                    let (from, to) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
+                    let items = list.values().slice(from as usize, (to - from) as usize);
+                    self.json.note(column.id, &column.name, items.as_binary())?;
+                }
+                _ => {}
             }
         }
         Ok(())

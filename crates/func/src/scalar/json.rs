@@ -195,6 +195,9 @@ fn typed(
 /// What lies on a path of a json column: through objects by name, through arrays into each of their elements.
 fn subcolumn(call: &Call<'_>, ty: LogicalType, steps: Vec<Vec<u8>>) -> Result<BoundCall> {
     let out = ty.clone();
+    if let LogicalType::Array(_) = call.types()[0].bare() {
+        return lists_of_subcolumns(call, ty, steps);
+    }
     call.returns(ty, move |args, rows| {
         let documents = Texts::of(&args[0])?;
         let mut builder = ColumnBuilder::with_capacity(&out, rows);
@@ -203,6 +206,31 @@ fn subcolumn(call: &Call<'_>, ty: LogicalType, steps: Vec<Vec<u8>>) -> Result<Bo
                 Some(value) => builder.append(&value)?,
                 None => builder.append_default(),
             }
+        }
+        builder.finish()
+    })
+}
+
+/// What lies on a path in each of several documents.
+fn lists_of_subcolumns(call: &Call<'_>, ty: LogicalType, steps: Vec<Vec<u8>>) -> Result<BoundCall> {
+    let LogicalType::Array(item) = ty.clone() else {
+        return Err(Error::bad_arguments("the path of several documents is an array"));
+    };
+    call.returns(ty.clone(), move |args, rows| {
+        let lists = args[0].to_array(rows)?;
+        let mut builder = ColumnBuilder::with_capacity(&ty, rows);
+        let of = LogicalType::array(LogicalType::Json);
+        for row in 0..rows {
+            let Value::Array(documents) = hydron_types::value_at(&lists, &of, row) else {
+                builder.append_default();
+                continue;
+            };
+            let values = documents.iter().map(|document| {
+                let node = Node::parse(document.as_bytes().unwrap_or_default());
+                let found = node.and_then(|node| value_on(&node, &steps, &item));
+                found.unwrap_or_else(|| crate::nulls::default_value(&item))
+            });
+            builder.append(&Value::Array(values.collect()))?;
         }
         builder.finish()
     })

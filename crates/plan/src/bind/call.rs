@@ -137,7 +137,16 @@ impl Exprs<'_> {
         if lambdas.iter().any(Option::is_some) {
             self.lambda_args(name, &lambdas, &mut args)?;
         }
-        let args = args.into_iter().flatten().collect();
+        let args: Vec<Expr> = args.into_iter().flatten().collect();
+        if name == "tuple_element"
+            && let [document, step] = args.as_slice()
+            && super::json::holds_json(&document.ty)
+            && let Some(step) = step.as_literal().and_then(Value::as_bytes)
+        {
+            let step = String::from_utf8_lossy(step).into_owned();
+            let json = self.json_of(document);
+            return self.json_subcolumn(document.clone(), &[step], json.as_deref());
+        }
         let args = adapt(name, args, self)?;
         self.bind_call(name, args, &texts)
     }

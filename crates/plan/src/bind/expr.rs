@@ -8,7 +8,7 @@ use super::Binder;
 use super::alias::Aliases;
 use super::cast::cast_to;
 use super::env::Env;
-use super::json::JsonPaths;
+use super::json::{JsonPaths, holds_json};
 use super::literal::literal;
 use super::scope::Scope;
 use crate::expr::{AggCall, Expr, ExprKind};
@@ -374,7 +374,7 @@ impl<'a> Exprs<'a> {
     fn inside(&mut self, value: Expr, path: &[String], json: Option<&JsonPaths>) -> Result<Expr> {
         let mut value = value;
         for (at, step) in path.iter().enumerate() {
-            if *value.ty.bare() == LogicalType::Json {
+            if holds_json(&value.ty) && step != "size0" {
                 return self.json_subcolumn(value, &path[at..], json);
             }
             let text = Expr::literal(hydron_types::Value::string(step), LogicalType::String);

@@ -27,7 +27,7 @@ impl Binder<'_> {
     /// Finds the streams that the json columns of a source come from.
     pub(super) fn find_json(&self, from: &mut From) {
         for (at, column) in from.scope.columns.iter_mut().enumerate() {
-            if column.ty != LogicalType::Json || column.json.is_some() {
+            if !holds_json(&column.ty) || column.json.is_some() {
                 continue;
             }
             let Some((stream, at)) = origin(&from.plan, at) else { continue };
@@ -51,8 +51,10 @@ impl Binder<'_> {
 impl Exprs<'_> {
     /// What is known of a value that is a json column as it is.
     pub(super) fn json_of(&self, value: &Expr) -> Option<Arc<JsonPaths>> {
-        match value.kind {
-            ExprKind::Column(at) if self.lambdas.is_empty() => self.scope.columns.get(at)?.json.clone(),
+        match &value.kind {
+            ExprKind::Column(at) if self.lambdas.is_empty() => self.scope.columns.get(*at)?.json.clone(),
+            // An element of an array of documents.
+            ExprKind::Call { name, args, .. } if &**name == "array_element" => self.json_of(args.first()?),
             _ => None,
         }
     }
@@ -63,6 +65,7 @@ impl Exprs<'_> {
             Some(json) => self.path_type(json, path)?,
             None => LogicalType::String,
         };
+        let ty = if *value.ty.bare() == LogicalType::Json { ty } else { LogicalType::array(ty) };
         let text = |text: &str| Expr::literal(Value::string(text), LogicalType::String);
         let mut args = vec![value];
         args.extend(path.iter().map(|step| text(step)));
@@ -86,6 +89,15 @@ impl Exprs<'_> {
         };
         self.b.json_types.borrow_mut().insert(key, ty.to_string());
         Ok(ty)
+    }
+}
+
+/// Whether paths lead into a value of the type: a document, or an array of them.
+pub(super) fn holds_json(ty: &LogicalType) -> bool {
+    match ty.bare() {
+        LogicalType::Json => true,
+        LogicalType::Array(item) => *item.bare() == LogicalType::Json,
+        _ => false,
     }
 }
 

@@ -169,12 +169,13 @@ fn check(
     lookup: &Lookup,
     bind_cx: &BindContext,
 ) -> Result<()> {
-    let may_fail = |name: &String| {
+    // What becomes json may be no JSON, and shows its paths when it is read.
+    let must_be_read = |name: &String| {
         let ty = |info: &StreamInfo, name: &str| info.columns.iter().find(|c| &*c.name == name).map(|c| c.ty.clone());
         let from = applied.before.get(name).and_then(|before| ty(&old.info, before));
-        from.zip(ty(&new.info, name)).is_some_and(|(from, to)| !is_lossless(&from, &to))
+        from.zip(ty(&new.info, name)).is_some_and(|(from, to)| !is_lossless(&from, &to) || to == LogicalType::Json)
     };
-    if applied.retyped.iter().any(may_fail)
+    if applied.retyped.iter().any(must_be_read)
         && let Some(store) = new.store()
     {
         store.check_rows(engine.cpu.handle())?;
