@@ -25,6 +25,7 @@ mod csv;
 mod custom;
 mod escaping;
 mod foreign;
+mod guard;
 mod json;
 mod json_columns;
 mod json_document;

@@ -578,6 +578,9 @@ impl<'a> Cursor<'a> {
 
     fn json_string(&mut self) -> Result<Cow<'a, [u8]>> {
         let start = self.at + 1;
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(Error::new(Code::CANNOT_PARSE_QUOTED_STRING, "a double quote is missing"));
+        }
         let rest = &self.text[start..];
         let simple = rest.iter().position(|b| matches!(b, b'"' | b'\\'));
         if let Some(end) = simple.filter(|e| rest[*e] == b'"') {

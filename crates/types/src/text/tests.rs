@@ -140,6 +140,14 @@ fn a_prefix_tells_where_it_ended() {
 }
 
 #[test]
+fn an_object_that_ends_early_is_an_error() {
+    for (ty, text) in [("tuple(a int8, b string)", "{"), ("tuple(a int8)", "{\"a\":1,"), ("map(string, int8)", "{")] {
+        let mut builder = ColumnBuilder::new(&parse_type(ty).unwrap());
+        assert!(read_text_prefix(text.as_bytes(), Style::Json, &TextOptions::default(), &mut builder).is_err(), "{ty}");
+    }
+}
+
+#[test]
 fn literals() {
     use crate::value::Value;
     let ty = parse_type("array(nullable(string))").unwrap();
