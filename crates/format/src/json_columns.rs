@@ -1,10 +1,12 @@
 //! JSONColumns, JSONCompactColumns and JSONColumnsWithMetadata: the values of each column in one array. The whole result is one
-//! block, so it is written, and read, when its end is known.
+//! block, so it is written, and read, when its end is known. JSON and JSONCompact are read here too.
 
 use crate::json::{expected, push_string, skip_spaces, string_end, unescape, value_end};
+use crate::json_in::{CompactReader, ObjectReader};
 use crate::json_rows::JsonCells;
 use crate::output::{OutputFormat, ResultStats, push_number, replace_invalid_utf8};
 use crate::rows::{ROW_BYTES_MAX, Rows, excerpt};
+use crate::tsv::Header;
 use crate::{FormatOptions, InputBatch, InputFormat};
 use hydron_base::{Code, Error, Result};
 use hydron_types::{Batch, Schema, Style};
@@ -267,5 +269,76 @@ impl InputFormat for ColumnsReader {
 
     fn rows_skipped(&self) -> u64 {
         self.rows.rows_skipped()
+    }
+}
+
+/// JSON and JSONCompact as they are written, or any document whose rows stand in a list under `data`.
+pub struct DocumentReader {
+    schema: Arc<Schema>,
+    options: FormatOptions,
+    compact: bool,
+    text: Vec<u8>,
+    rows_skipped: u64,
+}
+
+impl DocumentReader {
+    pub fn open(schema: &Arc<Schema>, options: &FormatOptions, compact: bool) -> Box<dyn InputFormat> {
+        let (schema, options) = (Arc::clone(schema), options.clone());
+        Box::new(DocumentReader { schema, options, compact, text: Vec::new(), rows_skipped: 0 })
+    }
+
+    /// The names of `meta`, as a row of names; `None`: the document has none.
+    fn names(&self) -> Result<Option<Vec<u8>>> {
+        let start = skip_spaces(&self.text, 0);
+        let Some(meta) = member(&self.text, start, "meta")? else { return Ok(None) };
+        let (columns, _) = values(&self.text, meta)?;
+        let mut row = b"[".to_vec();
+        for (at, column) in columns.into_iter().enumerate() {
+            let name = member(&self.text, column.start, "name")?;
+            let name = name.ok_or_else(|| expected("\"name\"", &self.text, column.start))?;
+            // A name stands escaped twice there.
+            let once = unescape(&self.text[name..string_end(&self.text, name)?]);
+            let twice = unescape(&[b"\"", &once[..], b"\""].concat());
+            if at > 0 {
+                row.push(b',');
+            }
+            push_string(&twice, false, &mut row);
+        }
+        row.extend_from_slice(b"]\n");
+        Ok(Some(row))
+    }
+}
+
+impl InputFormat for DocumentReader {
+    fn feed(&mut self, bytes: &[u8], last: bool) -> Result<Vec<InputBatch>> {
+        if self.text.len() + bytes.len() > ROW_BYTES_MAX {
+            let text = format!("a document is longer than {ROW_BYTES_MAX} bytes");
+            return Err(Error::new(Code::INCORRECT_DATA, text).hint("format JSONEachRow"));
+        }
+        self.text.extend_from_slice(bytes);
+        if !last || self.text.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Vec::new());
+        }
+        let start = skip_spaces(&self.text, 0);
+        let data = member(&self.text, start, "data")?.ok_or_else(|| expected("\"data\"", &self.text, start))?;
+        let end = value_end(&self.text, data)?;
+        if self.text.get(data) != Some(&b'[') {
+            return Err(expected("'['", &self.text, data));
+        }
+        let names = if self.compact { self.names()? } else { None };
+        let mut reader = match (self.compact, &names) {
+            (false, _) => ObjectReader::open(&self.schema, &self.options, false),
+            (true, Some(_)) => CompactReader::open(&self.schema, &self.options, Header::Names, false),
+            (true, None) => CompactReader::open(&self.schema, &self.options, Header::None, false),
+        };
+        let mut batches = reader.feed(&names.unwrap_or_default(), false)?;
+        batches.extend(reader.feed(&self.text[data + 1..end - 1], true)?);
+        self.rows_skipped = reader.rows_skipped();
+        self.text = Vec::new();
+        Ok(batches)
+    }
+
+    fn rows_skipped(&self) -> u64 {
+        self.rows_skipped
     }
 }

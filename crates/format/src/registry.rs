@@ -6,7 +6,7 @@ use crate::avro::{AvroReader, AvroWriter};
 use crate::csv::{CsvReader, CsvWriter};
 use crate::custom::{CustomReader, CustomWriter};
 use crate::input::{Evaluator, InputFormat};
-use crate::json_columns::{self, ColumnsReader, ColumnsWriter};
+use crate::json_columns::{self, ColumnsReader, ColumnsWriter, DocumentReader};
 use crate::json_document::DocumentWriter;
 use crate::json_in::{AsStringReader, CompactReader, ObjectReader};
 use crate::json_objects::ObjectsWriter;
@@ -68,12 +68,12 @@ pub const FORMATS: &[FormatInfo] = &[
     in_only("CustomSeparatedIgnoreSpacesWithNamesAndTypes"),
     both("CustomSeparatedWithNames"),
     both("CustomSeparatedWithNamesAndTypes"),
-    out_only("JSON"),
+    both("JSON"),
     in_only("JSONAsObject"),
     in_only("JSONAsString"),
     both("JSONColumns"),
     both("JSONColumnsWithMetadata"),
-    out_only("JSONCompact"),
+    both("JSONCompact"),
     both("JSONCompactColumns"),
     both("JSONCompactEachRow"),
     both("JSONCompactEachRowWithNames"),
@@ -228,6 +228,8 @@ pub fn input(
         ("TSKV", Header::None) => TskvReader::open(schema, options),
         ("JSONEachRow" | "JSONLines" | "NDJSON", Header::None) => ObjectReader::open(schema, options, false),
         ("JSONStringsEachRow", Header::None) => ObjectReader::open(schema, options, true),
+        ("JSON", Header::None) => DocumentReader::open(schema, options, false),
+        ("JSONCompact", Header::None) => DocumentReader::open(schema, options, true),
         ("JSONObjectEachRow", Header::None) => ObjectReader::open_with(schema, options, false, true),
         ("JSONColumns", Header::None) => ColumnsReader::open(schema, options, json_columns::Kind::Named),
         ("JSONCompactColumns", Header::None) => ColumnsReader::open(schema, options, json_columns::Kind::Compact),

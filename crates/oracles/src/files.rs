@@ -138,6 +138,8 @@ pub const FRAMED: &[&str] = &[
     "JSONCompactColumns",
     "JSONObjectEachRow",
     "MsgPack",
+    "JSON",
+    "JSONCompact",
 ];
 
 /// A byte for the format, one for the cut, then rows.

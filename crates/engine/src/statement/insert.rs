@@ -107,7 +107,8 @@ fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -
 fn names_columns(format: &str) -> bool {
     format.contains("EachRow") && !format.contains("Compact")
         || format.contains("WithNames")
-        || ["TSKV", "Parquet", "Arrow", "ArrowStream", "JSON", "JSONColumns"].contains(&format)
+        || ["Protobuf", "Avro", "Arrow", "Template", "JSONColumns"].iter().any(|f| format.starts_with(f))
+        || ["TSKV", "Parquet", "JSON"].contains(&format)
 }
 
 async fn from_bytes(

@@ -98,6 +98,19 @@ fn columns_of_json_are_arrays() {
 }
 
 #[test]
+fn a_document_comes_back() {
+    let columns = &[("x", "uint64"), ("a\"b", "string")];
+    let rows = [batch(columns, "1\ta\n"), batch(columns, "2\tb]\n")];
+    for format in ["JSON", "JSONCompact"] {
+        let text = print(format, &rows, &[]);
+        assert_eq!(read(format, columns, &text, &[]).unwrap(), "1|a\n2|b]\n", "{format}");
+    }
+    assert_eq!(read("JSONCompact", TWO, "{\"data\": [[1, \"a\"], [2, \"b\"]]}", &[]).unwrap(), "1|a\n2|b\n");
+    assert_eq!(read("JSON", TWO, "{\"data\": {}}", &[]).unwrap_err().code, Code::CANNOT_PARSE_INPUT_ASSERTION_FAILED);
+    assert!(read("JSON", TWO, "{\"rows\": 1}", &[]).is_err());
+}
+
+#[test]
 fn rows_are_members_of_one_object() {
     let text = print("JSONObjectEachRow", &[batch(TWO, "1\ta\n"), batch(TWO, "2\tb\n")], &[]);
     assert_eq!(text, "{\n\t\"row_1\": {\"x\":\"1\",\"s\":\"a\"},\n\t\"row_2\": {\"x\":\"2\",\"s\":\"b\"}\n}\n");

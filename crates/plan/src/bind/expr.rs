@@ -266,7 +266,16 @@ impl<'a> Exprs<'a> {
     }
 
     fn json_path(&mut self, path: &ast::JsonPath) -> Result<Expr> {
-        let column = self.identifier(&path.column.parts)?;
+        let mut column = self.identifier(&path.column.parts)?;
+        if *column.ty.bare() == LogicalType::Json {
+            let names = path.path.strip_prefix("$.").filter(|p| !p.contains(['[', '"']));
+            if let Some(names) = names {
+                let steps: Vec<String> = names.split('.').map(str::to_string).collect();
+                let json = self.json_of(&column);
+                return self.json_subcolumn(column, &steps, json.as_deref());
+            }
+            column = cast_to(column, &LogicalType::String, self.cx.zone)?;
+        }
         let path = Expr::literal(hydron_types::Value::string(&path.path), LogicalType::String);
         self.call("json_value", vec![column, path])
     }
