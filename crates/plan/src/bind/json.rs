@@ -63,7 +63,12 @@ impl Exprs<'_> {
     pub(super) fn json_subcolumn(&mut self, value: Expr, path: &[String], json: Option<&JsonPaths>) -> Result<Expr> {
         let ty = match json {
             Some(json) => self.path_type(json, path)?,
-            None => LogicalType::String,
+            // A document that is known now shows its own paths.
+            None => {
+                let document = value.as_literal().and_then(Value::as_bytes);
+                let document = document.and_then(|text| serde_json::from_slice(text).ok());
+                document.and_then(|d| JsonShape::of(&d).type_at(path)).unwrap_or(LogicalType::String)
+            }
         };
         let ty = if *value.ty.bare() == LogicalType::Json { ty } else { LogicalType::array(ty) };
         let text = |text: &str| Expr::literal(Value::string(text), LogicalType::String);

@@ -117,6 +117,8 @@ fn fields_are_read_and_refused() {
         ("tuple(a int8, b int8)", "{\"b\":2,\"z\":[1]}", Style::Json, "(0,2)"),
         ("map(string,array(int8))", "{\"a\":[1],\"b\":[]}", Style::Json, "{\\'a\\':[1],\\'b\\':[]}"),
         ("json", "{\"a\": [1]}", Style::Json, "{\"a\": [1]}"),
+        ("json", "\"{\\\"a\\\": 1}\"", Style::Json, "{\"a\": 1}"),
+        ("json", "\"{a\"", Style::Json, "\"{a\""),
         ("int8", "null", Style::Json, "0"),
         ("datetime64(3)", "1640649600123", Style::Json, "2021-12-28 00:00:00.123"),
     ] {
