@@ -16,6 +16,7 @@ use crate::stream::streams::fault_hook;
 use crate::stream::{Stream, Streams};
 use crate::view::Views;
 use bytes::Bytes;
+use hydron_access::{Access, Directory, Enabled, Entity};
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
@@ -33,6 +34,9 @@ use uuid::Uuid;
 
 /// The database that always exists.
 pub const DEFAULT_DATABASE: &str = "default";
+
+/// Whoever names no user.
+pub const DEFAULT_USER: &str = "default";
 
 /// Proton's revision that this server stands for, written to the status file.
 pub const REVISION: &str = "23";
@@ -63,6 +67,8 @@ pub struct Inner {
     pub options: EngineOptions,
     pub catalog: Catalog,
     pub catalog_store: CatalogStore,
+    /// Users, roles and what they may do.
+    pub access: Arc<Access>,
     pub queries: Arc<Queries>,
     pub streams: Streams,
     /// Queries that outlive their server.
@@ -134,6 +140,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             catalog: Catalog::default(),
             catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
+            access: Arc::default(),
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
             checkpoints: Arc::new(CheckpointStore::new(&options.checkpoint_dir())),
@@ -190,6 +197,16 @@ impl Engine {
             return Err(crate::query::stopping());
         }
         statement::execute(&self.inner, session, text.into(), input, options).await
+    }
+
+    /// Users, roles and what they may do.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.inner.access
+    }
+
+    /// What the user of a session may do now.
+    pub fn enabled(&self, session: &Session) -> Arc<Enabled> {
+        self.inner.access.enabled(&session.user, session.roles.as_deref())
     }
 
     pub fn queries(&self) -> &Arc<Queries> {
@@ -257,6 +274,7 @@ impl Inner {
         let entries = self.catalog_store.list();
         let mut known = Vec::new();
         let mut loaded = Vec::new();
+        let mut entities = Vec::new();
         known.extend(entries.iter().filter(|e| e.kind == record::STREAM).map(|e| e.uuid));
         for entry in self.load_entries(&entries) {
             loaded.push(entry?);
@@ -264,6 +282,8 @@ impl Inner {
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
         let mut orphans = Vec::new();
+        let mut directory = Directory::default();
+        directory.replace_file(vec![Entity::owner(DEFAULT_USER)]);
         self.catalog.update(|state| {
             for (database, name, object) in loaded {
                 match object {
@@ -277,9 +297,17 @@ impl Inner {
                     Loaded::Function(f) => {
                         state.functions.insert(Arc::clone(&f.name), f);
                     }
+                    Loaded::Access(entity) => entities.push(entity),
                 }
             }
         });
+        for entity in entities {
+            // A user of the file may have taken the name meanwhile; that of SQL waits until it is free.
+            if let Err(e) = directory.put(entity) {
+                tracing::warn!("{}", e.message);
+            }
+        }
+        self.access.set(directory);
         if !orphans.is_empty() {
             return Err(Error::bug(format!("the catalog has no database for: {}", orphans.join(", "))));
         }
@@ -346,6 +374,7 @@ impl Inner {
                     select: view.select,
                     columns: view.columns.into_iter().map(Arc::from).collect(),
                     comment: view.comment,
+                    owner: view.owner.map(Arc::from),
                 };
                 let reads = view.reads.into_iter().map(|(d, n)| (Arc::from(d), Arc::from(n))).collect();
                 Loaded::Object(Object::View(Arc::new(View {
@@ -364,6 +393,13 @@ impl Inner {
                 lambda: record::function_record(&name, stored)?.lambda,
                 create_text: entry.text.clone(),
             }),
+            record::ACCESS => {
+                let entity = serde_json::from_value(stored).map_err(|e| {
+                    let message = format!("catalog entry of {} cannot be read: {e}", entry.name);
+                    Error::new(Code::CORRUPTED_DATA, message)
+                })?;
+                Loaded::Access(entity)
+            }
             other => {
                 let message =
                     format!("catalog entry {} has kind '{other}', which this version does not know", entry.name);
@@ -422,4 +458,5 @@ enum Loaded {
     Database(Database),
     Object(Object),
     Function(SqlFunction),
+    Access(Entity),
 }

@@ -1,7 +1,7 @@
 //! One API for every front end: a session sends text, a query gives batches.
 //!
 //! In reading order: [`options`] (how an engine is opened), [`engine`] (the engine), [`session`] (who asks, with which
-//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file
+//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`meter`] (what it uses of a quota), [`statement`] (one file
 //! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
 //! stream), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod crash_report;
 pub mod engine;
 pub mod ingest;
+pub mod meter;
 pub mod options;
 pub mod outcome;
 pub mod place;

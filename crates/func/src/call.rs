@@ -43,6 +43,18 @@ pub struct BindContext {
     pub streaming: bool,
     /// Whether `trap` may be called.
     pub traps: bool,
+    pub identity: Arc<Identity>,
+}
+
+/// Names of what a user has been given, for the functions that ask.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub current_roles: Vec<String>,
+    pub enabled_roles: Vec<String>,
+    pub default_roles: Vec<String>,
+    pub current_profiles: Vec<String>,
+    pub enabled_profiles: Vec<String>,
+    pub default_profiles: Vec<String>,
 }
 
 impl Default for BindContext {
@@ -54,6 +66,7 @@ impl Default for BindContext {
             user: Arc::from("default"),
             streaming: false,
             traps: false,
+            identity: Arc::default(),
         }
     }
 }

@@ -16,6 +16,15 @@ pub trait Catalog: Send + Sync {
     /// A stream, table or view by name.
     fn source(&self, database: &str, name: &str) -> Option<Source>;
 
+    /// A source is read for `reader`: the owner of the view that names it, or whoever asks. Returns the condition on its rows
+    /// that a row policy sets, as SQL text.
+    ///
+    /// Errors: ACCESS_DENIED (497).
+    fn opened(&self, source: &Source, reader: Option<&str>) -> Result<Option<String>> {
+        let _ = (source, reader);
+        Ok(None)
+    }
+
     /// Names of all sources of a database, for hints.
     fn source_names(&self, database: &str) -> Vec<String>;
 
@@ -159,4 +168,6 @@ pub struct ViewInfo {
     /// Column names given in CREATE VIEW; empty: as the SELECT names them.
     pub columns: Vec<Arc<str>>,
     pub comment: String,
+    /// With whose rights it reads; `None`: with those of whoever reads it.
+    pub owner: Option<Arc<str>>,
 }

@@ -4,11 +4,14 @@ use super::given::GivenTable;
 use super::object::Object;
 use super::state::CatalogState;
 use crate::engine::Inner;
+use crate::statement::permit;
 use crate::system;
+use hydron_access::Enabled;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
-use hydron_plan::{Catalog, Plan, Source, StreamInfo};
+use hydron_plan::{Catalog, Plan, Source, StreamInfo, StreamKind};
 use hydron_types::{Batch, Value};
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// One snapshot of the catalog in one database.
@@ -23,6 +26,21 @@ pub struct Lookup {
     pub memory: Arc<Budget>,
     /// Tables that came with the statement.
     pub given: Arc<[GivenTable]>,
+    /// What the user may do.
+    pub access: Arc<Enabled>,
+    /// Sources that were named so far, each with whoever reads it: what the plan takes of them is checked once it is known.
+    pub reads: Arc<Mutex<Vec<Read>>>,
+}
+
+/// A source that a statement names.
+#[derive(Clone)]
+pub struct Read {
+    pub database: Arc<str>,
+    pub name: Arc<str>,
+    /// The user of the statement, or the owner of a view.
+    pub reader: Arc<Enabled>,
+    /// A view: what it reads is its owner's matter.
+    pub is_view: bool,
 }
 
 impl Catalog for Lookup {
@@ -50,6 +68,26 @@ impl Catalog for Lookup {
         })
     }
 
+    fn opened(&self, source: &Source, reader: Option<&str>) -> Result<Option<String>> {
+        let reader = match reader {
+            Some(owner) => self.engine.access.enabled(owner, None),
+            None => Arc::clone(&self.access),
+        };
+        let (database, name, is_view) = match source {
+            Source::View(view) => (&view.database, &view.name, true),
+            Source::Stream(info) if self.given.iter().any(|g| g.info.uuid == info.uuid) => return Ok(None),
+            Source::Stream(info) => match info.kind {
+                StreamKind::System => return permit::system_table(&reader, &info.name).map(|()| None),
+                StreamKind::Function => return Ok(None),
+                _ => (&info.database, &info.name, false),
+            },
+        };
+        let condition = reader.row_filter(database, name);
+        let read = Read { database: Arc::clone(database), name: Arc::clone(name), reader, is_view };
+        self.reads.lock().push(read);
+        Ok(condition)
+    }
+
     fn source_names(&self, database: &str) -> Vec<String> {
         if database == system::DATABASE {
             return system::table_names();
@@ -59,7 +97,11 @@ impl Catalog for Lookup {
     }
 
     fn table_function(&self, name: &str, args: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
-        crate::stream::file::table_function(&self.engine, name, args)
+        let found = crate::stream::file::table_function(&self.engine, name, args)?;
+        if found.is_some() {
+            permit::table_function(&self.access, name)?;
+        }
+        Ok(found)
     }
 
     fn sql_function(&self, name: &str) -> Option<String> {
@@ -73,6 +115,7 @@ impl Catalog for Lookup {
     /// Runs on the thread that binds, which is one that may block.
     fn run_subquery(&self, plan: &Plan, rows_max: usize) -> Result<Vec<Batch>> {
         use futures::StreamExt;
+        permit::reads(self, Some(plan))?;
         let handle = self.engine.cpu.handle().clone();
         handle.block_on(async {
             let mut run = crate::statement::select::run_history(self, plan.clone(), None)?;

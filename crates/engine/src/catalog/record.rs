@@ -20,6 +20,8 @@ pub const STREAM: &str = "stream";
 pub const VIEW: &str = "view";
 pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
+/// A user, role, settings profile, quota or row policy.
+pub const ACCESS: &str = "access";
 
 #[derive(Serialize, Deserialize)]
 pub struct StreamRecord {
@@ -70,6 +72,9 @@ pub struct ViewRecord {
     pub columns: Vec<String>,
     pub comment: String,
     pub reads: Vec<(String, String)>,
+    /// With whose rights it reads. Views of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +89,9 @@ pub struct MaterializedViewRecord {
     pub settings: Vec<(String, String)>,
     #[serde(default)]
     pub paused: bool,
+    /// With whose rights it reads. Views of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -258,6 +266,7 @@ pub fn view_properties(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> serde
         columns: info.columns.iter().map(|c| c.to_string()).collect(),
         comment: info.comment.clone(),
         reads: reads.iter().map(|(d, n)| (d.to_string(), n.to_string())).collect(),
+        owner: info.owner.as_deref().map(str::to_string),
     };
     serde_json::to_value(record).unwrap_or_default()
 }
@@ -278,6 +287,7 @@ pub fn materialized_view_properties(view: &MaterializedView) -> serde_json::Valu
         user: view.user.to_string(),
         settings: view.settings.changed().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
         paused: view.paused.load(Ordering::Acquire),
+        owner: view.info.owner.as_deref().map(str::to_string),
     };
     serde_json::to_value(record).unwrap_or_default()
 }
@@ -305,6 +315,7 @@ pub fn materialized_view(
         select: record.select,
         columns: Vec::new(),
         comment: record.comment,
+        owner: record.owner.map(Arc::from),
     };
     Ok(MaterializedView {
         info: Arc::new(info),

@@ -65,6 +65,8 @@ impl Engine {
             settings: Arc::clone(&settings),
             memory: Budget::alone(settings.uint("max_memory_usage")),
             given: Arc::default(),
+            access: self.enabled(session),
+            reads: Arc::default(),
         };
         let bind_cx = BindContext {
             zone: zone(&settings),
@@ -73,6 +75,7 @@ impl Engine {
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             traps: self.options().allow_trap,
+            identity: Arc::default(),
         };
         blocking(self.inner(), move || of_statement(&parsed.statement, &lookup, &bind_cx)).await
     }

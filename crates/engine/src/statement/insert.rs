@@ -42,6 +42,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     }
     cx.info.uses.lock().push((database, name));
     let columns = column_names(&cx, &stream, &insert.columns)?;
+    super::permit::insert(&cx, &stream, &columns)?;
     match insert.source {
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,

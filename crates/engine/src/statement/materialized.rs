@@ -70,6 +70,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         select: create.query.to_string(),
         columns: Vec::new(),
         comment: create.comment.clone().unwrap_or_default(),
+        owner: Some(Arc::clone(&cx.user)),
     };
     let view = Arc::new(MaterializedView {
         info: Arc::new(info),
@@ -110,6 +111,7 @@ fn context_of(cx: &Context) -> Context {
     Context {
         engine: Arc::clone(&cx.engine),
         user: Arc::clone(&cx.user),
+        access: Arc::clone(&cx.access),
         database: Arc::clone(&cx.database),
         settings: Arc::clone(&cx.settings),
         info: Arc::clone(&cx.info),

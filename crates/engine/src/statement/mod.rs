@@ -5,9 +5,11 @@
 //!
 //! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
 //! [`materialized`], [`function`], [`remove`], [`alter`],
-//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
+//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`], [`access`]; [`refuse`] and [`permit`] are asked
+//! before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
+pub mod access;
 pub mod alter;
 pub mod analyze;
 pub mod answer;
@@ -19,6 +21,7 @@ pub mod function;
 pub mod insert;
 pub mod kill;
 pub mod materialized;
+pub mod permit;
 pub mod refuse;
 pub mod remove;
 pub mod rename;
@@ -32,19 +35,21 @@ pub mod view;
 
 use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
+use crate::meter::Meter;
 use crate::place::Place;
 use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
 use crate::session::Session;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::BoxStream;
+use hydron_access::Enabled;
 use hydron_base::limit::QUERY_BYTES_MAX;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{apply_settings, query_settings};
-use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
+use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, SetRole, Span, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -53,6 +58,8 @@ use std::sync::Arc;
 pub struct Context {
     pub engine: Arc<Inner>,
     pub user: Arc<str>,
+    /// What the user may do.
+    pub access: Arc<Enabled>,
     pub database: Arc<str>,
     /// Profile, session, query and SETTINGS clause together.
     pub settings: Arc<Settings>,
@@ -150,8 +157,17 @@ async fn run(
     }
     let statement = parsed.statement;
 
+    let access = engine.access.enabled(&session.user, session.roles.as_deref());
+    if let Some(meter) =
+        Meter::of(&engine.access, &access, &engine.options.clock, &options.client_address, &options.quota_key)?
+    {
+        let meter = guard.info.quota.get_or_init(|| meter);
+        meter.begin(kind_name(&statement.kind))?;
+    }
     let mut settings = engine.profile.clone();
+    settings.overlay(&access.settings);
     settings.overlay(&session.profile);
+    let before = (!access.constraints.is_empty()).then(|| settings.clone());
     let profile_readonly = settings.uint("readonly");
     check_profile(profile_readonly, &session.settings)?;
     settings.overlay(&session.settings);
@@ -184,6 +200,9 @@ async fn run(
     {
         return Err(readonly_error(name));
     }
+    if let Some(before) = before {
+        access.constraints.check(&before, &settings)?;
+    }
     let settings = Arc::new(settings);
     *guard.info.settings.lock() = Arc::clone(&settings);
     *guard.info.kind.lock() = kind_name(&statement.kind);
@@ -208,12 +227,14 @@ async fn run(
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&session.user),
+        access,
         database: Arc::clone(&session.database),
         settings: Arc::clone(&settings),
         now: engine.options.clock.now(),
         format: statement.output.format.clone(),
         info: Arc::clone(&guard.info),
     };
+    permit::statement(&cx, &statement.kind)?;
     let data = insert_data.map(|at| text.slice(at..));
     let answer = dispatch(cx, session, statement, data, input).await?;
     Ok((answer.0, settings, answer.1))
@@ -279,7 +300,7 @@ async fn dispatch(
         S::Kill(kill) => kill::run(cx, kill).await?,
         S::System(system) => system::run(cx, system).await?,
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
-        S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
+        S::SetRole(set) => access::set_role(cx, session, set).await?,
         S::CreateMaterializedView(create) => materialized::run(cx, *create).await?,
         S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
         S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
@@ -288,7 +309,9 @@ async fn dispatch(
         S::SubscribeTo(query) => subscribe::subscribe(cx, *query).await?,
         S::RecoverFrom(id) => subscribe::recover(cx, &id).await?,
         S::UnsubscribeTo(id) => subscribe::unsubscribe(cx, &id).await?,
-        S::Access(_) | S::DropAccess(_) | S::Grant(_) => return Err(Error::not_implemented("access control by SQL")),
+        S::Access(entity) => access::entity(cx, *entity).await?,
+        S::DropAccess(drop) => access::drop(cx, drop).await?,
+        S::Grant(grant) => access::grant(cx, *grant).await?,
         S::Transaction(word) => return Err(Error::not_implemented(word)),
         S::Other(other) => return Err(Error::not_implemented(other.name)),
     };
@@ -315,6 +338,11 @@ fn kind_name(kind: &StatementKind) -> &'static str {
         S::SubscribeTo(_) => "Subscribe",
         S::RecoverFrom(_) => "Recover",
         S::UnsubscribeTo(_) => "Unsubscribe",
+        S::Access(entity) if entity.alter => "Alter",
+        S::Access(_) => "Create",
+        S::DropAccess(_) => "Drop",
+        S::Grant(grant) if grant.revoke => "Revoke",
+        S::Grant(_) => "Grant",
         _ => "Other",
     }
 }
@@ -363,6 +391,7 @@ fn check_readonly(kind: &StatementKind, settings: &Settings) -> Result<()> {
             | S::Use(_)
             | S::SubscribeTo(_)
             | S::RecoverFrom(_)
+            | S::SetRole(SetRole { to: None, .. })
     );
     if reads || (level == 2 && matches!(kind, S::Set(_))) {
         return Ok(());
@@ -389,6 +418,8 @@ impl Context {
             settings: Arc::clone(&self.settings),
             memory: self.info.memory(),
             given: Arc::clone(&self.info.given),
+            access: Arc::clone(&self.access),
+            reads: Arc::default(),
         }
     }
 
@@ -400,6 +431,7 @@ impl Context {
             user: Arc::clone(&self.user),
             streaming,
             traps: self.engine.options.allow_trap,
+            identity: Arc::new(access::identity(&self.access)),
         }
     }
 

@@ -63,7 +63,9 @@ pub async fn bind_as(cx: &Context, query: Query, streaming: bool) -> Result<Boun
     let whole = cx.text().is_some();
     super::blocking(&cx.engine, move || {
         let whole = whole.then_some(&*text);
-        bind_select_in(&query, whole, &lookup, &bind_cx)
+        let bound = bind_select_in(&query, whole, &lookup, &bind_cx)?;
+        super::permit::reads(&lookup, Some(&bound.plan))?;
+        Ok(bound)
     })
     .await
 }

@@ -1,8 +1,9 @@
 //! SHOW, EXISTS and DESCRIBE: the catalog as small tables.
 
 use super::{Answer, Context, answer};
-use crate::catalog::Object;
+use crate::catalog::Object as Named;
 use crate::system;
+use hydron_access::{Object, Privilege};
 use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_select;
 use hydron_plan::{ColumnDefault, ColumnInfo};
@@ -14,6 +15,7 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
     match show {
         Show::Databases(filter) => {
             let mut names: Vec<String> = cx.engine.catalog.snapshot().databases.keys().map(|n| n.to_string()).collect();
+            names.retain(|n| cx.access.rights.may_see(Privilege::SHOW_DATABASES, &Object::database(n)));
             names.push(system::DATABASE.to_string());
             names.sort();
             filtered(&cx, "name", names, &filter)
@@ -31,7 +33,11 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             filtered(&cx, "name", names, &filter)
         }
         Show::Settings { changed, filter } => settings(&cx, changed, &filter),
-        Show::ProcessList => Ok(answer::batch(system::processes(&cx.engine, &cx.engine.queries.running())?)),
+        Show::ProcessList => {
+            let mut running = cx.engine.queries.running();
+            running.retain(|q| super::permit::sees_query(&cx.access, &q.user));
+            Ok(answer::batch(system::processes(&running)?))
+        }
         Show::Dictionaries { filter, .. } => filtered(&cx, "name", Vec::new(), &filter),
         Show::FormatSchemas { .. } => answer::strings("name", []),
         Show::Create { object: ShowObject::Database, name, .. } => {
@@ -61,9 +67,10 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         Show::CreateFormatSchema { name, .. } => {
             Err(Error::new(Code::UNKNOWN_FORMAT_SCHEMA, format!("format schema {name} does not exist")))
         }
-        Show::List { what, .. } => Err(Error::not_implemented(format!("SHOW {what}"))),
+        Show::List { what, on } => super::access::show_list(&cx, &what, on.as_ref()).await,
         Show::Clusters(_) | Show::Cluster(_) => Err(Error::not_implemented("SHOW CLUSTERS")),
-        Show::CreateAccess { .. } | Show::Grants { .. } => Err(Error::not_implemented("access control by SQL")),
+        Show::CreateAccess { kind, names } => super::access::show_create(&cx, kind, &names),
+        Show::Grants { of } => super::access::show_grants(&cx, of.as_ref()),
     }
 }
 
@@ -73,12 +80,13 @@ fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Res
         system::table_names().into_iter().map(|n| (n, "SYSTEM")).collect()
     } else {
         let db = state.database(database)?;
-        let kind = |o: &Object| match o {
-            Object::Stream(_) => "STREAM",
-            Object::View(_) => "VIEW",
-            Object::MaterializedView(_) => "MATERIALIZED VIEW",
+        let kind = |o: &Named| match o {
+            Named::Stream(_) => "STREAM",
+            Named::View(_) => "VIEW",
+            Named::MaterializedView(_) => "MATERIALIZED VIEW",
         };
-        db.objects.iter().map(|(n, o)| (n.to_string(), kind(o))).collect()
+        let seen = |n: &str| cx.access.rights.may_see(Privilege::SHOW_TABLES, &Object::stream(database, n));
+        db.objects.iter().filter(|(n, _)| seen(n)).map(|(n, o)| (n.to_string(), kind(o))).collect()
     };
     let inner = cx.settings.bool("include_internal_streams");
     let names = names.into_iter().filter(|(n, _)| inner || !n.starts_with(".inner."));
@@ -139,7 +147,7 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
         ShowObject::Database => state.databases.contains_key(&*exists.name.name) || &*name == system::DATABASE,
         ShowObject::Dictionary => false,
         ShowObject::View => {
-            matches!(state.object(&database, &name), Some(Object::View(_) | Object::MaterializedView(_)))
+            matches!(state.object(&database, &name), Some(Named::View(_) | Named::MaterializedView(_)))
         }
         ShowObject::Any | ShowObject::Stream => {
             (state.object(&database, &name).is_some() && !exists.temporary)
@@ -166,9 +174,9 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
             } else {
                 let state = cx.engine.catalog.snapshot();
                 match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
-                    Object::Stream(s) => s.info.columns.iter().map(described).collect(),
-                    Object::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),
-                    Object::View(_) => bound_columns(&cx, &describe, names).await?,
+                    Named::Stream(s) => s.info.columns.iter().map(described).collect(),
+                    Named::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),
+                    Named::View(_) => bound_columns(&cx, &describe, names).await?,
                 }
             }
         }
@@ -183,7 +191,12 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
 async fn bound_columns(cx: &Context, describe: &Describe, names: TypeNames) -> Result<Vec<Vec<Value>>> {
     let query = all_of(describe.target.clone());
     let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
-    let schema = super::blocking(&cx.engine, move || Ok(bind_select(&query, &lookup, &bind_cx)?.schema)).await?;
+    let schema = super::blocking(&cx.engine, move || {
+        let bound = bind_select(&query, &lookup, &bind_cx)?;
+        super::permit::reads(&lookup, Some(&bound.plan))?;
+        Ok(bound.schema)
+    })
+    .await?;
     let column = |f: &hydron_types::Field| ColumnInfo::new(std::sync::Arc::clone(&f.name), f.ty.clone());
     let plain = schema.fields.iter().map(|f| described(&column(f), names));
     Ok(plain.collect())

@@ -44,6 +44,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         select: create.query.to_string(),
         columns,
         comment: create.comment.clone().unwrap_or_default(),
+        owner: Some(Arc::clone(&cx.user)),
     };
     let mut normalized = create.clone();
     normalized.name.database = Some(database.to_string());
@@ -59,6 +60,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         move || {
             // A view that cannot be bound now could not be read later.
             let bound = bind_select_in(&create.query, whole.then_some(&*statement), &lookup, &bind_cx)?;
+            super::permit::reads(&lookup, Some(&bound.plan))?;
             if !view.info.columns.is_empty() && view.info.columns.len() != bound.plan.schema.len() {
                 let message = format!(
                     "view {database}.{name} lists {} columns, its SELECT returns {}",

@@ -10,6 +10,7 @@ use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use hydron_access::Enabled;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
@@ -157,6 +158,7 @@ impl Adapter {
             user: Arc::clone(&user),
             streaming: true,
             traps: false,
+            identity: Arc::default(),
         };
         let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup {
@@ -167,6 +169,8 @@ impl Adapter {
             settings,
             memory,
             given: Arc::default(),
+            access: Arc::new(Enabled::everything("default")),
+            reads: Arc::default(),
         };
         Ok((lookup, bind_cx))
     }

@@ -110,6 +110,7 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         user: Arc::clone(&lookup.user),
         streaming: false,
         traps: lookup.engine.options.allow_trap,
+        identity: Arc::default(),
     }
 }
 
@@ -128,7 +129,7 @@ impl HistorySource for Lookup {
                     false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
                 };
             }
-            StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],
+            StreamKind::System => vec![crate::system::rows(self, &info.name)?],
             StreamKind::Random => {
                 let mut rows = RandomRows::new(info, self, &bind_context(self), rand::random())?;
                 let asked = [self.settings.uint("max_events"), scan.limit_hint].into_iter().filter(|n| *n > 0).min();

@@ -288,7 +288,8 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
             ],
         ),
     ];
-    tables.into_iter().map(|(name, columns)| (name, Arc::new(info(name, columns)))).collect()
+    let others = super::access::tables().into_iter().chain(super::state::tables());
+    tables.into_iter().chain(others).map(|(name, columns)| (name, Arc::new(info(name, columns)))).collect()
 });
 
 /// Second names of columns, as users of ClickHouse know them.

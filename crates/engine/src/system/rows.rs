@@ -2,9 +2,12 @@
 
 use super::table;
 use crate::catalog::Object;
+use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
 use crate::query::{Progress, QueryInfo};
+use crate::statement::permit;
 use crate::stream::StreamStore;
+use hydron_access::{Object as Named, Privilege};
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result, Settings};
 use hydron_plan::{ColumnDefault, StreamInfo};
@@ -13,17 +16,41 @@ use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// All rows of `system.name`. `settings` are those of the asking query.
-pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
+/// The rows of `system.name` that whoever asks may see.
+pub fn rows(lookup: &Lookup, name: &str) -> Result<Batch> {
+    let (engine, settings, access) = (&*lookup.engine, &*lookup.settings, &*lookup.access);
+    let sees = |privilege, database: &str, name: &str| access.rights.may_see(privilege, &Named::stream(database, name));
+    if let Some(rows) = super::access::rows(access, &engine.access, name) {
+        return batch(name, rows);
+    }
+    if let Some(rows) = super::state::rows(lookup, name) {
+        return batch(name, rows);
+    }
     let rows = match name {
         "one" => vec![vec![Value::UInt(0)]],
-        "databases" => databases(engine),
-        "streams" | "tables" => streams(engine),
-        "columns" => columns(engine),
+        "databases" => {
+            let seen = |r: &Vec<Value>| access.rights.may_see(Privilege::SHOW_DATABASES, &Named::database(&word(r, 0)));
+            kept(databases(engine), |r| word(r, 0) == super::DATABASE || seen(r))
+        }
+        "streams" | "tables" => {
+            kept(streams(engine), |r| is_system(r) || sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1)))
+        }
+        "columns" => kept(columns(engine), |r| {
+            let stream = Named::stream(&word(r, 0), &word(r, 1));
+            is_system(r) || access.rights.may_see(Privilege::SHOW_COLUMNS, &stream.column(&word(r, 2)))
+        }),
         "functions" => functions(engine),
         "settings" => setting_rows(settings),
-        "processes" => return processes(engine, &engine.queries.running()),
-        "query_log" => query_log(engine),
+        "processes" => {
+            let mut running = engine.queries.running();
+            running.retain(|q| permit::sees_query(access, &q.user));
+            return processes(&running);
+        }
+        "query_log" => {
+            let mut finished = engine.queries.finished();
+            finished.retain(|q| permit::sees_query(access, &q.user));
+            query_log(finished)
+        }
         "errors" => errors(engine),
         "crash_log" => super::crashes::crash_log(engine),
         "quarantine" => super::crashes::quarantine(hydron_board::Board::current()),
@@ -33,11 +60,26 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
             vec![Value::string("BUILD_TYPE"), Value::string(if cfg!(debug_assertions) { "debug" } else { "release" })],
         ],
         "time_zones" => chrono_tz::TZ_VARIANTS.iter().map(|z| vec![Value::string(z.name())]).collect(),
-        "parts" => parts(engine),
-        "materialized_views" => super::views::rows(engine),
+        "parts" => kept(parts(engine), |r| sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1))),
+        "materialized_views" => {
+            kept(super::views::rows(engine), |r| sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1)))
+        }
         other => return Err(Error::bug(format!("system.{other} has columns and no rows"))),
     };
     batch(name, rows)
+}
+
+fn kept(rows: Vec<Vec<Value>>, keep: impl Fn(&Vec<Value>) -> bool) -> Vec<Vec<Value>> {
+    rows.into_iter().filter(keep).collect()
+}
+
+/// The text of a column of a row.
+fn word(row: &[Value], at: usize) -> String {
+    String::from_utf8_lossy(row.get(at).and_then(Value::as_bytes).unwrap_or_default()).into_owned()
+}
+
+fn is_system(row: &Vec<Value>) -> bool {
+    word(row, 0) == super::DATABASE
 }
 
 fn batch(name: &str, rows: Vec<Vec<Value>>) -> Result<Batch> {
@@ -360,7 +402,7 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
 }
 
 /// `system.processes` for these queries, in their order.
-pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
+pub fn processes(running: &[Arc<QueryInfo>]) -> Result<Batch> {
     let rows = running.iter().map(|q| {
         let p = &q.progress;
         let count = |c: &std::sync::atomic::AtomicU64| Value::UInt(Progress::get(c));
@@ -397,7 +439,7 @@ pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
     batch("processes", rows.collect())
 }
 
-fn query_log(engine: &Inner) -> Vec<Vec<Value>> {
+fn query_log(finished: Vec<crate::query::QueryRecord>) -> Vec<Vec<Value>> {
     let row = |q: crate::query::QueryRecord| {
         let ended = q.started.plus_millis(q.duration_ms as i64);
         let mut databases: Vec<&str> = q.uses.iter().map(|(d, _)| &**d).collect();
@@ -433,7 +475,7 @@ fn query_log(engine: &Inner) -> Vec<Vec<Value>> {
             changed(&q.settings),
         ]
     };
-    engine.queries.finished().into_iter().map(row).collect()
+    finished.into_iter().map(row).collect()
 }
 
 fn errors(engine: &Inner) -> Vec<Vec<Value>> {

@@ -12,6 +12,7 @@ use crate::query::{Progress, QueryGuard, QueryOptions};
 use crate::session::Session;
 use crate::statement::Context;
 use crate::statement::select::{self, Run};
+use hydron_access::Enabled;
 use hydron_base::memory::Reserved;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Kind;
@@ -217,9 +218,14 @@ pub async fn bind(
     let settings = Arc::new(query_settings(&query, &settings, None)?);
     *info.settings.lock() = Arc::clone(&settings);
     info.set_memory(Budget::query(&engine.memory, settings.uint("max_memory_usage")));
+    let access = match &view.info.owner {
+        Some(owner) => engine.access.enabled(owner, None),
+        None => Arc::new(Enabled::everything(&view.user)),
+    };
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&view.user),
+        access,
         database: Arc::clone(&view.session_database),
         settings,
         info: Arc::clone(info),

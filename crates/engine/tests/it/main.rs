@@ -1,5 +1,6 @@
 //! The engine as one process has it, with a board as under a supervisor.
 
+mod access;
 mod alter;
 mod board;
 mod deep;

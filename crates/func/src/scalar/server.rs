@@ -2,7 +2,7 @@
 
 use super::column::{Floats, Ints, numbers, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
-use crate::call::{BoundCall, Datum, EvalContext, Volatility};
+use crate::call::{BoundCall, Datum, EvalContext, Identity, Volatility};
 use crate::registry::Registry;
 use arrow::datatypes::{UInt8Type, UInt32Type};
 use hydron_base::{Code, Error, Result};
@@ -152,6 +152,21 @@ fn register_names(registry: &mut Registry) {
         define(registry, name, move |call| {
             call.arity(0..=0)?;
             constant_of(call, LogicalType::String, Value::string(value(call)))
+        });
+    }
+    let lists: [(&str, fn(&Identity) -> &[String]); 6] = [
+        ("current_roles", |i| &i.current_roles),
+        ("enabled_roles", |i| &i.enabled_roles),
+        ("default_roles", |i| &i.default_roles),
+        ("current_profiles", |i| &i.current_profiles),
+        ("enabled_profiles", |i| &i.enabled_profiles),
+        ("default_profiles", |i| &i.default_profiles),
+    ];
+    for (name, list) in lists {
+        define(registry, name, move |call| {
+            call.arity(0..=0)?;
+            let names = list(&call.cx.identity).iter().map(Value::string).collect();
+            constant_of(call, LogicalType::array(LogicalType::String), Value::Array(names))
         });
     }
     for (alias, name) in [

@@ -41,7 +41,7 @@ pub use columns::{ColumnOptions, bind_columns};
 pub use depends::source_names;
 pub use settings::{apply_settings, query_settings, setting_text};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ViewInfo};
 use crate::expr::Expr;
 use crate::node::{Grouping, Node, Plan};
 use crate::rewrite;
@@ -179,6 +179,8 @@ pub(crate) struct Binder<'a> {
     other_text: Cell<usize>,
     /// Where names without a database are looked up: the session's database, or that of the view being read.
     database: RefCell<Arc<str>>,
+    /// The owner of the view being read; `None`: whoever asks.
+    reader: RefCell<Option<Arc<str>>>,
 }
 
 impl<'a> Binder<'a> {
@@ -195,6 +197,7 @@ impl<'a> Binder<'a> {
             depth: Cell::new(0),
             other_text: Cell::new(0),
             database: RefCell::new(Arc::from(catalog.current_database())),
+            reader: RefCell::default(),
         }
     }
 
@@ -246,11 +249,14 @@ impl<'a> Binder<'a> {
         result
     }
 
-    /// Binds what a view of `database` says.
-    fn inside_view<T>(&self, database: &Arc<str>, bind: impl FnOnce() -> Result<T>) -> Result<T> {
-        let outer = self.database.replace(Arc::clone(database));
+    /// Binds what a view says: names are those of its database, rights those of its owner.
+    fn inside_view<T>(&self, view: &ViewInfo, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        let outer = self.database.replace(Arc::clone(&view.database));
+        let reader = view.owner.clone().or_else(|| self.reader.borrow().clone());
+        let outer_reader = self.reader.replace(reader);
         let result = self.inside_text(bind);
         self.database.replace(outer);
+        self.reader.replace(outer_reader);
         result
     }
 

@@ -116,10 +116,35 @@ impl<'a> Binder<'a> {
         {
             return Ok(from);
         }
-        match self.lookup(name)? {
-            Source::Stream(info) => self.stream(&info, env),
-            Source::View(view) => self.view(&view, env),
+        self.open(&self.lookup(name)?, env)
+    }
+
+    /// The rows of a source that its reader may see.
+    pub(super) fn open(&self, source: &Source, env: &Env<'_>) -> Result<From> {
+        let reader = self.reader.borrow().clone();
+        let condition = self.catalog.opened(source, reader.as_deref())?;
+        let from = match source {
+            Source::Stream(info) => self.stream(info, env)?,
+            Source::View(view) => self.view(view, env)?,
+        };
+        match condition {
+            Some(text) => self.permitted(from, &text, env),
+            None => Ok(from),
         }
+    }
+
+    /// Hides the rows that a row policy does not permit. Its condition sees nothing of the query around it.
+    fn permitted(&self, mut from: From, text: &str, env: &Env<'_>) -> Result<From> {
+        let root = Env::root(Arc::clone(&env.settings));
+        let ast = hydron_sql::parse_expression(text)?;
+        let aliases = Aliases::default();
+        let bound = self.inside_text(|| {
+            let scope = from.scope.clone();
+            Exprs::new(self, &root, scope, &aliases, from.plan.streaming).condition(&ast, Place::WHERE)
+        });
+        let bound = bound.map_err(|e| e.context("a row policy"))?;
+        from.plan = from.plan.filter(crate::rewrite::policy::marked(bound));
+        Ok(from)
     }
 
     pub(super) fn lookup(&self, name: &ast::ObjectName) -> Result<Source> {
@@ -147,7 +172,7 @@ impl<'a> Binder<'a> {
         // A view does not see the CTEs and aliases of the query that reads it, only its settings.
         let mut root = Env::root(Arc::clone(&env.settings));
         root.history |= env.history;
-        let mut from = self.inside_view(&view.database, || self.subquery(&query, &root, table.clone()))?;
+        let mut from = self.inside_view(view, || self.subquery(&query, &root, table.clone()))?;
         if !view.columns.is_empty() {
             if view.columns.len() != from.plan.schema.len() {
                 let text = format!(

@@ -1,6 +1,6 @@
 //! Filters move toward the sources that can use them.
 
-use super::{conjunction, conjuncts};
+use super::{conjunction, conjuncts, policy};
 use crate::expr::{Expr, ExprKind};
 use crate::node::{Aggregate, Grouping, Join, JoinKind, JoinStrictness, Node, Plan, Scan};
 use hydron_func::Volatility;
@@ -18,6 +18,15 @@ fn push(plan: Plan, mut filters: Vec<Expr>) -> Plan {
     let Plan { node, schema, streaming, change } = plan;
     let rebuild = |node| Plan { node, schema: Arc::clone(&schema), streaming, change };
     match node {
+        Node::Filter { input, predicate } if policy::is_marked(&predicate) => {
+            let policy = policy::condition(predicate);
+            // Nothing that could tell of a row by an error sees one that the policy hides.
+            let (down, up) = split(filters, policy::tells_nothing);
+            let up = up.into_iter().map(|f| policy::behind(&policy, f)).collect();
+            let mut parts = conjuncts(policy);
+            parts.extend(down);
+            apply(push(*input, parts), up)
+        }
         Node::Filter { input, predicate } => {
             if predicate.volatility() >= Volatility::Volatile {
                 // It must see the rows it sees now.

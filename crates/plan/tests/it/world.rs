@@ -60,6 +60,7 @@ fn view(name: &str, select: &str) -> Source {
         uuid: Uuid::nil(),
         select: select.into(),
         columns: Vec::new(),
+        owner: None,
         comment: String::new(),
     }))
 }

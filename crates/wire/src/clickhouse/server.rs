@@ -39,6 +39,7 @@ pub fn serve(
     let unusable = |e: std::io::Error| Error::new(Code::NETWORK_ERROR, format!("cannot use the tcp listener: {e}"));
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = TcpListener::from_std(listener).map_err(unusable)?;
+    options.users.attach(engine.access());
     let custody = options.custody.clone();
     let adopted = custody.as_ref().map(|c| c.take_adopted(Protocol::Native)).unwrap_or_default();
     let app = Arc::new(App { engine, options, connections: AtomicU64::new(0) });

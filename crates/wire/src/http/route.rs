@@ -153,6 +153,7 @@ impl App {
             settings: request.settings,
             interface: "http",
             client_address: from.ip().to_canonical().to_string(),
+            quota_key: request.quota_key,
             connection,
             given: given.into(),
         };

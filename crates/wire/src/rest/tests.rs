@@ -505,3 +505,42 @@ fn hostile_requests_are_answered() {
     assert_eq!(failure((odd.status, body(&odd))), (404, 60));
     assert_eq!(table(&server, "SELECT count() FROM table(s)"), "0\n");
 }
+
+#[test]
+fn users_made_by_sql_come_in_and_may_do_what_they_were_granted() {
+    let server = start();
+    let ask = |user: &str, key: &str, path: &str, text: &str| {
+        let headers = [format!("x-timeplus-user: {user}"), format!("x-timeplus-key: {key}")];
+        let answer = server.request("POST", path, &[&headers[0], &headers[1]], text.as_bytes());
+        let code = answer.header("x-timeplus-exception-code").map(|c| c.parse::<u16>().unwrap());
+        (answer.status, code)
+    };
+    let done = |text: &str| assert_eq!(ask("default", "", "/", text), (200, None), "{text}");
+    done("create stream s (a int)");
+    done("create stream hidden (a int)");
+    assert_eq!(ask("alice", "p1", "/", "select 1").1, Some(516));
+    done("create user alice identified by 'p1'");
+    done("create user away identified by 'p2' host ip '10.0.0.0/8'");
+    done("grant select on default.s to alice");
+    assert_eq!(ask("alice", "p1", "/", "select 1"), (200, None));
+    assert_eq!(ask("alice", "p2", "/", "select 1").1, Some(516));
+    assert_eq!(ask("away", "p2", "/", "select 1").1, Some(195));
+    let row = r#"{"columns": ["a"], "data": [[1]]}"#;
+    assert_eq!(ask("alice", "p1", "/proton/v1/ingest/streams/s?mode=sync", row).1, Some(497));
+    assert_eq!(ask("default", "", "/proton/v1/ingest/streams/s?mode=sync", row), (200, None));
+    assert_eq!(ask("alice", "p1", "/proton/v1/search", r#"{"query": "select * from table(s)"}"#), (200, None));
+    assert_eq!(ask("alice", "p1", "/proton/v1/search", r#"{"query": "select * from table(hidden)"}"#).1, Some(497));
+    let listed = |path: &str| {
+        let answer = server.request("GET", path, &["x-timeplus-user: alice", "x-timeplus-key: p1"], b"");
+        (answer.status, answer.text().to_string())
+    };
+    let (status, text) = listed("/proton/v1/ddl/streams");
+    assert!(status == 200 && text.contains("\"s\"") && !text.contains("hidden"), "{text}");
+    assert_ne!(listed("/proton/v1/ddl/streams/default/hidden").0, 200);
+    // Users of a file that is read anew take nothing from those of SQL.
+    done("alter user alice identified by 'p3'");
+    assert_eq!(ask("alice", "p1", "/", "select 1").1, Some(516));
+    assert_eq!(ask("alice", "p3", "/", "select 1"), (200, None));
+    done("drop user alice");
+    assert_eq!(ask("alice", "p3", "/", "select 1").1, Some(516));
+}

@@ -17,6 +17,7 @@ use crate::engine::Inner;
 use crate::stream::Stream;
 use crate::view::run::query_of;
 use apply::Applied;
+use hydron_access::Enabled;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
 use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
@@ -241,8 +242,11 @@ fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(
         user: Arc::clone(&user),
         streaming: true,
         traps: false,
+        identity: Arc::default(),
     };
-    let lookup = Lookup { database, user, settings: Arc::clone(&settings), ..lookup.clone() };
+    // Whether it can be bound is asked, not whether its owner may read.
+    let access = Arc::new(Enabled::everything(&user));
+    let lookup = Lookup { database, user, settings: Arc::clone(&settings), access, ..lookup.clone() };
     let bound = bind_select_in(&select, None, &lookup, &bind_cx)?;
     let options = hydron_flow::BuildOptions { parallelism: 1, ..super::select::build_options(&settings) };
     let pipeline = hydron_flow::build(&bound.plan, options)?;
