@@ -419,6 +419,7 @@ pub fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
         "persistent",
         "join_",
     ];
+    super::storage_check::check(create)?;
     for s in &create.storage.settings {
         setting_text(s)?;
         let name = s.name.as_str();

@@ -3,7 +3,7 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`storage_check`], [`database`], [`view`],
 //! [`materialized`], [`function`], [`remove`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`], [`access`]; [`refuse`] and [`permit`] are asked
 //! before any of them,
@@ -28,6 +28,7 @@ pub mod rename;
 pub mod select;
 pub mod set;
 pub mod show;
+pub mod storage_check;
 pub mod subscribe;
 pub mod system;
 pub mod text;

@@ -228,7 +228,10 @@ impl Work {
                 self.create.storage.ttl.clear();
                 Ok(())
             }
-            A::ModifySetting(settings) => settings.iter().try_for_each(|s| self.set(s)),
+            A::ModifySetting(settings) => {
+                crate::statement::storage_check::check_modify_setting(&self.create)?;
+                settings.iter().try_for_each(|s| self.set(s))
+            }
             A::ResetSetting(names) => names.iter().try_for_each(|name| {
                 self.check_setting(name)?;
                 self.create.storage.settings.retain(|s| s.name != *name);
