@@ -12,6 +12,7 @@ pub mod expr;
 pub mod node;
 pub mod rewrite;
 pub mod span;
+pub mod syntax;
 
 pub use bind::{Bound, bind_columns, bind_scalar_expr, bind_select, bind_select_in, source_names};
 pub use catalog::{Catalog, ColumnDefault, ColumnInfo, Source, StreamInfo, StreamKind, StreamMode, ViewInfo};

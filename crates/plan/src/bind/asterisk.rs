@@ -76,7 +76,7 @@ impl Exprs<'_> {
     }
 
     /// Positions of the columns that an asterisk means. Errors: UNKNOWN_STREAM (60) for a qualifier without a source.
-    fn shown(&self, qualifier: Option<&ast::Identifier>) -> Result<Vec<usize>> {
+    pub(super) fn shown(&self, qualifier: Option<&ast::Identifier>) -> Result<Vec<usize>> {
         let reserved = self.env.settings.bool("asterisk_include_reserved_columns");
         let tables = match qualifier {
             None => (0..self.scope.tables.len()).collect(),

@@ -6,7 +6,7 @@
 //! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
 //! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
 //! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
-//! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
+//! `query` (several), `room` (stack for deep ones), `syntax` (EXPLAIN SYNTAX), [`columns`] (CREATE), [`depends`] (what a query reads).
 
 mod aggregate;
 mod alias;
@@ -34,12 +34,14 @@ mod select;
 mod settings;
 mod source;
 mod subquery;
+mod syntax;
 mod table_function;
 mod window_source;
 
 pub use columns::{ColumnOptions, bind_columns};
 pub use depends::source_names;
 pub use settings::{apply_settings, query_settings, setting_text};
+pub use syntax::explained;
 
 use crate::catalog::{Catalog, ViewInfo};
 use crate::expr::Expr;
