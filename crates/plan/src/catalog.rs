@@ -25,6 +25,12 @@ pub trait Catalog: Send + Sync {
         Ok(None)
     }
 
+    /// Conditions that every row of a stream is assumed to satisfy, as SQL text.
+    fn assumptions(&self, database: &str, name: &str) -> Vec<String> {
+        let _ = (database, name);
+        Vec::new()
+    }
+
     /// Names of all sources of a database, for hints.
     fn source_names(&self, database: &str) -> Vec<String>;
 

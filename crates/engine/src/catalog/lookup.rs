@@ -10,6 +10,7 @@ use hydron_access::Enabled;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_plan::{Catalog, Plan, Source, StreamInfo, StreamKind};
+use hydron_sql::ast::StatementKind;
 use hydron_types::{Batch, Value};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -86,6 +87,14 @@ impl Catalog for Lookup {
         let read = Read { database: Arc::clone(database), name: Arc::clone(name), reader, is_view };
         self.reads.lock().push(read);
         Ok(condition)
+    }
+
+    fn assumptions(&self, database: &str, name: &str) -> Vec<String> {
+        let Some(stream) = self.state.object(database, name).and_then(Object::as_stream) else { return Vec::new() };
+        let parsed = hydron_sql::parse_statement(&stream.create_text).map(|p| p.statement.kind);
+        let Ok(StatementKind::CreateStream(create)) = parsed else { return Vec::new() };
+        let constraints = create.elements.iter().flat_map(|e| &e.constraints).filter(|c| c.assume);
+        constraints.map(|c| c.expr.to_string()).collect()
     }
 
     fn source_names(&self, database: &str) -> Vec<String> {

@@ -207,6 +207,7 @@ fn columns_of(
         }
         Some(CreateSource::Select(query)) => {
             let bound = bind_select_in(query, text, lookup, bind_cx)?;
+            super::permit::reads(lookup, Some(&bound.plan))?;
             let fields = bound.plan.schema.fields.iter();
             fields.map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect::<Vec<_>>()
         }

@@ -9,6 +9,7 @@ use super::env::Env;
 use super::expr::Exprs;
 use super::scope::Scope;
 use crate::catalog::Catalog;
+use crate::syntax::cnf::{self, Assumed};
 use crate::syntax::is_on;
 use hydron_base::Result;
 use hydron_func::BindContext;
@@ -72,12 +73,32 @@ impl Binder<'_> {
             expand(&mut limit_by.by);
         }
         joined(select, &x.scope, is_on(&env.settings, "cross_to_inner_join_rewrite", true));
+        if let Some(filter) = &select.filter
+            && is_on(&env.settings, "convert_query_to_cnf", false)
+        {
+            let assumed = match is_on(&env.settings, "optimize_using_constraints", false) {
+                true => self.assumed(&before),
+                false => Assumed::default(),
+            };
+            select.filter = cnf::rewrite(filter, &assumed);
+        }
         if streaming && select.group_by.is_none() {
             let keys = partitions(select);
             if !keys.is_empty() {
                 select.group_by = Some(GroupBy { kind: GroupByKind::Plain(keys), with_totals: false });
             }
         }
+    }
+}
+
+impl Binder<'_> {
+    /// What is known of the columns of the one stream that a SELECT reads.
+    fn assumed(&self, select: &Select) -> Assumed {
+        let only = select.from.as_ref().filter(|f| f.rest.is_empty()).and_then(|f| f.first.as_ref());
+        let Some(TableExprKind::Name(name)) = only.map(|t| &t.kind) else { return Assumed::default() };
+        let texts = self.catalog.assumptions(&self.database_of(name), &name.name);
+        let exprs: Vec<Expr> = texts.iter().filter_map(|t| hydron_sql::parse_expression(t).ok()).collect();
+        Assumed::of(&exprs)
     }
 }
 

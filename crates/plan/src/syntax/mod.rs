@@ -4,11 +4,13 @@
 //! the plan, which is made from the query as it was written.
 //!
 //! In reading order: [`aggregates`] (functions that move out of aggregates), [`nested`] (DISTINCT and ORDER BY of subqueries),
-//! [`sets`] (parentheses of set operations). Asterisks and joins need the catalog: `bind::syntax`.
+//! [`sets`] (parentheses of set operations), [`cnf`] (WHERE as a conjunction) with [`tree_hash`] (its order). Asterisks and joins need the catalog: `bind::syntax`.
 
 mod aggregates;
+pub(crate) mod cnf;
 mod nested;
 mod sets;
+mod tree_hash;
 
 use hydron_base::Settings;
 use hydron_sql::ast::{FromItem, Query, QueryBody, Select, TableExpr, TableExprKind};

@@ -25,7 +25,8 @@ pub async fn grant(cx: Context, grant: Grant) -> Result<Answer> {
         match &grant.what {
             GrantWhat::Privileges(elements) => {
                 let items = items(elements, &database)?;
-                check_privileges(&access, &items, &grant)?;
+                // Nobody gives or takes what they may not grant.
+                items.iter().try_for_each(|(set, on)| access.check_grant(*set, on))?;
                 grantees_changed(directory, &grantees, |rights, _, _| {
                     if grant.replace {
                         *rights = Rights::default();
@@ -143,20 +144,6 @@ fn object(on: &GrantObject, current: &str) -> Object {
         Some(stream) => Object::stream(database, stream),
         None => Object::database(database),
     }
-}
-
-/// Nobody gives or takes what they may not grant. Taking what nobody has needs no right.
-fn check_privileges(access: &Enabled, items: &[Item], grant: &Grant) -> Result<()> {
-    for (set, on) in items {
-        if grant.revoke && *set == Privileges::all() && on.level() == hydron_access::Level::Global {
-            // REVOKE ALL takes what the grantor could have given.
-            if access.rights.may_grant(Privilege::SELECT.into(), &Object::ANY) || access.rights.is_empty() {
-                continue;
-            }
-        }
-        access.check_grant(*set, on)?;
-    }
-    Ok(())
 }
 
 /// Errors: ACCESS_DENIED unless the role may be granted on.
