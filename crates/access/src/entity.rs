@@ -56,6 +56,7 @@ impl Entity {
     pub fn owner(name: &str) -> Entity {
         let user = User {
             password: Password::None,
+            plaintext: false,
             hosts: Hosts::any(),
             rights: Rights::everything(),
             granted: Granted::default(),
@@ -142,6 +143,9 @@ impl Entity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct User {
     pub password: Password,
+    /// IDENTIFIED WITH plaintext_password, whatever is kept of it.
+    #[serde(default)]
+    pub plaintext: bool,
     pub hosts: Hosts,
     pub rights: Rights,
     pub granted: Granted,
@@ -151,6 +155,13 @@ pub struct User {
     /// To whom it may grant on.
     pub grantees: Members,
     pub settings: Vec<Element>,
+}
+
+impl User {
+    /// How it is identified, as IDENTIFIED WITH says it.
+    pub fn method(&self) -> &'static str {
+        if self.plaintext { "plaintext_password" } else { self.password.method() }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -117,7 +117,7 @@ pub fn tables() -> Vec<(&'static str, Columns)> {
                 ("value", text()),
                 ("min", text()),
                 ("max", text()),
-                ("writability", text()),
+                ("readonly", LogicalType::nullable(UInt8)),
                 ("inherit_profile", text()),
             ],
         ),
@@ -190,7 +190,7 @@ pub fn rows(me: &Enabled, access: &Access, name: &str) -> Option<Vec<Row>> {
             .collect(),
         "user_directories" => vec![
             vec![text("users_config"), text("users_xml"), text(""), Value::UInt(1)],
-            vec![text("catalog"), text("local directory"), text(""), Value::UInt(2)],
+            vec![text("local directory"), text("local directory"), text(""), Value::UInt(2)],
         ],
         _ => return None,
     })
@@ -219,7 +219,7 @@ fn names(ids: &BTreeSet<Uuid>, directory: &Directory) -> Value {
 }
 
 fn storage(entity: &Entity) -> Value {
-    text(if entity.from_file { "users_config" } else { "catalog" })
+    text(if entity.from_file { "users_config" } else { "local directory" })
 }
 
 fn head(entity: &Arc<Entity>) -> Row {
@@ -243,7 +243,7 @@ fn user(entity: &Arc<Entity>, directory: &Directory) -> Option<Row> {
         host_names.insert(0, "localhost".to_owned());
     }
     row.extend([
-        text(user.password.method()),
+        text(user.method()),
         text("{}"),
         texts(ips),
         texts(host_names),
@@ -356,7 +356,7 @@ fn elements(entity: &Entity, directory: &Directory) -> Vec<Row> {
             }
             Element::Setting { name, value, min, max, writable } => {
                 row.extend([text(name), opt(value.as_deref()), opt(min.as_deref()), opt(max.as_deref())]);
-                row.push(opt(writable.map(|w| if w { "WRITABLE" } else { "CONST" })));
+                row.push(writable.map_or(Value::Null, |w| flag(!w)));
                 row.push(Value::Null);
             }
         }

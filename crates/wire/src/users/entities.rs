@@ -52,6 +52,7 @@ impl Users {
             }
             let known = Known {
                 password: user.password.clone(),
+                plaintext: false,
                 hosts: Hosts::of(&user.networks),
                 rights,
                 granted: Granted::default(),

@@ -94,6 +94,7 @@ fn fresh(id: Uuid, kind: Kind, name: &FullName, host: Option<&str>) -> Entity {
     let what = match kind {
         Kind::User => What::User(User {
             password: Password::None,
+            plaintext: false,
             hosts,
             rights: Rights::default(),
             granted: Granted::default(),
@@ -127,6 +128,11 @@ fn fill(entity: &mut Entity, directory: &Directory, statement: &AccessEntity, ac
         What::User(user) => {
             if let Some(auth) = &statement.auth {
                 user.password = password(auth)?;
+                let method = match auth {
+                    Auth::Identified { method, .. } => method.as_deref(),
+                    Auth::NotIdentified => None,
+                };
+                user.plaintext = method == Some("plaintext_password");
             }
             for rule in &statement.hosts {
                 let hosts = hosts(&rule.hosts)?;

@@ -31,7 +31,7 @@ pub fn create(entity: &Entity, directory: &Directory) -> String {
     match &entity.what {
         What::User(user) => {
             if user.password != Password::None {
-                let _ = write!(out, " IDENTIFIED WITH {}", user.password.method());
+                let _ = write!(out, " IDENTIFIED WITH {}", user.method());
             }
             out += &hosts(&user.hosts);
             if user.default_roles != Members::all() {
@@ -170,7 +170,9 @@ fn members(set: &Members, directory: &Directory, all: &str) -> String {
 pub fn grants(entity: &Entity, directory: &Directory) -> Vec<String> {
     let Some((rights, granted)) = entity.grantee() else { return Vec::new() };
     let name = identifier(&entity.name);
-    let mut out: Vec<String> = rights.lines().iter().map(|l| line(l, &name)).collect();
+    let lines = rights.lines();
+    let same = |a: &Line, b: &Line| a.on == b.on && (a.revoke, a.grant_option) == (b.revoke, b.grant_option);
+    let mut out: Vec<String> = lines.chunk_by(same).map(|of_one| line(of_one, &name)).collect();
     for (admin, suffix) in [(false, ""), (true, " WITH ADMIN OPTION")] {
         let roles = granted.roles.iter().filter(|r| granted.admin.contains(r) == admin).copied();
         let roles: Vec<String> = names(roles, directory).iter().map(|n| identifier(n)).collect();
@@ -181,12 +183,17 @@ pub fn grants(entity: &Entity, directory: &Directory) -> Vec<String> {
     out
 }
 
-fn line(line: &Line, name: &str) -> String {
-    let columns: Vec<String> = line.columns.iter().map(|c| identifier(c)).collect();
-    let columns = if columns.is_empty() { String::new() } else { format!("({})", columns.join(", ")) };
-    let privileges: Vec<String> = line.privileges.iter().map(|p| format!("{p}{columns}")).collect();
-    let (privileges, on) = (privileges.join(", "), on(&line.on));
-    match (line.revoke, line.grant_option) {
+/// Lines about one thing as one statement.
+fn line(lines: &[Line], name: &str) -> String {
+    let mut privileges: Vec<String> = Vec::new();
+    for line in lines {
+        let columns: Vec<String> = line.columns.iter().map(|c| identifier(c)).collect();
+        let columns = if columns.is_empty() { String::new() } else { format!("({})", columns.join(", ")) };
+        privileges.extend(line.privileges.iter().map(|p| format!("{p}{columns}")));
+    }
+    let Some(first) = lines.first() else { return String::new() };
+    let (privileges, on) = (privileges.join(", "), on(&first.on));
+    match (first.revoke, first.grant_option) {
         (false, false) => format!("GRANT {privileges} ON {on} TO {name}"),
         (false, true) => format!("GRANT {privileges} ON {on} TO {name} WITH GRANT OPTION"),
         (true, false) => format!("REVOKE {privileges} ON {on} FROM {name}"),
