@@ -60,6 +60,9 @@ async fn a_policy_hides_rows_of_a_tail_of_a_view_and_of_a_materialized_view() {
     assert_eq!(next_row(&mut of_view).await, [Value::Int(1)], "a view is its owner's");
     assert_eq!(next_row(&mut of_mv).await, [Value::Int(1)], "and so is one that stores its rows");
     assert_eq!(code(&world, &mut alice, "create view w as select i from s").await, Some(Code::ACCESS_DENIED));
+    drop((tail, early, of_view, of_mv));
+    // The view runs on the board that other tests look at.
+    world.engine.close(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
