@@ -6,6 +6,7 @@
 use crate::catalog::record;
 use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
 use crate::checkpoint::Keepers;
+use crate::external;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
@@ -69,6 +70,8 @@ pub struct Inner {
     pub checkpoints: Arc<CheckpointStore>,
     pub keepers: Keepers,
     pub views: Views,
+    /// What external streams have read and written.
+    pub external: Arc<external::Counters>,
     pub cpu: CpuRuntime,
     pub started: WallTime,
     /// What all queries together may hold.
@@ -139,6 +142,7 @@ impl Engine {
             checkpoints: Arc::new(CheckpointStore::new(&options.checkpoint_dir())),
             keepers: Keepers::default(),
             views: Views::default(),
+            external: Arc::default(),
             cpu,
             started,
             memory: Budget::server(memory_limit(&options), Board::current().map(|b| &b.worker().memory_tracked)),

@@ -4,6 +4,7 @@
 //! whole or not at all, in records no larger than the limit; what is acknowledged is durable; an INSERT that is repeated
 //! with the same `idempotent_id` and the same rows stores nothing twice, also across a crash.
 
+use crate::external::encode::Writer;
 use crate::outcome::InsertTrack;
 use crate::query::Progress;
 use crate::stream::completion::Completion;
@@ -42,7 +43,9 @@ const TOKEN_BYTES_MAX: usize = 1_024;
 /// How one INSERT fills the columns of a stream.
 pub struct Ingest {
     stream: Arc<Stream>,
-    store: Arc<StreamStore>,
+    /// Every stored column.
+    stored: Arc<Schema>,
+    to: Destination,
     completion: Completion,
     /// Columns that the INSERT gives, as the input must produce them.
     pub input: Arc<Schema>,
@@ -63,6 +66,12 @@ pub struct Ingest {
     memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
+}
+
+/// Where rows go.
+enum Destination {
+    Log(Arc<StreamStore>),
+    External(Box<Writer>),
 }
 
 /// A record on its way to the disk.
@@ -95,7 +104,7 @@ impl Ingest {
         memory: Arc<Budget>,
     ) -> Result<Ingest> {
         let info = Arc::clone(&stream.info);
-        let store = Arc::clone(stream.stored()?);
+        let stored = Arc::new(stream.layout().schema());
         let completion = Completion::new(&info, catalog, bind_cx)?;
         let known: Vec<_> = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_))).collect();
         let given = if columns.is_empty() {
@@ -112,22 +121,25 @@ impl Ingest {
             _ if info.shards == 1 => None,
             text => {
                 let expr = hydron_sql::parse_expression(text)?;
-                Some(
-                    bind_scalar_expr(&expr, &store.schema, catalog, bind_cx)
-                        .map_err(|e| e.context("sharding expression"))?,
-                )
+                Some(bind_scalar_expr(&expr, &stored, catalog, bind_cx).map_err(|e| e.context("sharding expression"))?)
             }
         };
         let check = |check: &Check| {
-            let bound = bind_condition(&check.expr, &store.schema, catalog, bind_cx);
+            let bound = bind_condition(&check.expr, &stored, catalog, bind_cx);
             let bound = bound.map_err(|e| e.context(format!("constraint '{}'", check.name)))?;
             Ok((check.name.clone(), bound))
         };
         let checks = stream.checks().iter().map(check).collect::<Result<Vec<_>>>()?;
         let order = completion.order(&given)?;
         let input = Arc::new(Schema::new(given.iter().map(|i| completion.all.fields[*i].clone()).collect()));
-        let sort = match info.kind {
-            hydron_plan::StreamKind::Table if &*info.engine == "MergeTree" => {
+        let to = match stream.external() {
+            Some(external) => {
+                Destination::External(Box::new(Writer::open(external, &info, &stored, catalog, bind_cx, cx.clone())?))
+            }
+            None => Destination::Log(Arc::clone(stream.stored()?)),
+        };
+        let sort = match &to {
+            Destination::Log(store) if &*info.engine == "MergeTree" => {
                 store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
             }
             _ => Vec::new(),
@@ -143,7 +155,8 @@ impl Ingest {
         });
         Ok(Ingest {
             stream,
-            store,
+            stored,
+            to,
             completion,
             input,
             given,
@@ -175,6 +188,12 @@ impl Ingest {
         let batch = self.complete(rows)?;
         let first_row = self.rows_before;
         self.rows_before += batch.rows() as u64;
+        if let Destination::External(writer) = &mut self.to {
+            writer.write(&batch).await?;
+            Progress::add(&self.progress.written_rows, batch.rows());
+            Progress::add(&self.progress.written_bytes, batch.bytes());
+            return Ok(());
+        }
         for (shard, part) in self.by_shard(batch, first_row)? {
             let mut at = 0;
             for record in records(&part) {
@@ -259,6 +278,9 @@ impl Ingest {
         while let Some(oldest) = self.in_flight.pop_front() {
             self.arrived(oldest).await?;
         }
+        if let Destination::External(writer) = &self.to {
+            return writer.settle().await;
+        }
         // The log answers for this INSERT after the restart.
         wait_if_crashed().await;
         Ok(())
@@ -275,7 +297,7 @@ impl Ingest {
     /// Waits for a record. One that was stored before, by the same INSERT, is not written again.
     async fn arrived(&mut self, record: Submitted) -> Result<()> {
         let appended = record.ticket.await?;
-        self.store.note_append(appended.append_time_ms);
+        self.log()?.note_append(appended.append_time_ms);
         if !appended.duplicate {
             Progress::add(&self.progress.written_rows, record.rows);
             Progress::add(&self.progress.written_bytes, record.held.bytes());
@@ -294,7 +316,7 @@ impl Ingest {
         let stamp = self.track.as_mut().map(InsertTrack::stamp);
         // Counted first, then asked: whoever sees the fault and no record may say that none was stored, and none will be.
         wait_if_crashed().await;
-        let ticket = self.store.submit(shard, &record, key, stamp)?;
+        let ticket = self.log()?.submit(shard, &record, key, stamp)?;
         self.in_flight.push_back(Submitted { ticket, rows: record.rows(), held });
         if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
             && let Some(oldest) = self.in_flight.pop_front()
@@ -302,6 +324,18 @@ impl Ingest {
             self.arrived(oldest).await?;
         }
         Ok(())
+    }
+
+    fn log(&self) -> Result<&Arc<StreamStore>> {
+        match &self.to {
+            Destination::Log(store) => Ok(store),
+            Destination::External(_) => Err(Error::bug("an external stream has no log")),
+        }
+    }
+
+    /// The time of defaults such as that of arrival.
+    pub(crate) fn set_now(&mut self, now: WallTime) {
+        self.cx.now = now;
     }
 
     /// Every stored column: given values, and defaults for the rest.
@@ -314,7 +348,7 @@ impl Ingest {
             omitted[*at] = mask.filter(|m| m.true_count() > 0);
         }
         let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
-        let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
+        let batch = Batch::new(Arc::clone(&self.stored), stored, count);
         self.check(&batch)?;
         self.sorted(batch)
     }
@@ -354,7 +388,7 @@ impl Ingest {
         let Some(expr) = &self.sharding else {
             let shard = match &self.token {
                 _ if shards == 1 => 0,
-                None => self.store.turn(),
+                None => self.log()?.turn(),
                 Some(token) => (hash(token, first_row) % shards) as usize,
             };
             return Ok(vec![(shard, batch)]);

@@ -4,7 +4,7 @@
 //! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file
 //! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
-//! stream), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
+//! stream), [`external`] (streams that others keep), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
 //! whose server died), [`system`] (the server's own state as tables), [`crash_report`] (what is kept of a crash), `stack` (the stacks
 //! of computing threads).
 
@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod crash_report;
 pub mod engine;
+pub mod external;
 pub mod ingest;
 pub mod options;
 pub mod outcome;

@@ -191,6 +191,11 @@ impl RowReader for ObjectReader {
         }
         Ok(())
     }
+
+    fn restart(&mut self) -> bool {
+        self.values = Values::new(b'{');
+        true
+    }
 }
 
 pub struct CompactReader {
@@ -308,5 +313,10 @@ impl RowReader for AsStringReader {
             LogicalType::Json => rows.value(0, row, Style::Json),
             _ => rows.append(0, &Value::Bytes(row.to_vec())),
         }
+    }
+
+    fn restart(&mut self) -> bool {
+        self.values = Values::new(b'{');
+        true
     }
 }

@@ -499,6 +499,8 @@ fn stored_name(scan: &Scan, column: ScanColumn) -> Result<String> {
         ScanColumn::ProcessTime => "_tp_process_time".to_owned(),
         ScanColumn::Sequence => "_tp_sn".to_owned(),
         ScanColumn::Shard => "_tp_shard".to_owned(),
+        ScanColumn::MessageKey => "_tp_message_key".to_owned(),
+        ScanColumn::MessageHeaders => "_tp_message_headers".to_owned(),
     })
 }
 

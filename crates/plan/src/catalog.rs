@@ -73,7 +73,7 @@ impl StreamInfo {
 
     /// Whether a plain `FROM name` reads without end.
     pub fn can_stream(&self) -> bool {
-        matches!(self.kind, StreamKind::Stream | StreamKind::Random)
+        matches!(self.kind, StreamKind::Stream | StreamKind::Random | StreamKind::External)
     }
 }
 
@@ -85,6 +85,8 @@ pub enum StreamKind {
     Table,
     /// Rows made up at a rate.
     Random,
+    /// Rows that others keep: messages of a topic, lines of files.
+    External,
     /// A table of the server's own state.
     System,
     /// The result of a table function such as `file`.

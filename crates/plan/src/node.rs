@@ -181,6 +181,9 @@ pub enum ScanColumn {
     Sequence,
     /// `_tp_shard` int32.
     Shard,
+    /// Of messages: `_tp_message_key` string, `_tp_message_headers` map(string, string).
+    MessageKey,
+    MessageHeaders,
 }
 
 /// Where a streaming read starts.

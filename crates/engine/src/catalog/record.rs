@@ -189,6 +189,7 @@ fn kind_name(kind: StreamKind) -> &'static str {
         StreamKind::Stream => "stream",
         StreamKind::Table => "table",
         StreamKind::Random => "random",
+        StreamKind::External => "external",
         StreamKind::System => "system",
         StreamKind::Function => "function",
     }
@@ -199,6 +200,7 @@ fn kind_of(name: &str) -> Option<StreamKind> {
         "stream" => StreamKind::Stream,
         "table" => StreamKind::Table,
         "random" => StreamKind::Random,
+        "external" => StreamKind::External,
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! CREATE STREAM, CREATE RANDOM STREAM, and tables of ClickHouse's engines.
+//! CREATE STREAM, CREATE RANDOM STREAM, CREATE EXTERNAL STREAM, and tables of ClickHouse's engines.
 //!
 //! In: the syntax tree. Out: a stream with its logs, stored in the catalog. Promise: every check of §2.2 comes before
 //! anything is written; a failed CREATE leaves nothing behind.
@@ -57,7 +57,10 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         move || {
             let statement = whole.then_some(&*statement);
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
-            let info = stream_info(&create, kind, database, name, columns, statement)?;
+            let mut info = stream_info(&create, kind, database, name, columns, statement)?;
+            if kind == StreamKind::External {
+                info.shards = crate::external::create::check(&info, &lookup, &bind_cx)?;
+            }
             let schema = crate::stream::layout::Layouts::first(&info).current().schema();
             crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
@@ -119,7 +122,7 @@ pub fn hidden_stream(
         Some(declared) => declared.to_vec(),
         None => columns.iter().map(column_def).collect::<Result<_>>()?,
     };
-    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new() };
+    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new(), external: false };
     let infos = bind_columns(&defs, None, &options, lookup, bind_cx)?;
     create.elements = Some(ast::TableElements { columns: defs, ..ast::TableElements::default() });
     let info = stream_info(&create, StreamKind::Stream, Arc::clone(database), Arc::clone(name), infos, None)?;
@@ -136,7 +139,7 @@ fn kind_of(create: &CreateStream) -> Result<StreamKind> {
     }
     let engine = create.storage.engine.as_ref().map(|e| e.name.as_str());
     match create.kind {
-        ast::StreamKind::ExternalStream => Err(Error::not_implemented("EXTERNAL STREAM")),
+        ast::StreamKind::ExternalStream => Ok(StreamKind::External),
         ast::StreamKind::ExternalTable => Err(Error::not_implemented("EXTERNAL TABLE")),
         ast::StreamKind::Mutable => Err(Error::not_implemented("MUTABLE STREAM")),
         ast::StreamKind::Random => Ok(StreamKind::Random),
@@ -191,6 +194,7 @@ fn columns_of(
         mode: mode(create)?,
         stream: kind != StreamKind::Table,
         event_time: setting(create, "event_time_column").unwrap_or_default(),
+        external: kind == StreamKind::External,
     };
     if let Some(elements) = &create.elements {
         return bind_columns(&elements.columns, text, &options, lookup, bind_cx);
@@ -250,7 +254,9 @@ fn stream_info(
 ) -> Result<StreamInfo> {
     let mode = mode(create)?;
     let storage = &create.storage;
-    check_settings(create, statement)?;
+    if kind != StreamKind::External {
+        check_settings(create, statement)?;
+    }
     let text = |e: &Option<ast::Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
     let in_list = create.elements.as_ref().and_then(|e| e.primary_key.clone());
     let primary = storage.primary_key.clone().or(in_list);
@@ -289,6 +295,7 @@ fn stream_info(
         engine: Arc::from(match (&storage.engine, kind) {
             (Some(e), _) => e.name.as_str(),
             (None, StreamKind::Random) => "Random",
+            (None, StreamKind::External) => "ExternalStream",
             (None, _) => "Stream",
         }),
         settings: storage

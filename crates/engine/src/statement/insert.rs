@@ -40,6 +40,10 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     if stream.info.kind == StreamKind::Random {
         return Err(Error::not_implemented(format!("INSERT into random stream {name}")));
     }
+    if let Some(external) = stream.external().cloned() {
+        // The first one waits for a broker; those behind it find the connection made.
+        super::blocking(&cx.engine, move || external.writer().map(drop)).await?;
+    }
     cx.info.uses.lock().push((database, name));
     let columns = column_names(&cx, &stream, &insert.columns)?;
     match insert.source {
@@ -95,9 +99,12 @@ fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -
     let progress = Arc::clone(&cx.info.progress);
     let bind_cx = cx.bind_context(false);
     let stream = Arc::clone(stream);
+    let stream_is_stored = stream.store().is_some();
     let mut ingest =
         Ingest::new(stream, columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress, cx.info.memory())?;
-    if let Some(place) = &cx.info.place {
+    if let Some(place) = &cx.info.place
+        && stream_is_stored
+    {
         ingest.track(place.query());
     }
     Ok(ingest)

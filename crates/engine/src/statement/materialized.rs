@@ -169,7 +169,7 @@ fn into_target(
         Object::Stream(stream) => stream,
         _ => return Err(Error::not_implemented(format!("a materialized view INTO view {name}"))),
     };
-    if !matches!(stream.info.kind, StreamKind::Stream | StreamKind::Table) {
+    if !matches!(stream.info.kind, StreamKind::Stream | StreamKind::Table | StreamKind::External) {
         return Err(Error::not_implemented(format!("a materialized view INTO {name}, which stores no rows")));
     }
     if reads.iter().any(|(d, n)| **d == *database && **n == *name) {

@@ -6,13 +6,16 @@
 use super::{Answer, Context};
 use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
+use crate::external::decode::Decoder;
+use crate::external::source::{ExternalSource, Opening};
 use crate::query::{Item, Progress};
 use crate::stream::source::{LogSource, Piece, Start};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::{Kind, Phase};
-use hydron_flow::host::{EndedReader, Origin, SourceCut};
+use hydron_external::Cuts;
+use hydron_flow::host::{EndedReader, Origin, Resume, SourceCut, Step};
 use hydron_flow::{
     BuildOptions, HostContext, JoinLimits, Pipeline, Query as Flow, QueryHandle, RunOptions, SourceItem, SourceKind,
     SourceReader,
@@ -150,7 +153,9 @@ async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
 fn is_answered_row_by_row(plan: &Plan) -> bool {
     match &plan.node {
         Node::Filter { input, .. } | Node::Project { input, .. } => is_answered_row_by_row(input),
-        Node::Scan(scan) => scan.stream.shards == 1 && plan.change == Change::Append,
+        Node::Scan(scan) => {
+            scan.stream.shards == 1 && scan.stream.kind != StreamKind::External && plan.change == Change::Append
+        }
         _ => false,
     }
 }
@@ -179,6 +184,10 @@ pub async fn start_pipeline(cx: &Context, pipeline: Pipeline, run: Run) -> Resul
     for (at, source) in pipeline.sources.iter().enumerate() {
         let saved = saved.as_ref().map(|s| &s[at]);
         readers.push(match &source.kind {
+            SourceKind::Stream(scan) if scan.stream.kind == StreamKind::External => {
+                let cuts = run.options.resume.as_ref().map(|r| cuts_of(r, at)).unwrap_or_default();
+                open_external(cx, scan, &source.schema, saved, cuts).await?
+            }
             SourceKind::Stream(scan) => open(cx, scan, &source.schema, run.kept, run.can_resume, saved).await?,
             SourceKind::Bounded(_) if saved.is_some_and(|s| s.ended) => Box::new(EndedReader),
             SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
@@ -194,6 +203,43 @@ pub async fn start_pipeline(cx: &Context, pipeline: Pipeline, run: Run) -> Resul
     let handle = Flow::run(pipeline, readers, context, run.options)?;
     *cx.info.flow.lock() = Some(Arc::clone(handle.progress()));
     Ok(handle)
+}
+
+/// Where the pieces of a source ended that a query has read before.
+fn cuts_of(resume: &Resume, source: usize) -> Cuts {
+    let known = resume.cut.step + 1;
+    let steps = resume.replay.steps.iter().zip(resume.replay.first..).filter(|(_, number)| *number >= known);
+    Cuts::new(steps.filter_map(|(stamped, _)| match stamped.step {
+        Step::Rows { source: of, shard, sequence } if of as usize == source => Some((shard, sequence)),
+        _ => None,
+    }))
+}
+
+/// Opens an external stream as a source, when a broker has answered.
+async fn open_external(
+    cx: &Context,
+    scan: &Scan,
+    schema: &Arc<Schema>,
+    saved: Option<&SourceCut>,
+    cuts: Cuts,
+) -> Result<Box<dyn SourceReader>> {
+    let stream = cx.engine.catalog.snapshot().stream_of(&scan.stream)?;
+    let external = stream.external().cloned().ok_or_else(|| Error::bug("an external stream has no other side"))?;
+    let (scan, schema, saved) = (scan.clone(), Arc::clone(schema), saved.cloned());
+    let (lookup, bind_cx, eval_cx) = (cx.lookup(), cx.bind_context(true), cx.eval_context());
+    let clock = Arc::clone(&cx.engine.options.clock);
+    let progress = Arc::clone(&cx.info.progress);
+    let open = move || {
+        let definition = external.definition()?;
+        let shards = lookup.settings.text("shards");
+        let opening = Opening { seek: &scan.seek, shards, saved: saved.as_ref(), cuts, bounded: false };
+        let reading = crate::external::source::begin(&definition, opening)?;
+        let counters = Arc::clone(&external.counters);
+        let decoder = Decoder::new(&definition, &scan, &schema, &lookup, &bind_cx, eval_cx, clock, counters)?;
+        let in_past = saved.map(|s| s.in_past);
+        Ok(Box::new(ExternalSource::new(reading, decoder, progress, in_past)) as Box<dyn SourceReader>)
+    };
+    super::blocking(&cx.engine, open).await
 }
 
 /// Opens one streaming source. `saved`: where it was. With `can_resume` its client may learn where it begins.

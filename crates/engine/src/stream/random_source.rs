@@ -4,9 +4,9 @@ use super::random::{RandomRows, Rate};
 use crate::query::Progress;
 use crate::statement::Context;
 use async_trait::async_trait;
-use hydron_base::Result;
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::world::{Clock, WallTime};
+use hydron_base::{Error, Result};
 use hydron_flow::{SourceItem, SourceReader};
 use hydron_func::EvalContext;
 use hydron_plan::{Scan, ScanColumn};
@@ -87,13 +87,16 @@ pub fn project(
     use arrow::array::{ArrayRef, Int32Array, Int64Array};
     let rows = made.rows();
     let int64 = |v: i64| Arc::new(Int64Array::from_value(v, rows)) as ArrayRef;
-    let pick = |c: &ScanColumn| match c {
-        ScanColumn::Stored(i) => Arc::clone(made.column(*i)),
-        ScanColumn::AppendTime | ScanColumn::IngestTime | ScanColumn::ProcessTime => int64(now.millis()),
-        ScanColumn::Sequence => int64(sequence),
-        ScanColumn::Shard => Arc::new(Int32Array::from_value(0, rows)) as ArrayRef,
+    let pick = |c: &ScanColumn| {
+        Ok(match c {
+            ScanColumn::Stored(i) => Arc::clone(made.column(*i)),
+            ScanColumn::AppendTime | ScanColumn::IngestTime | ScanColumn::ProcessTime => int64(now.millis()),
+            ScanColumn::Sequence => int64(sequence),
+            ScanColumn::Shard => Arc::new(Int32Array::from_value(0, rows)) as ArrayRef,
+            ScanColumn::MessageKey | ScanColumn::MessageHeaders => return Err(Error::bug("rows that are no messages")),
+        })
     };
-    Ok(Batch::new(Arc::clone(schema), columns.iter().map(pick).collect(), rows))
+    Ok(Batch::new(Arc::clone(schema), columns.iter().map(pick).collect::<Result<_>>()?, rows))
 }
 
 #[async_trait]

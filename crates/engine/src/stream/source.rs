@@ -109,6 +109,9 @@ impl LogSource {
                 ScanColumn::ProcessTime => Column::ProcessTime,
                 ScanColumn::Sequence => Column::Sequence,
                 ScanColumn::Shard => Column::Shard,
+                ScanColumn::MessageKey | ScanColumn::MessageHeaders => {
+                    return Err(Error::bug("a stored stream has no messages"));
+                }
             });
             needs_log |= !matches!(column, ScanColumn::Stored(_));
         }

@@ -10,6 +10,8 @@ use super::source::stored_column;
 use super::{StreamStore, file, keyed};
 use crate::catalog::GivenTable;
 use crate::catalog::lookup::Lookup;
+use crate::external::decode::Decoder;
+use crate::external::feed::ExternalFeed;
 use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -128,6 +130,7 @@ impl HistorySource for Lookup {
                     false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
                 };
             }
+            StreamKind::External => return external(self, scan),
             StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],
             StreamKind::Random => {
                 let mut rows = RandomRows::new(info, self, &bind_context(self), rand::random())?;
@@ -146,6 +149,27 @@ impl HistorySource for Lookup {
         let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
         Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
+}
+
+/// What an external stream has now.
+fn external(lookup: &Lookup, scan: &Scan) -> Result<ScanData> {
+    let stream = lookup.state.stream_of(&scan.stream)?;
+    let external = stream.external().cloned().ok_or_else(|| Error::bug("an external stream has no other side"))?;
+    let definition = external.definition()?;
+    let counts = scan.columns.is_empty() && definition.one_message_per_row;
+    let decoder = {
+        let (lookup, definition, scan) = (lookup.clone(), Arc::clone(&definition), scan.clone());
+        move || {
+            let schema = Arc::new(schema_of(&scan));
+            let (bind_cx, eval_cx) = (bind_context(&lookup), eval_context(&lookup));
+            let clock = Arc::clone(&lookup.engine.options.clock);
+            let counters = Arc::clone(&external.counters);
+            Decoder::new(&definition, &scan, &schema, &lookup, &bind_cx, eval_cx, clock, counters)
+        }
+    };
+    let shards = lookup.settings.text("shards").to_string();
+    let feed = ExternalFeed { definition, shards, decoder: Box::new(decoder), counts };
+    Ok(ScanData { feed: Some(Arc::new(feed)), ..ScanData::default() })
 }
 
 /// The rows of a table that came with the query: this query's own.
@@ -245,14 +269,23 @@ fn lacks(scan: &Scan) -> Vec<usize> {
 
 /// Names and types of a scan's columns.
 pub fn schema_of(scan: &Scan) -> Schema {
+    let millis = match scan.stream.kind {
+        StreamKind::External => LogicalType::DateTime64(3, Some(hydron_types::Zone::UTC)),
+        _ => LogicalType::Int64,
+    };
     let field = |c: &ScanColumn| match c {
         ScanColumn::Stored(i) => {
             let column = &scan.stream.columns[*i];
             Field::new(Arc::clone(&column.name), column.ty.clone())
         }
-        ScanColumn::AppendTime => Field::new("_tp_append_time", LogicalType::Int64),
-        ScanColumn::IngestTime => Field::new("_tp_ingest_time", LogicalType::Int64),
-        ScanColumn::ProcessTime => Field::new("_tp_process_time", LogicalType::Int64),
+        ScanColumn::MessageKey => Field::new("_tp_message_key", LogicalType::String),
+        ScanColumn::MessageHeaders => {
+            let text = || Box::new(LogicalType::String);
+            Field::new("_tp_message_headers", LogicalType::Map(text(), text()))
+        }
+        ScanColumn::AppendTime => Field::new("_tp_append_time", millis.clone()),
+        ScanColumn::IngestTime => Field::new("_tp_ingest_time", millis.clone()),
+        ScanColumn::ProcessTime => Field::new("_tp_process_time", millis.clone()),
         ScanColumn::Sequence => Field::new("_tp_sn", LogicalType::Int64),
         ScanColumn::Shard => Field::new("_tp_shard", LogicalType::Int32),
     };

@@ -1,5 +1,6 @@
 //! One run of a view: from its newest checkpoint, or from the start, until something ends it.
 
+use super::outward::Outward;
 use super::recover::recover;
 use super::status::{State, Status};
 use super::target::Target;
@@ -15,7 +16,7 @@ use crate::statement::select::{self, Run};
 use hydron_base::memory::Reserved;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_board::Kind;
-use hydron_flow::host::{Answer, CutAnswer, Event, Resume};
+use hydron_flow::host::{Answer, CutAnswer, Event, Resume, Steps};
 use hydron_flow::{QueryHandle, RunOptions};
 use hydron_plan::bind::{Bound, query_settings};
 use hydron_sql::ast::{Query, StatementKind};
@@ -102,6 +103,9 @@ impl Job<'_> {
             info.memory(),
         )?;
         let id = super::query_id(self.view.info.uuid);
+        if target.stream.external().is_some() {
+            return self.outward(&cx, target, pipeline, fingerprint, sources).await;
+        }
         let mut writer = Writer {
             view: self.view.info.uuid,
             id: id.clone(),
@@ -114,10 +118,7 @@ impl Job<'_> {
             None => (None, None),
             Some(stored) => {
                 let cut = epoch::from_stored(&stored, &fingerprint)?;
-                pipeline.restore(&stored.state).map_err(|e| {
-                    let message = format!("the state of epoch {} cannot be read: {}", stored.number, e.message);
-                    Error::new(Code::RECOVER_CHECKPOINT_FAILED, message)
-                })?;
+                restore(&mut pipeline, &stored)?;
                 let output = stored.manifest.output.clone().unwrap_or_default();
                 let found =
                     recover(&writer.store, &engine.checkpoints, &id, self.view.info.uuid, &output, cut.step).await?;
@@ -155,6 +156,46 @@ impl Job<'_> {
         sink.drive(handle).await
     }
 
+    /// The rest of a run whose rows go to an external stream.
+    async fn outward(
+        &self,
+        cx: &Context,
+        mut target: Target,
+        mut pipeline: hydron_flow::Pipeline,
+        fingerprint: String,
+        sources: Vec<(String, Uuid)>,
+    ) -> Result<Infallible> {
+        let engine = self.engine;
+        let id = super::query_id(self.view.info.uuid);
+        let (resume, from) = match self.newest(&id).await? {
+            None => (None, None),
+            Some(stored) => {
+                let cut = epoch::from_stored(&stored, &fingerprint)?;
+                restore(&mut pipeline, &stored)?;
+                let replay = Steps::starting_at(cut.step + 1);
+                (Some(Resume { cut, replay }), Some((stored.number, stored.manifest)))
+            }
+        };
+        let keeper = Keeper::new(
+            &id,
+            &engine.checkpoints,
+            &engine.options.clock,
+            engine.cpu.handle(),
+            keeper::interval(&cx.settings, engine.options.checkpoint.interval),
+            fingerprint,
+            sources,
+            from,
+            false,
+        )?;
+        let run = Run { kept: true, options: RunOptions { traced: false, resume }, ..Run::default() };
+        let handle = select::start_pipeline(cx, pipeline, run).await?;
+        self.enter(State::ExecutingPipeline);
+        engine.keepers.add(&keeper);
+        let _asking = keeper.ask(handle.cut_asker());
+        let (clock, progress) = (Arc::clone(&engine.options.clock), Arc::clone(&cx.info.progress));
+        Outward { job: self, keeper, target: &mut target, clock, progress }.drive(handle).await
+    }
+
     /// The newest epoch; where there is no state at all the view begins anew.
     async fn newest(&self, id: &str) -> Result<Option<hydron_store::checkpoint::Epoch>> {
         let (checkpoints, id, now) =
@@ -185,6 +226,20 @@ impl Job<'_> {
         }
     }
 
+    /// A unit of so many rows has been written.
+    pub fn count(&self, rows: usize) {
+        self.status.send_modify(|s| {
+            s.units += 1;
+            s.rows_written += rows as u64;
+        });
+    }
+
+    /// An epoch is on disk.
+    pub fn noted(&self, keeper: &Keeper, kept: KeptAt) {
+        self.hold(&keeper.manifests());
+        self.status.send_modify(|s| s.kept(kept));
+    }
+
     /// Keeps the logs from dropping what the view would read again from these epochs.
     fn hold(&self, manifests: &[Arc<Manifest>]) {
         let Some(oldest) = manifests.first() else { return };
@@ -203,6 +258,13 @@ impl Job<'_> {
             }
         }
     }
+}
+
+fn restore(pipeline: &mut hydron_flow::Pipeline, stored: &hydron_store::checkpoint::Epoch) -> Result<()> {
+    pipeline.restore(&stored.state).map_err(|e| {
+        let message = format!("the state of epoch {} cannot be read: {}", stored.number, e.message);
+        Error::new(Code::RECOVER_CHECKPOINT_FAILED, message)
+    })
 }
 
 /// Binds the query of a view as its maker would, in a streaming session.
@@ -324,10 +386,7 @@ impl Sink<'_> {
 
     fn count(&self, rows: usize) {
         Progress::add(&self.progress.written_rows, rows);
-        self.job.status.send_modify(|s| {
-            s.units += 1;
-            s.rows_written += rows as u64;
-        });
+        self.job.count(rows);
     }
 
     /// All that came before the cut is in the log, or is put into the outbox.
@@ -367,11 +426,10 @@ impl Sink<'_> {
     }
 
     fn noted(&self, kept: KeptAt) {
-        self.job.hold(&self.keeper.manifests());
-        self.job.status.send_modify(|s| s.kept(kept));
+        self.job.noted(&self.keeper, kept);
     }
 }
 
-fn ended(name: &str) -> Error {
+pub fn ended(name: &str) -> Error {
     Error::new(Code::ABORTED, format!("the query of view {name} came to an end"))
 }

@@ -76,6 +76,7 @@ pub(super) fn sources_of(
             in_past: saved.map_or_else(|| reader.backfills(), |s| s.in_past),
             ended: saved.is_some_and(|s| s.ended),
             in_record: false,
+            lanes: reader.lanes(),
         }
     };
     let readers = readers.iter().map(|r| &**r);
@@ -93,12 +94,22 @@ pub(super) struct SourceState {
     pub(super) ended: bool,
     /// More of the last record follows.
     pub(super) in_record: bool,
+    /// Shards in the order of their lanes.
+    lanes: Option<Vec<u32>>,
 }
 
 impl SourceState {
     /// Whether something of it will be complete at some time: its past, or all of it.
     pub(super) fn has_past(&self) -> bool {
         (self.is_bounded && !self.ended) || self.in_past
+    }
+
+    /// The lane of a shard's rows.
+    pub(super) fn lane(&self, shard: u32) -> u32 {
+        match &self.lanes {
+            None => shard,
+            Some(lanes) => lanes.iter().position(|s| *s == shard).unwrap_or(0) as u32,
+        }
     }
 
     /// Whether a query can go on from here.

@@ -445,7 +445,7 @@ impl Driver {
             return None;
         }
         self.feed.progress.add_in(rows, batch.bytes());
-        let lane = if state.in_past && sequence.is_none() { PAST_LANE } else { shard };
+        let lane = if state.in_past && sequence.is_none() { PAST_LANE } else { state.lane(shard) };
         Some((Msg::Rows(Rows { delta: Delta::insert(batch), lane }), rows))
     }
 

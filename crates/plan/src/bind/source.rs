@@ -170,6 +170,7 @@ impl<'a> Binder<'a> {
     pub(super) fn stream(&self, info: &Arc<StreamInfo>, env: &Env<'_>) -> Result<From> {
         let streaming = info.can_stream() && !env.history;
         let settings = &env.settings;
+        let info = &selected_shards(info, settings.text("shards"));
         let table =
             TableName { alias: None, name: Some(Arc::clone(&info.name)), database: Some(Arc::clone(&info.database)) };
         let mut scope = Scope { tables: vec![table], columns: Vec::new() };
@@ -258,6 +259,15 @@ fn replay(info: &StreamInfo, settings: &hydron_base::Settings) -> Result<Option<
     }
 }
 
+/// An external stream of which some shards are read has as many.
+fn selected_shards(info: &Arc<StreamInfo>, shards: &str) -> Arc<StreamInfo> {
+    let count = shards.split(',').filter(|s| !s.trim().is_empty()).count();
+    if info.kind != StreamKind::External || count == 0 {
+        return Arc::clone(info);
+    }
+    Arc::new(StreamInfo { shards: count as u32, ..(**info).clone() })
+}
+
 pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("_tp_")
 }
@@ -265,7 +275,22 @@ pub(super) fn is_reserved(name: &str) -> bool {
 /// Columns that a source makes beside the stored ones.
 fn virtual_columns(info: &StreamInfo, streaming: bool) -> Vec<(&'static str, ScanColumn, LogicalType)> {
     let shard = ("_tp_shard", ScanColumn::Shard, LogicalType::Int32);
+    let millis = || LogicalType::DateTime64(3, Some(hydron_types::Zone::UTC));
     match info.kind {
+        StreamKind::External => vec![
+            ("_tp_append_time", ScanColumn::AppendTime, millis()),
+            ("_tp_process_time", ScanColumn::ProcessTime, millis()),
+            ("_tp_sn", ScanColumn::Sequence, LogicalType::Int64),
+            shard,
+            ("_tp_message_key", ScanColumn::MessageKey, LogicalType::String),
+            // Proton's name before 1.6.
+            ("_message_key", ScanColumn::MessageKey, LogicalType::String),
+            (
+                "_tp_message_headers",
+                ScanColumn::MessageHeaders,
+                LogicalType::Map(Box::new(LogicalType::String), Box::new(LogicalType::String)),
+            ),
+        ],
         StreamKind::Stream if streaming => vec![
             ("_tp_append_time", ScanColumn::AppendTime, LogicalType::Int64),
             ("_tp_ingest_time", ScanColumn::IngestTime, LogicalType::Int64),

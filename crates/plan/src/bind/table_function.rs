@@ -183,7 +183,10 @@ impl<'a> Binder<'a> {
             let is_cte = name.database.is_none() && env.cte(&name.name).is_some();
             if !is_cte
                 && let Source::Stream(info) = self.lookup(&name)?
-                && !matches!(info.kind, StreamKind::Stream | StreamKind::Random | StreamKind::Table)
+                && !matches!(
+                    info.kind,
+                    StreamKind::Stream | StreamKind::Random | StreamKind::Table | StreamKind::External
+                )
             {
                 return Err(Error::bad_arguments(format!("table() takes a stream, not \"{}\"", info.name)));
             }

@@ -86,6 +86,10 @@ async fn columns(cx: &Context, alter: Alter) -> Result<()> {
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
     let stream = stream_of(cx, &state, &alter)?;
+    if stream.info.kind == StreamKind::External {
+        let error = Error::not_implemented(format!("ALTER of external stream {}", stream.info.name));
+        return Err(error.hint("DROP STREAM and CREATE EXTERNAL STREAM: its rows are not lost by that"));
+    }
     let work = {
         let (engine, lookup, bind_cx) = (Arc::clone(&cx.engine), cx.lookup(), cx.bind_context(false));
         move || change(&engine, &stream, &alter.commands, &lookup, &bind_cx)
@@ -145,6 +149,7 @@ fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindC
         mode: old.mode,
         stream: old.kind != StreamKind::Table,
         event_time: setting("event_time_column").unwrap_or_default(),
+        external: false,
     };
     let elements = create.elements.clone().unwrap_or_default();
     let columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
