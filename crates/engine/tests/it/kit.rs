@@ -6,7 +6,7 @@ use hydron_engine::{Engine, EngineOptions, Input, Item, QueryOptions, Running, S
 use hydron_types::column::value_at;
 use hydron_types::{Batch, Value};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -72,4 +72,35 @@ pub async fn rows(mut running: Running) -> Result<Vec<Vec<Value>>> {
 pub fn row_of(batch: &Batch, row: usize) -> Vec<Value> {
     let fields = batch.columns.iter().zip(&batch.schema.fields);
     fields.map(|(column, field)| value_at(column, &field.ty, row)).collect()
+}
+
+/// Runs `query` until it answers `wanted`, its rows as text.
+pub async fn becomes(world: &mut World, query: &str, wanted: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = told(world, query).await;
+        if found == wanted {
+            return;
+        }
+        if Instant::now() >= deadline {
+            let views = told(world, "select name, state, last_error, lag_records, checkpoint_epoch, to_string(checkpoint_sn), written_rows from system.materialized_views").await;
+            panic!("{query}: {found}, not {wanted}; views: {views}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub async fn told(world: &mut World, query: &str) -> String {
+    let rows = match world.run(query).await {
+        Ok(rows) => rows,
+        Err(e) => return e.to_string(),
+    };
+    let cell = |v: &Value| match v {
+        Value::Bytes(b) => String::from_utf8_lossy(b).into_owned(),
+        Value::Int(n) => n.to_string(),
+        Value::UInt(n) => n.to_string(),
+        other => format!("{other:?}"),
+    };
+    let row = |row: &Vec<Value>| row.iter().map(cell).collect::<Vec<_>>().join(" ");
+    rows.iter().map(row).collect::<Vec<_>>().join("; ")
 }

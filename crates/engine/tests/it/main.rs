@@ -3,6 +3,8 @@
 mod alter;
 mod board;
 mod deep;
+mod external;
+mod kafka;
 mod kit;
 mod memory;
 mod open;

@@ -1,40 +1,8 @@
 //! Materialized views: what they write, what they refuse, how they go on, and whom they do not hold up.
 
-use crate::kit::World;
+use crate::kit::{World, becomes, told};
 use hydron_base::Code;
-use hydron_types::Value;
 use std::time::{Duration, Instant};
-
-/// Runs `query` until it answers `wanted`, its rows as text.
-async fn becomes(world: &mut World, query: &str, wanted: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let found = told(world, query).await;
-        if found == wanted {
-            return;
-        }
-        if Instant::now() >= deadline {
-            let views = told(world, "select name, state, last_error, lag_records, checkpoint_epoch, to_string(checkpoint_sn), written_rows from system.materialized_views").await;
-            panic!("{query}: {found}, not {wanted}; views: {views}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn told(world: &mut World, query: &str) -> String {
-    let rows = match world.run(query).await {
-        Ok(rows) => rows,
-        Err(e) => return e.to_string(),
-    };
-    let cell = |v: &Value| match v {
-        Value::Bytes(b) => String::from_utf8_lossy(b).into_owned(),
-        Value::Int(n) => n.to_string(),
-        Value::UInt(n) => n.to_string(),
-        other => format!("{other:?}"),
-    };
-    let row = |row: &Vec<Value>| row.iter().map(cell).collect::<Vec<_>>().join(" ");
-    rows.iter().map(row).collect::<Vec<_>>().join("; ")
-}
 
 /// Directories of kept queries.
 fn states(world: &World) -> Vec<std::path::PathBuf> {
