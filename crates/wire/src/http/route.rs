@@ -236,6 +236,9 @@ impl App {
         );
         let errors = queries.errors().iter().map(|(_, count, ..)| count).sum();
         counter("hydron_query_errors_total", "counter", "queries that ended with an error", errors);
+        for (name, help, value) in self.engine.inner().external.list() {
+            counter(&format!("hydron_{name}"), "counter", help, value);
+        }
         out
     }
 }

@@ -53,11 +53,6 @@ fn describe_statement(database: &str, name: &str) -> StatementKind {
     })
 }
 
-pub(super) fn list_raw(call: &Call<'_>) -> Result<Response<Body>, Failure> {
-    // Nothing can create one.
-    call.success(json!({ "data": [] }))
-}
-
 pub(super) async fn create(call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Failure> {
     let fields = Fields::read(call, body).await?;
     let create = definition::create_stream(&fields, &call.params)?;

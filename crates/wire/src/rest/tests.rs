@@ -194,7 +194,7 @@ fn rows_that_are_wrong_are_refused() {
     assert_eq!(raw(&format!("{path}?format=never"), good).1, 73);
     assert_eq!(raw(&format!("{path}?no_such_setting=1"), good), (400, 115));
     assert_eq!(raw("/proton/v1/ingest/streams/nothing", good), (404, 60));
-    assert_eq!(raw("/proton/v1/ingest/rawstores/s", good), (501, 48));
+    assert_eq!(raw("/proton/v1/ingest/rawstores/s", r#"{"data": [{"_raw": "x"}]}"#), (404, 60));
     assert_eq!(table(&server, "SELECT count() FROM table(s)"), "0\n");
 }
 
@@ -393,13 +393,72 @@ fn the_server_tells_about_itself() {
     assert_eq!(done(&server, "/proton/v1/telemetry", json!({"collect": false}))["collect"], false);
     assert_eq!(failure(post(&server, "/proton/v1/telemetry", json!({"collect": true}))), (501, 48));
     assert_eq!(body(&server.get("/proton/v1/ddl/rawstores"))["data"], json!([]));
-    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({"name": "r"}))), (501, 48));
     let nothing = server.get("/proton/v2/info");
     assert_eq!(failure((nothing.status, body(&nothing))), (404, 2003));
     assert_eq!(failure(send(&server, "PUT", "/proton/v1/search", json!({}))), (501, 1));
     // The port speaks SQL over HTTP too.
     assert_eq!(server.post("/", b"SELECT 1").text(), "1\n");
     assert_eq!(server.get("/ping").text(), "Ok.\n");
+}
+
+#[test]
+fn raw_stores_keep_events_with_the_time_that_stands_in_them() {
+    let server = start();
+    done(&server, "/proton/v1/ddl/rawstores", json!({"name": "r", "order_by_granularity": "H"}));
+    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({"name": "r"}))), (400, 57));
+    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({}))), (400, 408));
+    table(&server, "CREATE STREAM plain (a int)");
+    let listed = &body(&server.get("/timeplusd/v1/ddl/rawstores"))["data"];
+    assert_eq!((listed[0]["name"].as_str(), listed.as_array().unwrap().len()), (Some("r"), 1));
+    assert_eq!(listed[0]["order_by_expression"], "(to_start_of_hour(_tp_time), sourcetype)");
+    let path = "/proton/v1/ingest/rawstores/r?mode=sync";
+    let events = json!({
+        "enrichment": {"time_extraction_type": "json_path", "time_extraction_rule": "at.time"},
+        "data": [
+            {"_raw": "{\"at\": {\"time\": \"2024-01-02 03:04:05.678\"}}", "host": "h", "source": "s", "sourcetype": "t"},
+            {"_raw": "{\"at\": {\"time\": \"2024-01-02T03:04:06Z\"}}"},
+        ]
+    });
+    done(&server, path, events);
+    let rows = "SELECT to_string(_tp_time), host, sourcetype FROM table(r) ORDER BY _tp_time";
+    assert_eq!(table(&server, rows), "2024-01-02 03:04:05.678\th\tt\n2024-01-02 03:04:06.000\t\t\n");
+    assert_eq!(failure(post(&server, path, json!({"data": "x"}))), (400, 408));
+    let bad = json!({"enrichment": {"time_extraction_type": "regex", "time_extraction_rule": "(?P<_time>\\d{4})"}, "data": [{"_raw": "x"}]});
+    assert_eq!(failure(post(&server, path, bad)), (400, 117));
+    assert_eq!(failure(post(&server, "/proton/v1/ingest/rawstores/no", json!({"data": [{"_raw": "x"}]}))), (404, 60));
+    let delete = |name: &str| send(&server, "DELETE", &format!("/proton/v1/ddl/rawstores/{name}"), json!({}));
+    assert_eq!(failure(delete("plain")), (404, 60));
+    assert_eq!(delete("r").0, 200);
+    assert_eq!(body(&server.get("/proton/v1/ddl/rawstores"))["data"], json!([]));
+}
+
+#[test]
+fn external_streams_are_made_and_dropped() {
+    let server = start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), "one\ntwo\n").unwrap();
+    let setting = |key: &str, value: &str| json!({"key": key, "value": value});
+    let path = "/proton/v1/ddl/externalstreams";
+    let make = |settings: serde_json::Value| json!({"name": "e", "columns": [{"name": "raw", "type": "string"}], "settings": settings});
+    let log = make(json!([
+        setting("type", "log"),
+        setting("log_dir", dir.path().to_str().unwrap()),
+        setting("log_files", ".*log")
+    ]));
+    done(&server, path, log.clone());
+    assert_eq!(failure(post(&server, path, log)), (400, 57));
+    assert_eq!(table(&server, "SELECT raw FROM table(e)"), "one\ntwo\n");
+    assert!(server.get("/metrics").text().contains("hydron_external_stream_read_rows_total 2\n"));
+    assert_eq!(failure(post(&server, path, make(json!([setting("type", "kafka")])))).1, 57);
+    assert_eq!(send(&server, "DELETE", "/proton/v1/ddl/streams/e", json!({})).0, 200);
+    assert_eq!(failure(post(&server, path, make(json!([setting("type", "kafka")])))), (400, 471));
+    let gone = [
+        setting("type", "kafka"),
+        setting("brokers", "127.0.0.1:1"),
+        setting("topic", "t"),
+        setting("reconnect_timeout_ms", "300"),
+    ];
+    assert_eq!(failure(post(&server, path, make(json!(gone)))).1, 210);
 }
 
 #[test]
