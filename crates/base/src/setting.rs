@@ -166,7 +166,6 @@ const TABLE: &[SettingDef] = &[
         "",
         "where a streaming read starts: `latest`, `earliest`, a time, `-10s`, or a sequence number for each shard",
     ),
-    def("shards", Kind::Text, "", "partitions of an external stream that are read: `0,2`; empty: all"),
     def(
         "kafka_max_message_size",
         Kind::UInt,
@@ -564,6 +563,8 @@ const ACCEPTED: &[&str] = &[
     "select_sequential_consistency",
     "send_logs_level",
     "send_timeout",
+    // Of an external stream the partitions that are read; of CREATE STREAM, and of a view, how many the new stream has.
+    "shards",
     "show_table_uuid_in_table_create_query_if_not_nil",
     "sort_overflow_mode",
     "special_sort",

@@ -7,6 +7,7 @@ use crate::cut::Cuts;
 use crate::message::Chunk;
 use hydron_base::{Code, Error, Result};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -112,7 +113,8 @@ impl Incoming {
     pub fn spawn(source: impl Source, cuts: Cuts) -> Result<Incoming> {
         let (sender, events) = mpsc::channel(CHUNKS_AHEAD);
         let read = move || {
-            if let Err(e) = read(source, cuts, &sender) {
+            let all = std::panic::catch_unwind(AssertUnwindSafe(|| read(source, cuts, &sender)));
+            if let Err(e) = all.unwrap_or_else(|panic| Err(Error::panicked(&*panic))) {
                 // A query that is gone does not need the error.
                 let _ = sender.blocking_send(Err(e));
             }
@@ -187,6 +189,18 @@ mod tests {
             });
         }
         assert_eq!(told, [(0, 4), (1, 1), (0, 5), (-1, -1), (0, 6)]);
+    }
+
+    #[test]
+    fn a_panic_of_the_source_is_an_error_and_no_end() {
+        struct Broken;
+        impl Source for Broken {
+            fn poll(&mut self, _: Duration, _: &mut Gathered) -> Result<Polled> {
+                panic!("of all things")
+            }
+        }
+        let mut incoming = Incoming::spawn(Broken, Cuts::default()).unwrap();
+        assert!(incoming.next_blocking().unwrap_err().message.contains("of all things"));
     }
 
     #[test]

@@ -79,6 +79,10 @@ impl Definition {
             let more = kafka::settings::config_file(&text)?;
             pairs.extend(more.into_iter().filter(|(k, _)| !info.settings.iter().any(|(known, _)| **known == *k)));
         }
+        // Proton takes both.
+        if !info.partition_by.is_empty() && !pairs.iter().any(|(k, _)| k == "sharding_expr") {
+            pairs.push(("sharding_expr".to_owned(), info.partition_by.clone()));
+        }
         Definition::parse(&pairs, &info.columns)
     }
 

@@ -95,6 +95,19 @@ impl Writer {
 
     /// Hands all rows over; [`Writer::settle`] says that they have arrived.
     pub async fn write(&mut self, batch: &Batch) -> Result<()> {
+        let written = self.hand_over(batch).await;
+        self.renewed(written)
+    }
+
+    /// An idempotent producer that has lost a message cannot go on: the next writer makes another one.
+    fn renewed(&self, written: Result<()>) -> Result<()> {
+        if written.as_ref().is_err_and(|e| e.code == Code::CANNOT_WRITE_TO_KAFKA) {
+            self.external.forget_writer();
+        }
+        written
+    }
+
+    async fn hand_over(&self, batch: &Batch) -> Result<()> {
         let value = batch.project(Arc::clone(&self.value), &self.positions);
         let mut bytes = Vec::new();
         let pieces = match self.definition.one_message_per_row {
@@ -132,11 +145,7 @@ impl Writer {
     /// Waits until the brokers have all that was written. Errors: CANNOT_WRITE_TO_KAFKA.
     pub async fn settle(&self) -> Result<()> {
         let settled = self.tally.wait(0, self.sink.patience()).await;
-        if settled.is_err() {
-            // An idempotent producer that has lost a message cannot go on.
-            self.external.forget_writer();
-        }
-        settled
+        self.renewed(settled)
     }
 
     async fn send(&self, message: &Outgoing<'_>) -> Result<()> {

@@ -93,6 +93,10 @@ impl Job<'_> {
         let mut pipeline = hydron_flow::build(&bound.plan, build)?;
         let fingerprint = epoch::fingerprint(&self.view.info.select, &pipeline);
         let sources = epoch::sources(&pipeline);
+        if let Some(external) = stream.external().cloned() {
+            // Waits for a broker, where a thread may wait.
+            crate::statement::blocking(engine, move || external.writer().map(drop)).await?;
+        }
         let mut target = Target::open(
             stream,
             &schema,

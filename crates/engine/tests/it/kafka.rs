@@ -266,6 +266,7 @@ async fn a_broker_that_is_gone_is_an_error_that_names_it() {
     assert_eq!(error.code, Code::NETWORK_ERROR, "{error}");
     let error = world.run("insert into e (a) values (3)").await.unwrap_err();
     assert_eq!(error.code, Code::CANNOT_WRITE_TO_KAFKA, "{error}");
+    drop(running);
     // The stream is there, and works again when the broker does.
     world.reopen().await;
     kafka.cluster.broker_up(1).unwrap();

@@ -180,3 +180,32 @@ pub fn partitions(settings: &KafkaSettings) -> Result<Vec<i32>> {
         config(&settings.producer()).create_native_config().map_err(|e| typed(settings, &e, ""))?;
     partitions_of(consumer.client(), settings, &|| consumer.context().reason(), deadline)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_built_with_tls_and_all_mechanisms() {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let pairs = [
+                ("brokers", "127.0.0.1:1"),
+                ("topic", "t"),
+                ("security_protocol", "sasl_ssl"),
+                ("sasl_mechanism", mechanism),
+                ("username", "u"),
+                ("password", "canary"),
+            ];
+            let get = |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            let settings = KafkaSettings::parse(&get).unwrap();
+            consumer(&settings).unwrap_or_else(|e| panic!("{mechanism}: {e}"));
+        }
+    }
+
+    #[test]
+    fn every_compression_is_built() {
+        for codec in ["gzip", "snappy", "lz4", "zstd"] {
+            config(&[("compression.codec", codec)]).create_native_config().unwrap_or_else(|e| panic!("{codec}: {e}"));
+        }
+    }
+}

@@ -91,55 +91,36 @@ impl KafkaRead {
         self.partitions.iter().map(|p| Place { shard: p.id as u32, next: p.next, head: p.head }).collect()
     }
 
-    fn reached(&mut self, id: i32) {
-        let Some(partition) = self.partitions.iter_mut().find(|p| p.id == id) else { return };
-        if !std::mem::replace(&mut partition.reached, true) && self.bounded {
-            let mut rest = TopicPartitionList::new();
-            rest.add_partition(&self.settings.topic, id);
-            // What comes all the same is left out below.
-            let _ = self.consumer.pause(&rest);
-        }
-    }
-
     /// Takes what one poll gave. False: nothing was there.
     fn take(&mut self, patience: Duration, into: &mut Gathered) -> Result<bool> {
-        let (at, next) = match self.consumer.poll(patience) {
+        match self.consumer.poll(patience) {
             None => return Ok(false),
             Some(Ok(message)) => {
                 self.outage.alive();
-                let at = message.partition();
-                let partition = self.partitions.iter().find(|p| p.id == at);
-                if self.bounded && partition.is_none_or(|p| p.reached || message.offset() >= p.head) {
-                    (at, i64::MAX)
-                } else {
-                    let headers = message.headers();
-                    let headers = headers.iter().flat_map(|h| h.iter());
-                    into.push(
-                        at as u32,
-                        message.offset(),
-                        message.timestamp().to_millis().unwrap_or_else(now_ms),
-                        message.key(),
-                        message.payload(),
-                        headers.map(|h| (h.key.as_bytes(), h.value.unwrap_or_default())),
-                    );
-                    (at, message.offset() + 1)
+                let (id, offset) = (message.partition(), message.offset());
+                let Some(partition) = self.partitions.iter_mut().find(|p| p.id == id) else { return Ok(true) };
+                if self.bounded && offset >= partition.head {
+                    partition.reached = true;
+                    return Ok(true);
                 }
+                let headers = message.headers();
+                let headers = headers.iter().flat_map(|h| h.iter());
+                into.push(
+                    id as u32,
+                    offset,
+                    message.timestamp().to_millis().unwrap_or_else(now_ms),
+                    message.key(),
+                    message.payload(),
+                    headers.map(|h| (h.key.as_bytes(), h.value.unwrap_or_default())),
+                );
+                partition.reached |= offset + 1 >= partition.head;
             }
-            Some(Err(KafkaError::PartitionEOF(at))) => {
+            // What is between the last message and the end are marks of transactions, or was compacted.
+            Some(Err(KafkaError::PartitionEOF(id))) => {
                 self.outage.alive();
-                (at, i64::MAX)
+                self.partitions.iter_mut().filter(|p| p.id == id).for_each(|p| p.reached = true);
             }
-            Some(Err(e)) => {
-                self.failed(&e)?;
-                return Ok(true);
-            }
-        };
-        let partition = self.partitions.iter_mut().find(|p| p.id == at);
-        if partition.is_some_and(|p| {
-            p.next = p.next.max(if next == i64::MAX { p.next } else { next });
-            !p.reached && next >= p.head
-        }) {
-            self.reached(at);
+            Some(Err(e)) => self.failed(&e)?,
         }
         Ok(true)
     }

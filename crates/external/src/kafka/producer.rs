@@ -138,7 +138,8 @@ fn not_written(settings: &KafkaSettings, error: &KafkaError, reason: &str) -> Er
 /// A writer for all statements that write to a topic.
 pub struct KafkaWriter {
     settings: KafkaSettings,
-    producer: ThreadedProducer<Deliveries>,
+    /// Taken when the writer goes.
+    producer: Option<ThreadedProducer<Deliveries>>,
     partitions: u32,
     patience: Duration,
 }
@@ -160,7 +161,7 @@ impl KafkaWriter {
         let timeout = timeout.and_then(|(_, v)| v.parse().ok()).map_or(Duration::from_secs(30), Duration::from_millis);
         // Whoever waits hears of each message what librdkafka has to say, and a little later he does not believe it any more.
         let patience = timeout + Duration::from_secs(5);
-        Ok(KafkaWriter { settings: settings.clone(), producer, partitions: ids.len() as u32, patience })
+        Ok(KafkaWriter { settings: settings.clone(), producer: Some(producer), partitions: ids.len() as u32, patience })
     }
 }
 
@@ -188,9 +189,10 @@ impl Sink for KafkaWriter {
             }
             record = record.headers(headers);
         }
+        let producer = self.producer.as_ref().ok_or_else(|| Error::bug("a writer without its producer"))?;
         // Counted first: the answer may come before `send` returns.
         tally.sent();
-        match self.producer.send(record) {
+        match producer.send(record) {
             Ok(()) => Ok(Sent::Queued),
             Err((e, _)) => {
                 let is_full = e.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
@@ -198,13 +200,24 @@ impl Sink for KafkaWriter {
                 if is_full {
                     return Ok(Sent::Full);
                 }
-                Err(not_written(&self.settings, &e, &self.producer.context().context.reason()))
+                Err(not_written(&self.settings, &e, &producer.context().context.reason()))
             }
         }
     }
 
     fn patience(&self) -> Duration {
         self.patience
+    }
+}
+
+impl Drop for KafkaWriter {
+    fn drop(&mut self) {
+        // It waits a moment for messages on their way, and this thread may have others to serve.
+        let producer = self.producer.take();
+        let dropped = std::thread::Builder::new().name("external".to_owned()).spawn(move || drop(producer));
+        if let Err(e) = dropped {
+            tracing::warn!("no thread for closing a connection to Kafka: {e}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::{Duration, Instant};
 
-const KILLS: usize = 8;
+const KILLS: usize = 12;
 
 /// Messages between two kills.
 const ROUND: i64 = 200;
