@@ -486,3 +486,26 @@ fn no_text_brings_a_reader_down() {
         }
     }
 }
+
+#[test]
+fn documents_are_read_one_after_the_other_and_a_broken_one_leaves_no_row() {
+    let columns = [("a", "int32"), ("s", "string")];
+    let rows_of = |format: &str, documents: &[&str]| {
+        let mut reader = input(format, schema(&columns), &options(&[]), None).unwrap();
+        let counts: Vec<_> = documents.iter().map(|d| reader.feed_document(d.as_bytes()).ok().flatten()).collect();
+        (counts, reader.flush().unwrap().as_ref().map(shown).unwrap_or_default())
+    };
+    let json =
+        ["{\"a\": 1, \"s\": \"x\"}", "{\"a\": 2}\n{\"a\": \"no\"}", "{\"a\": 3", "[{\"s\": \"y\"}, {\"a\": 4}]", ""];
+    let (counts, rows) = rows_of("JSONEachRow", &json);
+    assert_eq!(counts, [Some(1), None, None, Some(2), Some(0)]);
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    let (counts, rows) = rows_of("CSV", &["1,\"a,b\"\n2,c", "x,y", "3,\"open", "4,d\n"]);
+    assert_eq!((counts[0], counts[1], counts[3]), (Some(2), None, Some(1)));
+    assert!(rows.starts_with("1|a,b\n2|c\n") && rows.ends_with("4|d\n"), "{rows}");
+    let (counts, rows) = rows_of("TSV", &["1\ta", "1", "2\tb\n3\tc\n"]);
+    assert_eq!((counts.as_slice(), rows.as_str()), (&[Some(1), None, Some(2)][..], "1|a\n2|b\n3|c\n"));
+    // A header is of its own document.
+    assert_eq!(rows_of("CSVWithNames", &["a,s\n1,x"]).0, [None]);
+    assert_eq!(rows_of("TSVWithNames", &["a\ts\n1\tx"]).0, [None]);
+}
