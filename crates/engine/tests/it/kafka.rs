@@ -276,10 +276,13 @@ async fn a_broker_that_is_gone_is_an_error_that_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_is_not_there_and_a_secret_are_told_apart() {
+async fn a_topic_that_is_not_there_is_told_and_a_secret_is_not() {
     let mut world = World::open();
     let kafka = Kafka::start();
     kafka.topic("t", 1);
+    let nothing = format!("create external stream n (a int) settings {}", kafka.settings("nothing"));
+    let error = world.run(&nothing).await.unwrap_err();
+    assert!(error.code == Code::RESOURCE_NOT_FOUND && error.message.contains("nothing"), "{error}");
     let secret = "username = 'u', password = 'canary-of-kafka', security_protocol = 'plaintext'";
     let create = format!("create external stream e (a int) settings {}, {secret}", kafka.settings("t"));
     world.run(&create).await.unwrap();
