@@ -178,6 +178,18 @@ const TABLE: &[SettingDef] = &[
     def("keep_windows", Kind::UInt, "0", "closed windows kept for another emit"),
     def("keep_versions", Kind::UInt, "3", "newest rows per key kept by an ASOF join"),
     def("max_join_range", Kind::UInt, "300", "seconds that a range join may span"),
+    def(
+        "javascript_max_memory_bytes",
+        Kind::UInt,
+        "104857600",
+        "bytes that the engine of one JavaScript function of a query may take",
+    ),
+    def(
+        "javascript_max_execution_ms",
+        Kind::UInt,
+        "10000",
+        "milliseconds that a JavaScript function may take for one batch of rows; 0: no limit",
+    ),
     def("join_max_buffered_bytes", Kind::UInt, "524288000", "bytes that a join of two streams may keep"),
     def(
         "join_use_nulls",
@@ -461,7 +473,6 @@ const ACCEPTED: &[&str] = &[
     "input_format_with_types_use_header",
     "insert_deduplicate",
     "insert_quorum",
-    "javascript_max_memory_bytes",
     "javascript_uda_max_concurrency",
     "join_buffered_data_block_size",
     "join_latency_threshold",

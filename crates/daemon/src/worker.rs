@@ -121,8 +121,13 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         "" => config.path.join("user_files"),
         path => path.into(),
     };
+    let user_scripts = match config.user_scripts_path.as_str() {
+        "" => config.path.join("user_scripts"),
+        path => path.into(),
+    };
     EngineOptions {
         user_files: Some(user_files),
+        user_scripts: Some(user_scripts),
         cpu_threads: config.cpu_threads,
         memory_bytes_max: config.max_server_memory_usage,
         queries_max: config.max_concurrent_queries,

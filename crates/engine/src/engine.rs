@@ -4,7 +4,7 @@
 //! queries only as long as it is told to.
 
 use crate::catalog::record;
-use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::catalog::{Catalog, Database, Function, Object, View};
 use crate::checkpoint::Keepers;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
@@ -264,7 +264,9 @@ impl Inner {
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
         let mut orphans = Vec::new();
+        let scripts = self.options.user_scripts.as_deref();
         self.catalog.update(|state| {
+            let mut functions = Vec::new();
             for (database, name, object) in loaded {
                 match object {
                     Loaded::Database(db) => {
@@ -275,10 +277,11 @@ impl Inner {
                         None => orphans.push(format!("{database}.{name}")),
                     },
                     Loaded::Function(f) => {
-                        state.functions.insert(Arc::clone(&f.name), f);
+                        functions.push(f);
                     }
                 }
             }
+            state.edit_functions(scripts, |all| all.extend(functions.into_iter().map(|f| (Arc::clone(&f.name), f))));
         });
         if !orphans.is_empty() {
             return Err(Error::bug(format!("the catalog has no database for: {}", orphans.join(", "))));
@@ -358,12 +361,7 @@ impl Inner {
                 let view = record::materialized_view(&database, &name, entry.uuid, entry.text.clone(), stored)?;
                 Loaded::Object(Object::MaterializedView(Arc::new(view)))
             }
-            record::FUNCTION => Loaded::Function(SqlFunction {
-                name: Arc::clone(&name),
-                uuid: entry.uuid,
-                lambda: record::function_record(&name, stored)?.lambda,
-                create_text: entry.text.clone(),
-            }),
+            record::FUNCTION => Loaded::Function(record::function(&name, entry.uuid, entry.text.clone(), stored)?),
             other => {
                 let message =
                     format!("catalog entry {} has kind '{other}', which this version does not know", entry.name);
@@ -421,5 +419,5 @@ fn memory_limit(options: &EngineOptions) -> u64 {
 enum Loaded {
     Database(Database),
     Object(Object),
-    Function(SqlFunction),
+    Function(Function),
 }

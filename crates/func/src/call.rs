@@ -4,7 +4,7 @@
 //! decides every type; a kernel never converts its arguments on its own and never looks at Arrow metadata.
 
 use arrow::array::{Array, ArrayRef};
-use hydron_base::world::WallTime;
+use hydron_base::world::{Stop, WallTime};
 use hydron_base::{Error, Result, Settings};
 use hydron_types::{LogicalType, Value, Zone, gather};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct BindContext {
     pub streaming: bool,
     /// Whether `trap` may be called.
     pub traps: bool,
+    /// Whether the query was ended: for calls of code that is not ours.
+    pub stop: Stop,
 }
 
 impl Default for BindContext {
@@ -54,6 +56,7 @@ impl Default for BindContext {
             user: Arc::from("default"),
             streaming: false,
             traps: false,
+            stop: Stop::default(),
         }
     }
 }

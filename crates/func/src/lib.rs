@@ -10,7 +10,7 @@ pub mod nulls;
 pub mod registry;
 pub mod scalar;
 
-pub use agg::{AggFn, Aggregate, BoundAgg, GroupState};
+pub use agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
 pub use call::{
     ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, Volatility,
 };

@@ -110,7 +110,8 @@ impl AggregateUDFImpl for Function {
     /// For window frames: rows leave the frame again where the aggregate can withdraw them.
     fn create_sliding_accumulator(&self, _: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
         let mut groups = self.groups();
-        let retracting = self.aggregate.retracting();
+        // Code of a user that follows a changelog answers for all that ever came, not for a frame.
+        let retracting = self.aggregate.retracting().filter(|r| r.needs().function.is_none());
         let can_retract = retracting.is_some();
         if let Some(retracting) = retracting {
             groups.state = retracting.new_state();

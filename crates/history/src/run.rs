@@ -329,11 +329,11 @@ fn measure(plan: &Plan, source: &dyn HistorySource, scans: &mut VecDeque<ScanDat
             size.rows = size.rows.saturating_add(data.rows());
             scans.push_back(data);
         }
-        Node::Aggregate(_)
-        | Node::Join(_)
-        | Node::Sort { .. }
-        | Node::Distinct { .. }
-        | Node::WindowFunctions { .. } => {
+        Node::Aggregate(aggregate) => {
+            size.parallel_pays = true;
+            size.needs_order |= aggregate.aggs.iter().any(|a| a.bound.aggregate.needs().order);
+        }
+        Node::Join(_) | Node::Sort { .. } | Node::Distinct { .. } | Node::WindowFunctions { .. } => {
             size.parallel_pays = true;
         }
         Node::Project { exprs, .. } => size.needs_order |= exprs.iter().any(is_stateful),

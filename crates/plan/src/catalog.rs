@@ -3,6 +3,7 @@
 use crate::node::Plan;
 use hydron_base::Result;
 use hydron_base::world::{Clock, SystemClock, WallTime};
+use hydron_func::Registry;
 use hydron_types::{Batch, LogicalType, Value};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -25,6 +26,11 @@ pub trait Catalog: Send + Sync {
 
     /// The text `(x, y) -> expr` of a function made by CREATE FUNCTION.
     fn sql_function(&self, name: &str) -> Option<String>;
+
+    /// The functions made by CREATE FUNCTION whose code is not SQL. Names of built-in functions in it mean those.
+    fn user_functions(&self) -> Arc<Registry> {
+        Arc::default()
+    }
 
     /// Runs a bounded plan to its end: the answer of a scalar subquery or of an IN set. `rows_max` bounds the answer;
     /// more rows than that is an error of the implementer's choice.

@@ -213,6 +213,13 @@ pub struct Aggregate {
     pub partition_keys: usize,
 }
 
+impl Aggregate {
+    /// Whether its one aggregate decides itself when it answers: each answer is a row of its own then.
+    pub fn has_own_emit(&self) -> bool {
+        self.aggs.iter().any(|a| a.bound.aggregate.needs().own_emit)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grouping {
     Plain,
@@ -423,7 +430,10 @@ impl Plan {
     /// Whether each batch is a whole answer of an aggregation over all, which replaces the one before.
     pub fn is_whole_answer(&self) -> bool {
         match &self.node {
-            Node::Aggregate(a) => self.streaming && a.window.is_none() && !a.emit.as_ref().is_some_and(|e| e.changelog),
+            Node::Aggregate(a) => {
+                let changelog = a.emit.as_ref().is_some_and(|e| e.changelog);
+                self.streaming && a.window.is_none() && !changelog && !a.has_own_emit()
+            }
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }

@@ -1,12 +1,13 @@
 //! The catalog as the binder sees it, for the time of one statement.
 
 use super::given::GivenTable;
-use super::object::Object;
+use super::object::{FunctionBody, Object};
 use super::state::CatalogState;
 use crate::engine::Inner;
 use crate::system;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
+use hydron_func::Registry;
 use hydron_plan::{Catalog, Plan, Source, StreamInfo};
 use hydron_types::{Batch, Value};
 use std::sync::Arc;
@@ -63,7 +64,14 @@ impl Catalog for Lookup {
     }
 
     fn sql_function(&self, name: &str) -> Option<String> {
-        self.state.functions.get(name).map(|f| f.lambda.clone())
+        match &self.state.functions.get(name)?.body {
+            FunctionBody::Lambda(lambda) => Some(lambda.clone()),
+            FunctionBody::Code(_) => None,
+        }
+    }
+
+    fn user_functions(&self) -> Arc<Registry> {
+        Arc::clone(&self.state.user_functions)
     }
 
     fn now(&self) -> WallTime {

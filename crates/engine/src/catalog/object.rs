@@ -3,6 +3,7 @@
 use crate::stream::Stream;
 use hydron_base::Settings;
 use hydron_plan::{StreamInfo, ViewInfo};
+use hydron_udf::Definition;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
@@ -76,12 +77,25 @@ pub struct MaterializedView {
     pub paused: AtomicBool,
 }
 
-/// CREATE FUNCTION f AS (x) -> expr.
+/// What CREATE FUNCTION made.
 #[derive(Clone)]
-pub struct SqlFunction {
+pub struct Function {
     pub name: Arc<str>,
     pub uuid: Uuid,
-    /// `(x) -> expr`
-    pub lambda: String,
+    pub body: FunctionBody,
+    /// With its secrets.
     pub create_text: String,
+}
+
+#[derive(Clone)]
+pub enum FunctionBody {
+    /// `(x) -> expr`
+    Lambda(String),
+    Code(Definition),
+}
+
+impl Function {
+    pub fn is_aggregate(&self) -> bool {
+        matches!(&self.body, FunctionBody::Code(definition) if definition.is_aggregate())
+    }
 }

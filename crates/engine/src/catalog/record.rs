@@ -2,11 +2,12 @@
 //!
 //! Promise: `stream_info(properties(info)) == info`.
 
-use super::object::MaterializedView;
+use super::object::{Function, FunctionBody, MaterializedView};
 use crate::stream::Stream;
 use crate::stream::layout::{Layout, Layouts, StoredColumn};
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_sql::ast::StatementKind;
 use hydron_types::parse::parse_type;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,7 +89,9 @@ pub struct MaterializedViewRecord {
 
 #[derive(Serialize, Deserialize)]
 pub struct FunctionRecord {
-    pub lambda: String,
+    /// Of a function whose code is SQL; others are in the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<String>,
 }
 
 fn damaged(what: &str, name: &str, why: impl std::fmt::Display) -> Error {
@@ -319,8 +322,22 @@ pub fn materialized_view(
     })
 }
 
-pub fn function_record(name: &str, properties: serde_json::Value) -> Result<FunctionRecord> {
-    serde_json::from_value(properties).map_err(|e| damaged("function", name, e))
+pub fn function(name: &Arc<str>, uuid: Uuid, create_text: String, properties: serde_json::Value) -> Result<Function> {
+    let record: FunctionRecord = serde_json::from_value(properties).map_err(|e| damaged("function", name, e))?;
+    let body = match record.lambda {
+        Some(lambda) => FunctionBody::Lambda(lambda),
+        None => {
+            let parsed = hydron_sql::parse_statement(&create_text).map_err(|e| damaged("function", name, e))?;
+            let StatementKind::CreateFunction(create) = parsed.statement.kind else {
+                return Err(damaged("function", name, "its text is no CREATE FUNCTION"));
+            };
+            match crate::statement::function::definition(&create).map_err(|e| damaged("function", name, e))? {
+                Some(definition) => FunctionBody::Code(definition),
+                None => return Err(damaged("function", name, "its lambda is missing")),
+            }
+        }
+    };
+    Ok(Function { name: Arc::clone(name), uuid, body, create_text })
 }
 
 #[cfg(test)]

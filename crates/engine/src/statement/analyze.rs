@@ -7,6 +7,7 @@ use crate::catalog::lookup::Lookup;
 use crate::engine::Engine;
 use crate::session::Session;
 use crate::statement::{blocking, zone};
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_func::BindContext;
 use hydron_plan::bind::bind_select;
@@ -73,6 +74,7 @@ impl Engine {
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             traps: self.options().allow_trap,
+            stop: Stop::default(),
         };
         blocking(self.inner(), move || of_statement(&parsed.statement, &lookup, &bind_cx)).await
     }

@@ -53,6 +53,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         return Err(crate::view::run::not_streaming(&name));
     }
     // What cannot run is told here, not in the background.
+    crate::checkpoint::keepable::check(&bound.plan)?;
     hydron_flow::build(&bound.plan, super::select::build_options(&of_query.settings))?;
     let reads = source_names(&create.query, &cx.lookup());
     let uuid = Uuid::new_v4();

@@ -39,7 +39,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use hydron_base::limit::QUERY_BYTES_MAX;
-use hydron_base::world::WallTime;
+use hydron_base::world::{Stop, WallTime};
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
@@ -400,7 +400,14 @@ impl Context {
             user: Arc::clone(&self.user),
             streaming,
             traps: self.engine.options.allow_trap,
+            stop: self.stop(),
         }
+    }
+
+    /// Set when the statement has ended, whatever ended it.
+    pub fn stop(&self) -> Stop {
+        let cancel = self.info.cancel.clone();
+        Stop::when(move || cancel.is_cancelled())
     }
 
     pub fn eval_context(&self) -> EvalContext {

@@ -124,6 +124,7 @@ async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew
     if !bound.streaming {
         return Err(Error::not_implemented("SUBSCRIBE TO a query that ends by itself"));
     }
+    crate::checkpoint::keepable::check(&bound.plan)?;
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
     cx.info.set_phase(Phase::Run);
     cx.info.set_loss(Kind::Stream);

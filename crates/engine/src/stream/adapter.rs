@@ -10,6 +10,7 @@ use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
@@ -157,6 +158,7 @@ impl Adapter {
             user: Arc::clone(&user),
             streaming: true,
             traps: false,
+            stop: Stop::default(),
         };
         let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup {

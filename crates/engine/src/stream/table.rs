@@ -14,6 +14,7 @@ use crate::query::{Item, Progress};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
@@ -110,6 +111,7 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         user: Arc::clone(&lookup.user),
         streaming: false,
         traps: lookup.engine.options.allow_trap,
+        stop: Stop::default(),
     }
 }
 

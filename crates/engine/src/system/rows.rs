@@ -1,7 +1,7 @@
 //! Rows of the system tables, as of now.
 
 use super::table;
-use crate::catalog::Object;
+use crate::catalog::{FunctionBody, Object};
 use crate::engine::Inner;
 use crate::query::{Progress, QueryInfo};
 use crate::stream::StreamStore;
@@ -331,11 +331,14 @@ fn functions(engine: &Inner) -> Vec<Vec<Value>> {
     let own = state.functions.values().map(|f| {
         vec![
             Value::string(&*f.name),
-            flag(false),
+            flag(f.is_aggregate()),
             flag(false),
             Value::string(""),
             Value::string(&*mask(&f.create_text)),
-            Value::string("SQLUserDefined"),
+            Value::string(match f.body {
+                FunctionBody::Lambda(_) => "SQLUserDefined",
+                FunctionBody::Code(_) => "ExecutableUserDefined",
+            }),
         ]
     });
     builtin.chain(own).collect()

@@ -230,6 +230,8 @@ pub async fn bind(
     if !bound.streaming {
         return Err(not_streaming(&view.info.name));
     }
+    // A function may have been replaced since the view was made.
+    crate::checkpoint::keepable::check(&bound.plan)?;
     Ok((cx, bound))
 }
 

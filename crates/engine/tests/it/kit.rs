@@ -16,26 +16,36 @@ pub struct World {
     pub engine: Engine,
     pub session: Session,
     dir: TempDir,
+    scripts: bool,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
     pub fn open() -> World {
+        World::opened(false)
+    }
+
+    /// With the directory `user_scripts` in the data directory.
+    pub fn open_with_scripts() -> World {
+        World::opened(true)
+    }
+
+    fn opened(scripts: bool) -> World {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         if Board::current().is_none() {
             Board::create().unwrap().install();
         }
         let board = Board::current().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(options(&dir)).unwrap();
+        let engine = Engine::open(options(&dir, scripts)).unwrap();
         let session = engine.session("me", "");
-        World { board, engine, session, dir, _alone: alone }
+        World { board, engine, session, dir, scripts, _alone: alone }
     }
 
     /// Closes the engine and opens its directory again.
     pub async fn reopen(&mut self) {
         self.engine.close(Duration::from_secs(10)).await;
-        self.engine = Engine::open(options(&self.dir)).unwrap();
+        self.engine = Engine::open(options(&self.dir, self.scripts)).unwrap();
     }
 
     pub fn data_dir(&self) -> &std::path::Path {
@@ -55,8 +65,15 @@ impl World {
     }
 }
 
-fn options(dir: &TempDir) -> EngineOptions {
-    EngineOptions { cpu_threads: 2, segment_bytes: 1 << 20, allow_trap: true, ..EngineOptions::at(dir.path()) }
+fn options(dir: &TempDir, scripts: bool) -> EngineOptions {
+    let user_scripts = scripts.then(|| dir.path().join("user_scripts"));
+    EngineOptions {
+        cpu_threads: 2,
+        segment_bytes: 1 << 20,
+        allow_trap: true,
+        user_scripts,
+        ..EngineOptions::at(dir.path())
+    }
 }
 
 pub async fn rows(mut running: Running) -> Result<Vec<Vec<Value>>> {

@@ -3,6 +3,7 @@
 mod alter;
 mod board;
 mod deep;
+mod functions;
 mod kit;
 mod memory;
 mod open;

@@ -89,6 +89,7 @@ impl<'a> Recipe<'a> {
             repeats: emit.repeat,
             retracting,
             restarts: input.is_whole_answer(),
+            own_emit: aggregate.has_own_emit(),
             emit_during_backfill: options.emit_during_backfill,
             schema,
         };
@@ -214,7 +215,8 @@ impl<'a> Recipe<'a> {
 
     /// Whether several operators may share the keys: their answers to one message must make one answer.
     pub fn is_divisible(&self) -> bool {
-        !self.is_session() && self.emit.trigger != Trigger::PerEvent && !self.groups().keys.is_empty()
+        let own_emit = matches!(&self.maker, Maker::Global(spec) if spec.own_emit);
+        !self.is_session() && !own_emit && self.emit.trigger != Trigger::PerEvent && !self.groups().keys.is_empty()
     }
 
     fn is_session(&self) -> bool {

@@ -139,20 +139,10 @@ impl Groups {
         let Groups { states, assigned, .. } = self;
         let signs = rows.signs.as_ref().filter(|s| s.values().iter().any(|v| *v < 0));
         for ((state, args), filter) in states.iter_mut().zip(&rows.args).zip(&rows.filters) {
-            let Some(signs) = signs else {
-                state.update(assigned, args, filter.as_ref())?;
-                continue;
-            };
-            // Additions first: what a row adds, a later row of the same batch may withdraw.
-            let with = |sign: fn(i8) -> bool| {
-                let mask = BooleanArray::new(signs.values().iter().map(|s| sign(*s)).collect(), None);
-                match filter {
-                    Some(f) => BooleanArray::new(mask.values() & f.values(), None),
-                    None => mask,
-                }
-            };
-            state.update(assigned, args, Some(&with(|s| s > 0)))?;
-            state.retract(assigned, args, Some(&with(|s| s < 0)))?;
+            match signs {
+                Some(signs) => state.apply(assigned, args, signs, filter.as_ref())?,
+                None => state.update(assigned, args, filter.as_ref())?,
+            }
         }
         Ok(())
     }
@@ -175,6 +165,14 @@ impl Groups {
 
     pub fn keys(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         self.table.keys(groups)
+    }
+
+    /// The answers that an aggregate with its own emit has since the last call: the group of each, and its value.
+    pub fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        match self.states.first_mut() {
+            Some(state) => state.take_answers(),
+            None => Ok(None),
+        }
     }
 
     /// The answers of `groups`: one column for each aggregate.

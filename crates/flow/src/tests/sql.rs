@@ -66,6 +66,10 @@ impl Catalog for OneStream {
         None
     }
 
+    fn user_functions(&self) -> Arc<hydron_func::Registry> {
+        super::users::functions()
+    }
+
     fn run_subquery(&self, _: &Plan, _: usize) -> Result<Vec<Batch>> {
         Ok(vec![])
     }

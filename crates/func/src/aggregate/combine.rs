@@ -5,7 +5,7 @@
 
 use super::nulls::{Empty, bind_with_nulls, can_be_null, wrapped};
 use super::{distinct_rows, elements, states};
-use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState};
+use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -187,6 +187,10 @@ impl Aggregate for If {
     fn retracting(&self) -> Option<Arc<dyn Aggregate>> {
         Some(Arc::new(If { inner: self.inner.retracting()? }))
     }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
 }
 
 struct IfState {
@@ -233,6 +237,10 @@ impl GroupState for IfState {
     fn retract(&mut self, groups: &[u32], args: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<()> {
         let (rest, filter) = conditioned(args, filter)?;
         self.inner.retract(groups, rest, Some(&filter))
+    }
+
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        self.inner.take_answers()
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {

@@ -5,7 +5,7 @@
 //! group without rows.
 
 use super::bytes::{Reader, put_bytes};
-use crate::agg::{Aggregate, GroupState};
+use crate::agg::{Aggregate, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error, downcast};
 use crate::registry::Registry;
 use crate::scalar::column::try_texts;
@@ -132,6 +132,10 @@ impl Aggregate for ToStates {
     fn state_types(&self) -> Vec<DataType> {
         self.inner.state_types()
     }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
 }
 
 struct ToStatesState {
@@ -181,6 +185,10 @@ impl Aggregate for FromStates {
 
     fn state_types(&self) -> Vec<DataType> {
         self.inner.state_types()
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 

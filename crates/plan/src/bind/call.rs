@@ -25,7 +25,8 @@ const FOLDED_BYTES_MAX: usize = 4 << 20;
 
 impl Exprs<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Expr> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(&f.name);
         let name = registry.canonical(&f.name);
         if f.over.is_some() {
             return self.window_call(name, f);
@@ -59,7 +60,8 @@ impl Exprs<'_> {
 
     /// Binds types; folds what is constant.
     fn bind_call(&mut self, name: &str, args: Vec<Expr>, texts: &[Arc<str>]) -> Result<Expr> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(name);
         let name = registry.canonical(name);
         let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(args)? } else { args };
         let bind = |args: &[Expr]| {
@@ -143,7 +145,8 @@ impl Exprs<'_> {
     }
 
     fn lambda_args(&mut self, name: &str, lambdas: &[Option<ast::Lambda>], args: &mut [Option<Expr>]) -> Result<()> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(name);
         let function = registry.scalar(name).ok_or_else(|| registry.unknown_function(name))?;
         let types: Vec<Option<LogicalType>> =
             args.iter().map(|a| a.as_ref().map(|e| e.ty.without_low_cardinality().clone())).collect();

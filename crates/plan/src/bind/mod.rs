@@ -50,7 +50,7 @@ use env::Env;
 use expr::{Exprs, Place};
 use hydron_base::limit::AST_NODES_MAX;
 use hydron_base::{Code, Error, Position, Result, Settings};
-use hydron_func::{BindContext, EvalContext};
+use hydron_func::{BindContext, EvalContext, Registry};
 use hydron_sql::ast;
 use hydron_types::column::value_at;
 use hydron_types::{ColumnBuilder, LogicalType, Schema, Style, TextOptions, Zone, parse_type, read_text};
@@ -165,6 +165,7 @@ fn has_totals(plan: &Plan) -> bool {
 /// What is the same for all of one statement.
 pub(crate) struct Binder<'a> {
     catalog: &'a dyn Catalog,
+    users: Arc<Registry>,
     cx: BindContext,
     now: EvalContext,
     text: Option<&'a str>,
@@ -185,6 +186,7 @@ impl<'a> Binder<'a> {
     fn new(catalog: &'a dyn Catalog, cx: &BindContext) -> Binder<'a> {
         Binder {
             catalog,
+            users: catalog.user_functions(),
             cx: cx.clone(),
             now: EvalContext { zone: cx.zone, ..EvalContext::at(catalog.now()) },
             text: None,
@@ -196,6 +198,13 @@ impl<'a> Binder<'a> {
             other_text: Cell::new(0),
             database: RefCell::new(Arc::from(catalog.current_database())),
         }
+    }
+
+    /// Where a function of this name is: built in, or made by CREATE FUNCTION.
+    fn functions(&self, name: &str) -> &Registry {
+        let knows = |r: &Registry| r.scalar(name).is_some() || r.aggregate(name).is_some();
+        let builtin = Registry::builtin();
+        if !knows(builtin) && knows(&self.users) { &self.users } else { builtin }
     }
 
     /// Counts bound nodes, aliases put in. Errors: TOO_BIG_AST (168).

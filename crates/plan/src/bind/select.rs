@@ -18,7 +18,7 @@ use super::query::Rel;
 use super::scope::Show;
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
-use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, WindowCall};
+use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, Trigger, WindowCall};
 use crate::rewrite::{conjunction, conjuncts};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
@@ -103,7 +103,7 @@ impl<'a> Binder<'a> {
         x.named_windows = &select.windows;
         let emit = select.emit.as_deref();
         let changelog = emit.is_some_and(|e| e.mode == Some(ast::EmitMode::Changelog));
-        x.delta = plan.streaming && changelog && (select.group_by.is_some() || names_aggregates(select));
+        x.delta = plan.streaming && changelog && (select.group_by.is_some() || names_aggregates(select, self));
         let mut clauses = self.clauses(&mut x, select)?;
         let aggregated = is_aggregated(select, &x, &clauses);
         if aggregated && !plan.streaming && clauses.grouping == Grouping::Plain {
@@ -112,7 +112,11 @@ impl<'a> Binder<'a> {
         if aggregated && !x.lags.is_empty() {
             return Err(Error::not_implemented("lag() and its like beside aggregates; over a subquery of them"));
         }
-        let emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
+        let own_emit = check_own_emit(&x, emit, window.is_some())?;
+        let mut emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
+        if let Some(emit) = emit.emit.as_mut().filter(|_| own_emit) {
+            emit.trigger = Trigger::OnUpdate;
+        }
         let plan = self.emit_last(&mut x, plan, &emit, aggregated, &mut window, &mut ClausesMut(&mut clauses))?;
         self.check_delta(&x, select, &plan, aggregated, &emit)?;
         let plan = self.assemble(x, plan, clauses, aggregated, window, emit)?;
@@ -521,11 +525,33 @@ fn joins_of_rows(x: &Exprs<'_>, clauses: &Clauses) -> Vec<bool> {
     needed
 }
 
+/// Whether an aggregate decides itself when it answers. It then does so alone.
+///
+/// Errors: NOT_IMPLEMENTED (48) beside other aggregates; UDA_NOT_APPLICABLE (2534) over a window and with EMIT.
+fn check_own_emit(x: &Exprs<'_>, emit: Option<&ast::Emit>, window: bool) -> Result<bool> {
+    let Some(agg) = x.aggs.iter().find(|a| a.bound.aggregate.needs().own_emit) else { return Ok(false) };
+    if x.aggs.len() > 1 {
+        let text = format!("aggregate function \"{}\", which decides itself when it answers, beside others", agg.name);
+        return Err(Error::not_implemented(text));
+    }
+    let none = ast::Emit { mode: Some(ast::EmitMode::Stream), ..ast::Emit::default() };
+    let emits = emit.is_some_and(|e| ast::Emit { mode: e.mode.or(none.mode), span: none.span, ..e.clone() } != none);
+    if window || emits {
+        let beside = if window { "a window" } else { "EMIT" };
+        let text =
+            format!("aggregate function \"{}\" decides itself when it answers: {beside} does not apply", agg.name);
+        return Err(Error::new(Code::UDA_NOT_APPLICABLE, text));
+    }
+    Ok(true)
+}
+
 /// Whether the select list or HAVING calls an aggregate.
-fn names_aggregates(select: &ast::Select) -> bool {
-    let registry = hydron_func::Registry::builtin();
+fn names_aggregates(select: &ast::Select, b: &Binder<'_>) -> bool {
     let mut is_aggregate = |e: &ast::Expr| {
-        e.as_function().is_some_and(|f| registry.aggregate(&f.name).is_some() && registry.scalar(&f.name).is_none())
+        e.as_function().is_some_and(|f| {
+            let registry = b.functions(&f.name);
+            registry.aggregate(&f.name).is_some() && registry.scalar(&f.name).is_none()
+        })
     };
     select.projection.iter().chain(&select.having).any(|e| e.any(&mut is_aggregate))
 }

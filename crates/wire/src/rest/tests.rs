@@ -338,7 +338,7 @@ fn statements_are_analyzed_and_formatted() {
 }
 
 #[test]
-fn functions_are_listed_and_those_that_are_not_built_say_so() {
+fn functions_are_made_listed_replaced_and_dropped() {
     let server = start();
     table(&server, "CREATE FUNCTION plus_one AS (x) -> x + 1");
     let path = "/proton/v1/udfs";
@@ -352,8 +352,42 @@ fn functions_are_listed_and_those_that_are_not_built_say_so() {
     let missing = server.get("/proton/v1/udfs/nothing");
     assert_eq!(failure((missing.status, body(&missing))), (404, 46));
     assert_eq!(failure(post(&server, path, json!({"name": "f"}))), (400, 408));
-    let executable = json!({"name": "f", "type": "executable", "arguments": [], "return_type": "int", "command": "x"});
+    let add = |source: &str| {
+        json!({"name": "add", "type": "javascript", "arguments": [{"name": "v", "type": "float32"}],
+        "return_type": "float32", "source": source})
+    };
+    let made = post(&server, path, add("function add(v) { return v.map(x => x + 5); }"));
+    assert_eq!((made.0, made.1["data"]["type"].as_str()), (200, Some("javascript")), "{}", made.1);
+    assert_eq!(table(&server, "SELECT add(1.5)"), "6.5\n");
+    // Sent again it is another one.
+    done(&server, path, add("function add(v) { return v.map(x => x - 5); }"));
+    assert_eq!(table(&server, "SELECT add(1.5)"), "-3.5\n");
+    assert_eq!(failure(post(&server, path, add("function other(v) { return v; }"))).1, 2530);
+    let sum = json!({"name": "total", "type": "javascript", "is_aggregation": true,
+        "arguments": [{"name": "v", "type": "int64"}], "return_type": "int64",
+        "source": "{ initialize: function() { this.n = 0; }, process: function(v) { for (let x of v) this.n += x; },
+            finalize: function() { return this.n; } }"});
+    done(&server, path, sum.clone());
+    let told = &body(&server.get("/proton/v1/udfs/total"))["data"];
+    for field in ["name", "type", "is_aggregation", "arguments", "return_type", "source"] {
+        assert_eq!(told[field], sum[field], "{field}");
+    }
+    assert_eq!(table(&server, "SELECT total(to_int64(number)) FROM numbers(5)"), "10\n");
+    let remote = json!({"name": "far", "type": "remote", "arguments": [{"name": "a", "type": "string"}],
+        "return_type": "string", "url": "http://127.0.0.1:1/", "auth_method": "auth_header",
+        "auth_context": {"key_name": "X-Key", "key_value": "verysecret"}, "execution_timeout": 300});
+    let made = post(&server, path, remote);
+    assert_eq!(made.0, 200, "{}", made.1);
+    assert!(!made.1.to_string().contains("verysecret") && made.1["data"]["auth_context"]["key_name"] == "X-Key");
+    assert!(!body(&server.get(path)).to_string().contains("verysecret"));
+    // There is no directory of programs here.
+    let executable = json!({"name": "f", "type": "executable", "arguments": [{"name": "a", "type": "int"}],
+        "return_type": "int", "command": "x"});
     assert_eq!(failure(post(&server, path, executable)), (501, 48));
+    let python = json!({"name": "f", "type": "python", "arguments": [{"name": "a", "type": "int"}],
+        "return_type": "int", "source": "x"});
+    assert_eq!(failure(post(&server, path, python)), (501, 48));
+    assert_eq!(body(&server.get(path))["data"].as_array().unwrap().len(), 4);
     assert_eq!(send(&server, "DELETE", "/proton/v1/udfs/plus_one", json!({})).0, 200);
     assert_eq!(failure(send(&server, "DELETE", "/proton/v1/udfs/plus_one", json!({}))), (404, 46));
 }

@@ -17,6 +17,7 @@ use crate::engine::Inner;
 use crate::stream::Stream;
 use crate::view::run::query_of;
 use apply::Applied;
+use hydron_base::world::Stop;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
 use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
@@ -241,6 +242,7 @@ fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(
         user: Arc::clone(&user),
         streaming: true,
         traps: false,
+        stop: Stop::default(),
     };
     let lookup = Lookup { database, user, settings: Arc::clone(&settings), ..lookup.clone() };
     let bound = bind_select_in(&select, None, &lookup, &bind_cx)?;
