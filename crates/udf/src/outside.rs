@@ -6,7 +6,7 @@
 use crate::signature::{Casts, Signature};
 use arrow::array::{Array, ArrayRef};
 use hydron_base::world::Stop;
-use hydron_base::{Error, Result, Settings};
+use hydron_base::{Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::{ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, Volatility};
 use hydron_types::gather::join_columns;
@@ -57,7 +57,7 @@ impl Kernel for OutsideKernel {
         let result = aside(|| self.outside.call(&self.signature, columns, rows, &self.stop))?;
         if result.len() != rows {
             let text = format!("function \"{}\" answered {} values for {rows} rows", self.signature.name, result.len());
-            return Err(Error::new(hydron_base::Code::UDF_INTERNAL_ERROR, text));
+            return Err(Error::new(Code::UDF_INTERNAL_ERROR, text));
         }
         Ok(Datum::Array(result))
     }
@@ -122,6 +122,13 @@ pub fn decode(format: &str, ty: &LogicalType, bytes: &[u8]) -> Result<ArrayRef> 
     let schema = Arc::new(Schema::new(vec![Field::new(RESULT, ty.clone())]));
     let mut reader = hydron_format::input(format, schema, &format_options(), None)?;
     let batches = reader.feed(bytes, true)?;
+    // A value that is not given would be a default, which nobody has answered.
+    let lacks = |b: &hydron_format::InputBatch| {
+        b.defaults.first().is_some_and(|d| d.as_ref().is_some_and(|d| d.true_count() > 0))
+    };
+    if batches.iter().any(lacks) {
+        return Err(Error::new(Code::INCORRECT_DATA, format!("a row has no column '{RESULT}'")));
+    }
     let parts: Vec<&dyn Array> = batches.iter().filter_map(|b| b.batch.columns.first()).map(|c| c.as_ref()).collect();
     match parts.is_empty() {
         true => ColumnBuilder::new(ty).finish(),

@@ -101,6 +101,20 @@ fn tails_filter_and_compute() {
 }
 
 #[test]
+fn a_sign_that_nobody_reads_withdraws_nothing() {
+    let story = "rows 0s a 1, 0s b 5 | 1; 5\nrows 0s a 2 | 2";
+    told("SELECT i FROM (SELECT i, k, _tp_delta FROM kv)", story);
+    told("SELECT i FROM (SELECT * FROM (SELECT i, k, _tp_delta FROM kv))", story);
+    told("WITH c AS (SELECT i, _tp_delta FROM kv) SELECT i FROM c WHERE i > 0", story);
+    // Whoever names it, in a condition too, and whoever counts, follows the changes.
+    let signed = "rows 0s a 1 | 1 1\nrows 0s a 2 | 1 -1; 2 1";
+    told("SELECT i, _tp_delta FROM (SELECT i, k, _tp_delta FROM kv)", signed);
+    told("SELECT * FROM (SELECT i, _tp_delta FROM kv)", signed);
+    told("SELECT i FROM (SELECT i, _tp_delta FROM kv WHERE _tp_delta = -1)", "rows 0s a 1 | nothing\nrows 0s a 2 | 1");
+    told("SELECT sum(i) FROM (SELECT i, _tp_delta FROM kv) EMIT ON UPDATE", "rows 0s a 1 | 1\nrows 0s a 5 | 5");
+}
+
+#[test]
 fn global_aggregates_answer_as_emit_says() {
     told(
         "SELECT k, count(), sum(i) FROM s GROUP BY k",

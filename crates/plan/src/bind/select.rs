@@ -24,7 +24,7 @@ use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_func::Volatility;
 use hydron_sql::ast;
-use hydron_types::{Field, LogicalType, Schema};
+use hydron_types::{Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 
 /// The clauses, bound over the columns of FROM and placeholders.
@@ -91,13 +91,15 @@ impl Places {
 
 impl<'a> Binder<'a> {
     pub(super) fn select(&self, select: &ast::Select, outer: &Env<'_>, input: Option<From>) -> Result<Rel> {
-        let env = outer.enter(select)?;
+        let mut env = outer.enter(select)?;
+        let unread = env.sign_unread;
+        env.sign_unread = leaves_sign_unread(select, unread, self);
         let aliases = Aliases::collect(select, &env)?;
         let from = match input {
             Some(from) => from,
             None => self.from(select.from.as_ref(), &env, &aliases)?,
         };
-        let from = self.with_changes(from, select)?;
+        let from = self.with_changes(from, select, unread)?;
         let (plan, flat, mut window) = (from.plan, from.flat, from.window);
         let mut x = Exprs::new(self, &env, from.scope, &aliases, plan.streaming);
         x.named_windows = &select.windows;
@@ -124,13 +126,21 @@ impl<'a> Binder<'a> {
     }
 
     /// Where the query names the sign of rows: rows that replace each other are followed as changes, and the sign is a column.
-    fn with_changes(&self, mut from: From, select: &ast::Select) -> Result<From> {
+    /// `unread`: nobody looks at the sign, so that rows stay as they are and the column is there for its name alone.
+    fn with_changes(&self, mut from: From, select: &ast::Select, unread: bool) -> Result<From> {
         let has_sign = from.scope.columns.iter().any(|c| &*c.name == "_tp_delta" && c.show != Show::Hidden);
         let is_append = from.plan.change == Change::Append;
         if has_sign || is_append || !from.plan.streaming || !names_delta(select) {
             return Ok(from);
         }
-        from.plan = with_signs(tracked(from.plan)?);
+        let in_conditions = select.filter.iter().chain(&select.prewhere).any(|e| e.any(&mut is_delta));
+        from.plan = if unread && from.plan.change == Change::VersionedKv && !in_conditions {
+            let mut columns = from.plan.columns();
+            columns.push((Arc::from("_tp_delta"), Expr::literal(Value::Int(1), LogicalType::Int8)));
+            from.plan.project(columns)
+        } else {
+            with_signs(tracked(from.plan)?)
+        };
         from.scope.push("_tp_delta", LogicalType::Int8, Show::ByName);
         Ok(from)
     }
@@ -558,8 +568,27 @@ fn names_aggregates(select: &ast::Select, b: &Binder<'_>) -> bool {
 
 /// Whether the select list or a condition names `_tp_delta`.
 fn names_delta(select: &ast::Select) -> bool {
-    let mut is_delta = |e: &ast::Expr| e.as_identifier().is_some_and(|i| i.short() == "_tp_delta");
     select.projection.iter().chain(&select.filter).any(|e| e.any(&mut is_delta))
+}
+
+fn is_delta(e: &ast::Expr) -> bool {
+    e.as_identifier().is_some_and(|i| i.short() == "_tp_delta")
+}
+
+/// Whether `select` only hands its rows on, without the sign that its one source may give them. `unread`: what is said of its own
+/// answer, which has all columns of the source where it has a `*`.
+fn leaves_sign_unread(select: &ast::Select, unread: bool, b: &Binder<'_>) -> bool {
+    let single = select.from.as_ref().is_some_and(|f| f.first.is_some() && f.rest.is_empty());
+    let changelog = select.emit.as_ref().is_some_and(|e| e.mode == Some(ast::EmitMode::Changelog));
+    if !single || changelog || select.group_by.is_some() || names_aggregates(select, b) {
+        return false;
+    }
+    let is_list = |e: &ast::Expr| matches!(e.kind, ast::ExprKind::Asterisk(_) | ast::ExprKind::Columns(_));
+    let clauses = select.projection.iter().chain(&select.prewhere).chain(&select.filter).chain(&select.having);
+    let clauses = clauses.chain(&select.partition_by).chain(select.order_by.iter().map(|o| &o.expr));
+    let mut clauses = clauses.chain(select.limit_by.iter().flat_map(|l| &l.by));
+    let lists = select.projection.iter().any(|e| e.any(&mut |e| is_list(e)));
+    !clauses.any(|e| e.any(&mut is_delta)) && select.distinct.is_none() && (!lists || unread)
 }
 
 fn unfold(mut plan: Plan, joins: &[(usize, Expr)], places: &mut Places) -> Result<Plan> {

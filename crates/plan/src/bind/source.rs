@@ -107,7 +107,8 @@ impl<'a> Binder<'a> {
         if name.database.is_none()
             && let Some(cte) = env.cte(&name.name)
         {
-            let inner = cte.env.before(cte.before, env.history, &env.settings);
+            let mut inner = cte.env.before(cte.before, env.history, &env.settings);
+            inner.sign_unread = env.sign_unread;
             let table = TableName { name: Some(Arc::from(name.name.as_str())), ..TableName::default() };
             return self.subquery(cte.query, &inner, table);
         }
@@ -147,6 +148,7 @@ impl<'a> Binder<'a> {
         // A view does not see the CTEs and aliases of the query that reads it, only its settings.
         let mut root = Env::root(Arc::clone(&env.settings));
         root.history |= env.history;
+        root.sign_unread = env.sign_unread;
         let mut from = self.inside_view(&view.database, || self.subquery(&query, &root, table.clone()))?;
         if !view.columns.is_empty() {
             if view.columns.len() != from.plan.schema.len() {

@@ -62,7 +62,7 @@ impl Blueprint {
                 let text = format!("the code of aggregate function \"{name}\" is no object literal");
                 return Err(malformed(text).into());
             };
-            let shape = shape(ctx, object, &name)?;
+            let shape = shape(object, &name)?;
             let found = |name: &str| Ok::<_, rquickjs::Error>(method(object, name)?.map(|f| Persistent::save(ctx, f)));
             let needed = |method: &str| -> Outcome<_> {
                 let lacks = || malformed(format!("aggregate function \"{name}\" has no function '{method}'"));
@@ -111,7 +111,7 @@ impl Blueprint {
                 }
                 let ready: Js = process.call_arg(args)?;
                 if shape.own_emit {
-                    let ready = results_ready(ctx, signature, &ready)?;
+                    let ready = results_ready(signature, &ready)?;
                     if ready > 0 {
                         let finalize = methods.finalize.clone().restore(ctx)?;
                         let result: Js = finalize.call((This(this),))?;
@@ -161,7 +161,7 @@ impl Blueprint {
                         let text = format!(
                             "serialize of JavaScript function \"{}\" returned {} instead of a text of at least one character",
                             signature.name,
-                            value::described(ctx, &state)
+                            value::described(&state)
                         );
                         Err(Error::new(Code::TYPE_MISMATCH, text).into())
                     }
@@ -231,7 +231,7 @@ fn returned(signature: &Signature, what: &str) -> Error {
 }
 
 /// Errors: UDF_COMPILE_ERROR for a property that is neither a function of a known name nor `has_customized_emit`.
-fn shape<'js>(ctx: &Ctx<'js>, object: &Object<'js>, name: &str) -> Outcome<Shape> {
+fn shape(object: &Object<'_>, name: &str) -> Outcome<Shape> {
     let mut shape = Shape::default();
     for key in object.own_keys::<String>(Filter::new().string()) {
         let key = key?;
@@ -240,7 +240,7 @@ fn shape<'js>(ctx: &Ctx<'js>, object: &Object<'js>, name: &str) -> Outcome<Shape
             shape.own_emit = value.as_bool().ok_or_else(|| {
                 malformed(format!(
                     "{OWN_EMIT} of aggregate function \"{name}\" is {} instead of a boolean",
-                    value::described(ctx, &value)
+                    value::described(&value)
                 ))
             })?;
             continue;
@@ -265,7 +265,7 @@ fn shape<'js>(ctx: &Ctx<'js>, object: &Object<'js>, name: &str) -> Outcome<Shape
 }
 
 /// What `process` of an aggregate with its own emit says: how many results there are.
-fn results_ready<'js>(ctx: &Ctx<'js>, signature: &Signature, ready: &Js<'js>) -> Result<usize> {
+fn results_ready(signature: &Signature, ready: &Js<'_>) -> Result<usize> {
     if ready.is_undefined() {
         return Ok(0);
     }
@@ -275,7 +275,7 @@ fn results_ready<'js>(ctx: &Ctx<'js>, signature: &Signature, ready: &Js<'js>) ->
             let text = format!(
                 "process of JavaScript function \"{}\" returned {} instead of the number of results that are ready",
                 signature.name,
-                value::described(ctx, ready)
+                value::described(ready)
             );
             Err(Error::new(Code::TYPE_MISMATCH, text))
         }
@@ -291,9 +291,7 @@ fn take_results<'js>(
     answers: &mut Answers,
 ) -> Outcome<()> {
     let Some(results) = result.as_array() else {
-        return Err(
-            returned(signature, &format!("{} instead of an array of results", value::described(ctx, result))).into()
-        );
+        return Err(returned(signature, &format!("{} instead of an array of results", value::described(result))).into());
     };
     if results.len() != ready {
         let text = format!("{} results where process announced {ready}", results.len());

@@ -135,8 +135,7 @@ impl Engine {
 fn column<'js>(ctx: &Ctx<'js>, signature: &Signature, result: &Js<'js>, rows: usize) -> Result<ArrayRef, Failure> {
     let name = &signature.name;
     let Some(values) = result.as_array() else {
-        let text =
-            format!("JavaScript function \"{name}\" returned {} instead of an array", value::described(ctx, result));
+        let text = format!("JavaScript function \"{name}\" returned {} instead of an array", value::described(result));
         return Err(Error::new(Code::ILLEGAL_TYPE_OF_ARGUMENT, text)
             .hint("return an array with a value for each row")
             .into());

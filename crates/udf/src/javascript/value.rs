@@ -175,7 +175,7 @@ fn read<'js>(ctx: &Ctx<'js>, ty: &LogicalType, value: &Js<'js>, function: &str) 
     use LogicalType::*;
     let mismatch = |wanted: &str| {
         let text =
-            format!("JavaScript function \"{function}\" returned {} where {ty} needs {wanted}", described(ctx, value));
+            format!("JavaScript function \"{function}\" returned {} where {ty} needs {wanted}", described(value));
         Failure::Ours(Error::new(Code::TYPE_MISMATCH, text))
     };
     let number = || value.as_number().ok_or_else(|| mismatch("a number"));
@@ -272,7 +272,7 @@ fn to_int32(number: f64) -> i32 {
 }
 
 /// `a string`, `undefined`, …
-pub fn described(_: &Ctx<'_>, value: &Js<'_>) -> String {
+pub fn described(value: &Js<'_>) -> String {
     match value.type_name() {
         kind @ ("undefined" | "null") => kind.to_string(),
         "int" | "float" => "a number".to_string(),
