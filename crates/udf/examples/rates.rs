@@ -33,7 +33,13 @@ fn measure(what: &str, rows: usize, mut batch: impl FnMut()) {
     println!("{what:<44} {:>8.2} M rows/s", rate / 1e6);
 }
 
+/// As a query runs it: on a thread of a runtime with several.
 fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    runtime.block_on(runtime.spawn(async { all() })).expect("no panic");
+}
+
+fn all() {
     let rows: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(8_192);
     let cx = BindContext::default();
     let floats: ArrayRef = Arc::new(Float64Array::from_iter_values((0..rows).map(|n| n as f64 + 0.5)));
@@ -61,6 +67,12 @@ fn main() {
             drop(bound.kernel.eval(&at, &[Datum::Array(Arc::clone(column))], rows).expect("an answer"))
         });
     }
+    let registry_of_one = registry("f", LogicalType::Float64, false, "function f(v) { return v; }");
+    let bound = registry_of_one
+        .bind_scalar("f", &cx, &[ArgInfo::column(LogicalType::Float64)])
+        .expect("a call of one argument");
+    let (at, one) = (EvalContext::at(WallTime(0)), [Datum::Array(floats.slice(0, 1))]);
+    measure("scalar, batches of one row", 1, || drop(bound.kernel.eval(&at, &one, 1).expect("an answer")));
     for groups in [1, 16, 1_024] {
         let registry = registry("u", LogicalType::Float64, true, SUM);
         let args = [ArgInfo::column(LogicalType::Float64)];

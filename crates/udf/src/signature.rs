@@ -43,11 +43,12 @@ impl Signature {
         Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text).hint(self.to_string()))
     }
 
-    /// Errors: as `check_count`; ILLEGAL_TYPE_OF_ARGUMENT (43) unless each type is the declared one.
+    /// Errors: as `check_count`; ILLEGAL_TYPE_OF_ARGUMENT (43) unless each type is the declared one, time zones and names of
+    /// elements aside.
     pub fn check_exact(&self, args: &[ArgInfo]) -> Result<()> {
         self.check_count(args.len())?;
         for (at, ((name, ty), arg)) in self.args.iter().zip(args).enumerate() {
-            if arg.ty != *ty {
+            if !is_same(&arg.ty, ty) {
                 let text = format!(
                     "argument {} ({name}) of aggregate function \"{}\" is declared as {ty}, given {}",
                     at + 1,
@@ -85,6 +86,20 @@ impl std::fmt::Display for Signature {
             write!(f, "{}{name} {ty}", if at == 0 { "" } else { ", " })?;
         }
         write!(f, ") -> {}", self.returns)
+    }
+}
+
+/// Whether values of two types are the same to code that knows neither zones nor names of elements.
+fn is_same(a: &LogicalType, b: &LogicalType) -> bool {
+    use LogicalType::*;
+    match (a, b) {
+        (DateTime(_), DateTime(_)) => true,
+        (DateTime64(a, _), DateTime64(b, _)) => a == b,
+        (Array(a), Array(b)) | (Nullable(a), Nullable(b)) => is_same(a, b),
+        (LowCardinality(a), b) => is_same(a, b),
+        (a, LowCardinality(b)) => is_same(a, b),
+        (Tuple(a), Tuple(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|((_, a), (_, b))| is_same(a, b)),
+        (a, b) => a == b,
     }
 }
 
@@ -128,6 +143,19 @@ fn check_name(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hydron_types::parse_type;
+
+    #[test]
+    fn zones_and_names_of_elements_make_no_other_type() {
+        let same = |a: &str, b: &str| is_same(&parse_type(a).unwrap(), &parse_type(b).unwrap());
+        assert!(
+            same("datetime64(3)", "datetime64(3, 'UTC')") && same("tuple(a int8, b string)", "tuple(int8, string)")
+        );
+        assert!(same("array(datetime)", "array(datetime('UTC'))") && same("low_cardinality(string)", "string"));
+        assert!(
+            !same("datetime64(3)", "datetime64(6)") && !same("float32", "float64") && !same("int8", "nullable(int8)")
+        );
+    }
 
     #[test]
     fn names_are_words_without_the_ending_of_a_combinator() {

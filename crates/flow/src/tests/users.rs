@@ -126,6 +126,7 @@ fn a_changelog_brings_signs() {
         rows 0s b 6                 | b +2+6
         ",
     );
+    told("SELECT js_log(to_nullable(i)) FROM changes EMIT ON UPDATE", "rows 0s a 1, -0s a 1, 0s a 2 | +1-1+2");
     told(
         "SELECT k, js_log(i), _tp_delta FROM s GROUP BY k EMIT CHANGELOG ON UPDATE",
         "

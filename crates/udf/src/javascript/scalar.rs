@@ -144,6 +144,9 @@ fn column<'js>(ctx: &Ctx<'js>, signature: &Signature, result: &Js<'js>, rows: us
         let text = format!("JavaScript function \"{name}\" returned {} values for {rows} rows", values.len());
         return Err(Error::new(Code::UDF_INTERNAL_ERROR, text).into());
     }
+    if let Some(column) = value::numbers(ctx, &signature.returns, result, rows) {
+        return Ok(column);
+    }
     let mut builder = ColumnBuilder::with_capacity(&signature.returns, rows);
     for at in 0..rows {
         value::append(ctx, &mut builder, &values.get::<Js>(at)?, name)?;

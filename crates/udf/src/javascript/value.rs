@@ -5,7 +5,7 @@
 //! whole milliseconds; tuples are objects with the names of their elements; NULL is `null`.
 
 use super::machine::{Failure, Outcome, text_of};
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
@@ -15,6 +15,7 @@ use hydron_types::column::time_values;
 use hydron_types::physical::{digits_of_unit, unit_of_scale};
 use hydron_types::{ColumnBuilder, LogicalType, Value};
 use rquickjs::{Array as JsArray, Ctx, Object, Value as Js, qjs};
+use std::sync::Arc;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -162,6 +163,47 @@ fn millis(column: &ArrayRef, row: usize) -> i64 {
     }
 }
 
+/// The first `rows` elements of an array as a column of numbers; `None` where the type is another one, or an element is no number,
+/// of which [`append`] knows more to say.
+pub fn numbers(ctx: &Ctx<'_>, ty: &LogicalType, array: &Js<'_>, rows: usize) -> Option<ArrayRef> {
+    macro_rules! column {
+        ($arrow:ty, $convert:expr) => {{
+            let mut values = Vec::with_capacity(rows);
+            for at in 0..rows {
+                values.push($convert(number_at(ctx, array, at)?));
+            }
+            Some(Arc::new(PrimitiveArray::<$arrow>::from(values)) as ArrayRef)
+        }};
+    }
+    match ty {
+        LogicalType::Float64 => column!(Float64Type, |n: f64| n),
+        LogicalType::Float32 => column!(Float32Type, |n: f64| n as f32),
+        LogicalType::Int8 => column!(Int8Type, |n| to_int32(n) as i8),
+        LogicalType::Int16 => column!(Int16Type, |n| to_int32(n) as i16),
+        LogicalType::Int32 => column!(Int32Type, to_int32),
+        LogicalType::UInt8 => column!(UInt8Type, |n| to_int32(n) as u8),
+        LogicalType::UInt16 => column!(UInt16Type, |n| to_int32(n) as u16),
+        LogicalType::UInt32 => column!(UInt32Type, |n| to_int32(n) as u32),
+        _ => None,
+    }
+}
+
+fn number_at(ctx: &Ctx<'_>, array: &Js<'_>, at: usize) -> Option<f64> {
+    // SAFETY: context and array live as long as `ctx` and `array`. A number owns no memory; what is none goes to a value that frees
+    // it, and an exception stays with the context, where who asks again finds another.
+    unsafe {
+        let raw = qjs::JS_GetPropertyUint32(ctx.as_raw().as_ptr(), array.as_raw(), u32::try_from(at).ok()?);
+        match qjs::JS_VALUE_GET_NORM_TAG(raw) {
+            qjs::JS_TAG_INT => Some(f64::from(qjs::JS_VALUE_GET_INT(raw))),
+            qjs::JS_TAG_FLOAT64 => Some(qjs::JS_VALUE_GET_FLOAT64(raw)),
+            _ => {
+                drop(Js::from_raw(ctx.clone(), raw));
+                None
+            }
+        }
+    }
+}
+
 /// Appends a value that JavaScript returned. Integers take what JavaScript's own conversions make of a number.
 ///
 /// Errors: TYPE_MISMATCH (53) for a value of another kind; nothing is appended then.
@@ -234,7 +276,7 @@ fn read<'js>(ctx: &Ctx<'js>, ty: &LogicalType, value: &Js<'js>, function: &str) 
         Tuple(elements) => {
             let object = value.as_object().ok_or_else(|| mismatch("an object"))?;
             let array = value.as_array();
-            let element = |(at, (name, ty)): (usize, &(Option<std::sync::Arc<str>>, LogicalType))| {
+            let element = |(at, (name, ty)): (usize, &(Option<Arc<str>>, LogicalType))| {
                 let value: Js = match (array, name) {
                     (Some(array), _) => array.get(at)?,
                     (None, Some(name)) => object.get(&**name)?,
@@ -265,6 +307,10 @@ fn epoch_ms<'js>(ctx: &Ctx<'js>, value: &Js<'js>) -> Option<i64> {
 
 /// ToInt32 of ECMAScript: the number without its fraction, modulo 2^32.
 fn to_int32(number: f64) -> i32 {
+    let whole = number as i32;
+    if f64::from(whole) == number {
+        return whole;
+    }
     if !number.is_finite() {
         return 0;
     }
