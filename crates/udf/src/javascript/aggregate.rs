@@ -4,6 +4,7 @@
 //! gets one array more, of +1 and -1. The rows of a group come in their order.
 
 use super::blueprint::{Answers, Blueprint, Group, Shape};
+use super::memory::Memory;
 use super::value::Rows;
 use super::{Limits, check_type};
 use crate::outside::aside;
@@ -16,8 +17,8 @@ use hydron_func::call::downcast;
 use hydron_func::{AggFn, Aggregate, ArgInfo, BindContext, BoundAgg, GroupState, Needs};
 use hydron_types::{ColumnBuilder, Value};
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub struct JsAggregate {
     signature: Arc<Signature>,
@@ -58,7 +59,9 @@ impl AggFn for JsAggregate {
             limits: Limits::of(&cx.settings, cx.stop.clone()),
             shape,
             engine: Mutex::default(),
+            memory: OnceLock::new(),
             states: AtomicUsize::new(0),
+            gone: Mutex::default(),
         };
         let aggregate = JsGroups { call: Arc::new(call), changelog: false };
         Ok(BoundAgg { ty: self.signature.returns.clone(), aggregate: Arc::new(aggregate) })
@@ -77,8 +80,12 @@ struct Call {
     shape: Shape,
     /// Made when the first rows come.
     engine: Mutex<Option<Engine>>,
+    /// Of the engine, read without waiting for it.
+    memory: OnceLock<Arc<Memory>>,
     /// That share the engine.
     states: AtomicUsize,
+    /// States that are no more, whose groups are still in the engine: whoever drops one does not wait.
+    gone: Mutex<Vec<usize>>,
 }
 
 /// The engine, with the groups of each state in it.
@@ -107,9 +114,13 @@ impl Call {
                 Some(engine) => engine,
                 empty => {
                     let blueprint = Blueprint::new(&self.signature, &self.source, self.limits.clone())?;
+                    self.memory.get_or_init(|| Arc::clone(blueprint.memory()));
                     empty.insert(Engine { states: HashMap::new(), next: 0, blueprint })
                 }
             };
+            for id in std::mem::take(&mut *self.gone.lock()) {
+                engine.states.remove(&id);
+            }
             let id = *id.get_or_insert_with(|| {
                 engine.next += 1;
                 engine.next
@@ -282,21 +293,19 @@ impl GroupState for JsState {
     }
 
     fn clear(&mut self, groups: &[u32]) {
-        let Some(id) = self.id else { return };
-        if let Some(engine) = &mut *self.call.engine.lock()
-            && let Some(state) = engine.states.get_mut(&id)
-        {
-            for group in groups {
-                if let Some(slot) = state.get_mut(*group as usize) {
-                    *slot = None;
-                }
-            }
+        if self.id.is_none() {
+            return;
         }
+        // There is an engine, which was made before the number.
+        let _ = self.call.with(&mut self.id, self.groups, |_, state| {
+            groups.iter().for_each(|group| state[*group as usize] = None);
+            Ok(())
+        });
     }
 
     /// Its part of what the engine takes: nobody knows which state an object belongs to.
     fn bytes(&self) -> usize {
-        let taken = self.call.engine.lock().as_ref().map_or(0, |engine| engine.blueprint.memory().used());
+        let taken = self.call.memory.get().map_or(0, |memory| memory.used());
         taken / self.call.states.load(Ordering::Relaxed).max(1) + self.groups * size_of::<Option<Group>>()
     }
 }
@@ -304,9 +313,6 @@ impl GroupState for JsState {
 impl Drop for JsState {
     fn drop(&mut self) {
         self.call.states.fetch_sub(1, Ordering::Relaxed);
-        let Some(id) = self.id else { return };
-        if let Some(engine) = &mut *self.call.engine.lock() {
-            engine.states.remove(&id);
-        }
+        self.call.gone.lock().extend(self.id);
     }
 }
