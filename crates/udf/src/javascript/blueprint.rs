@@ -1,6 +1,6 @@
 //! The object that defines an aggregate function, and one engine with it in which groups live.
 
-use super::machine::{Machine, Outcome, eval, method, text_of};
+use super::machine::{Failure, Machine, Outcome, eval, method, text_of};
 use super::value::{self, Rows};
 use super::{Limits, memory::Memory};
 use crate::signature::Signature;
@@ -22,7 +22,6 @@ pub struct Shape {
     pub own_emit: bool,
     pub serialize: bool,
     pub deserialize: bool,
-    pub merge: bool,
 }
 
 pub type Group = Persistent<Object<'static>>;
@@ -203,13 +202,14 @@ fn group_of<'js>(
     blueprint: &Object<'js>,
     methods: &Methods,
     slot: &mut Option<Group>,
-) -> rquickjs::Result<Object<'js>> {
+) -> Outcome<Object<'js>> {
     if let Some(group) = slot {
-        return group.clone().restore(ctx);
+        return Ok(group.clone().restore(ctx)?);
     }
     let object = Object::new_proto(ctx.clone(), Some(blueprint))?;
     let initialize = methods.initialize.clone().restore(ctx)?;
-    let _: Js = initialize.call((This(object.clone()),))?;
+    let made: rquickjs::Result<Js> = initialize.call((This(object.clone()),));
+    made.map_err(|e| Failure::Within("initialize", Code::UDF_INTERNAL_ERROR, e))?;
     *slot = Some(Persistent::save(ctx, object.clone()));
     Ok(object)
 }
@@ -252,7 +252,6 @@ fn shape(object: &Object<'_>, name: &str) -> Outcome<Shape> {
         match key.as_str() {
             "serialize" => shape.serialize = true,
             "deserialize" => shape.deserialize = true,
-            "merge" => shape.merge = true,
             _ => {}
         }
     }

@@ -23,6 +23,8 @@ const EXCEPTION_CHARS_MAX: usize = 2_048;
 /// What can go wrong between our code and the user's.
 pub enum Failure {
     Script(rquickjs::Error),
+    /// In another function of the user than the one that was called: its name, and the code of its exceptions.
+    Within(&'static str, Code, rquickjs::Error),
     Ours(Error),
 }
 
@@ -107,7 +109,12 @@ impl Machine {
                 ctx.catch();
                 return Err(exceeded(&self.name, &self.memory));
             }
+            let (what, code, outcome) = match outcome {
+                Err(Failure::Within(what, code, error)) => (what, code, Err(Failure::Script(error))),
+                other => (what, code, other),
+            };
             match (outcome, self.watch.ended.load(Ordering::Relaxed)) {
+                (Err(Failure::Within(..)), _) => Err(Error::bug("a failure within a failure")),
                 (Ok(value), _) => Ok(value),
                 (Err(Failure::Ours(error)), _) => Err(error),
                 (Err(Failure::Script(_)), STOPPED) => {

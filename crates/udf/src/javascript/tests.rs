@@ -328,6 +328,10 @@ fn what_goes_wrong_in_an_aggregate_has_its_code() {
     assert_eq!(code(&body("", "throw new Error('x')")), Code::UDF_INTERNAL_ERROR);
     assert_eq!(code(&body("", "")), Code::UDF_INTERNAL_ERROR);
     assert_eq!(code(&body("", "return 'x'")), Code::TYPE_MISMATCH);
+    let start = "{ initialize: function() { this.a.b = 1; }, process: function(v) {}, finalize: function() {} }";
+    let started = run(start, &BindContext::default()).unwrap_err();
+    assert_eq!(started.code, Code::UDF_INTERNAL_ERROR);
+    assert!(started.message.starts_with("initialize of JavaScript function \"u\""), "{started}");
     let late = settings(&[("javascript_max_execution_ms", "50")]);
     assert_eq!(run(&body("for (;;) {}", ""), &late).unwrap_err().code, Code::TIMEOUT_EXCEEDED);
     let small = settings(&[("javascript_max_memory_bytes", "2000000")]);
