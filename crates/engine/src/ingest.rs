@@ -7,6 +7,7 @@
 use crate::outcome::InsertTrack;
 use crate::query::Progress;
 use crate::stream::completion::Completion;
+use crate::stream::merging::{self, MergeRule, Purpose};
 use crate::stream::stream::Check;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
@@ -21,7 +22,7 @@ use hydron_func::call::Volatility;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{bind_condition, bind_scalar_expr};
-use hydron_plan::{Catalog, ColumnDefault, Expr};
+use hydron_plan::{Catalog, ColumnDefault, Expr, JoinEngine};
 use hydron_store::log::Ticket;
 use hydron_types::cast::{CastOptions, cast};
 use hydron_types::column::array_of;
@@ -55,6 +56,12 @@ pub struct Ingest {
     /// What every row must satisfy, by name.
     checks: Vec<(String, Expr)>,
     sort: Vec<usize>,
+    /// Rows with equal keys in one batch are merged.
+    rule: Option<MergeRule>,
+    /// Rows go nowhere: the engine is Null.
+    discards: bool,
+    partitions: Option<Partitions>,
+    join: Option<JoinEngine>,
     cx: EvalContext,
     token: Option<String>,
     /// Rows that came before the batch at hand.
@@ -63,6 +70,12 @@ pub struct Ingest {
     memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
+}
+
+/// The partition of each row, and how many one batch may have.
+struct Partitions {
+    of: Expr,
+    max: u64,
 }
 
 /// A record on its way to the disk.
@@ -127,12 +140,35 @@ impl Ingest {
         let order = completion.order(&given)?;
         let input = Arc::new(Schema::new(given.iter().map(|i| completion.all.fields[*i].clone()).collect()));
         let sort = match info.kind {
-            hydron_plan::StreamKind::Table if &*info.engine == "MergeTree" => {
+            hydron_plan::StreamKind::Table if info.engine.ends_with("MergeTree") => {
                 store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
             }
             _ => Vec::new(),
         };
         let settings = &bind_cx.settings;
+        let rule = match merging::is_merging(&info.engine) && settings.bool("optimize_on_insert") {
+            true => MergeRule::of(&info, &store.schema, catalog, bind_cx)?,
+            false => None,
+        };
+        let partitions_max = settings.uint("max_partitions_per_insert_block");
+        let limits_partitions = info.kind == hydron_plan::StreamKind::Table
+            && !info.partition_by.is_empty()
+            && partitions_max > 0
+            && settings.bool("throw_on_max_partitions_per_insert_block");
+        let partitions = match limits_partitions {
+            true => {
+                let of = bind_scalar_expr(
+                    &hydron_sql::parse_expression(&info.partition_by)?,
+                    &store.schema,
+                    catalog,
+                    bind_cx,
+                )?;
+                Some(Partitions { of, max: partitions_max })
+            }
+            false => None,
+        };
+        let join = JoinEngine::of(&info).transpose()?.filter(|j| j.rows_max > 0);
+        let discards = &*info.engine == "Null";
         let token = token(settings)?;
         // Rows that a repeated INSERT would send to another shard must not choose it: each batch goes where its token says.
         let sharding = sharding.filter(|expr| {
@@ -151,6 +187,10 @@ impl Ingest {
             sharding,
             checks,
             sort,
+            rule,
+            discards,
+            partitions,
+            join,
             cx,
             token,
             rows_before: 0,
@@ -173,8 +213,18 @@ impl Ingest {
             return Ok(());
         }
         let batch = self.complete(rows)?;
+        if batch.rows() == 0 {
+            return Ok(());
+        }
         let first_row = self.rows_before;
         self.rows_before += batch.rows() as u64;
+        if self.discards {
+            Progress::add(&self.progress.written_rows, batch.rows());
+            return Ok(());
+        }
+        if !self.fits_join(&batch)? {
+            return Ok(());
+        }
         for (shard, part) in self.by_shard(batch, first_row)? {
             let mut at = 0;
             for record in records(&part) {
@@ -316,7 +366,44 @@ impl Ingest {
         let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
         let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
         self.check(&batch)?;
-        self.sorted(batch)
+        self.check_partitions(&batch)?;
+        let sorted = self.sorted(batch)?;
+        let Some(rule) = &self.rule else { return Ok(sorted) };
+        let rows = rule.merge(&sorted.to_arrow()?, &self.cx, Purpose::Store)?;
+        Ok(Batch::new(Arc::clone(&self.store.schema), rows.columns().to_vec(), rows.num_rows()))
+    }
+
+    /// Whether a Join table takes more rows. Errors: SET_SIZE_LIMIT_EXCEEDED (191), where it is not to leave them out.
+    fn fits_join(&self, batch: &Batch) -> Result<bool> {
+        let Some(join) = &self.join else { return Ok(true) };
+        let parts = self.store.parts.snapshot();
+        let stored: u64 = parts.manifest().parts.iter().map(|p| p.rows).sum();
+        let rows = stored + self.store.pending_rows() + batch.rows() as u64;
+        if rows <= join.rows_max || join.breaks {
+            return Ok(rows <= join.rows_max);
+        }
+        let message = format!(
+            "Join table {} would have {rows} rows, max_rows_in_join is {}",
+            self.stream.info.name, join.rows_max
+        );
+        Err(Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, message))
+    }
+
+    /// Errors: TOO_MANY_PARTS (252) where the rows are of more partitions than one batch may have.
+    fn check_partitions(&self, batch: &Batch) -> Result<()> {
+        let Some(Partitions { of, max }) = &self.partitions else { return Ok(()) };
+        let values = of.eval_to_array(&self.cx, batch)?;
+        let encoded = hydron_func::scalar::rows::encode(&values)?;
+        let distinct: std::collections::HashSet<_> = encoded.iter().collect();
+        if distinct.len() as u64 <= *max {
+            return Ok(());
+        }
+        let message = format!(
+            "rows of {} partitions in one batch of the INSERT into {}, max_partitions_per_insert_block is {max}",
+            distinct.len(),
+            self.stream.info.name
+        );
+        Err(Error::new(Code::TOO_MANY_PARTS, message).hint("a partition key with fewer values"))
     }
 
     /// Errors: VIOLATED_CONSTRAINT with the first row for which a constraint is not true.

@@ -188,6 +188,7 @@ fn scan() -> Plan {
         shards: 1,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
         settings: vec![],
         comment: String::new(),
     };
@@ -200,6 +201,7 @@ fn scan() -> Plan {
             pruning: None,
             limit_hint: 0,
             replay: None,
+            is_final: false,
         }),
         fields,
     )

@@ -62,6 +62,8 @@ pub struct StreamInfo {
     /// Expression that chooses the shard of a row; empty: whole batches in turn.
     pub sharding_expr: String,
     pub engine: Arc<str>,
+    /// The arguments of the engine, as SQL.
+    pub engine_args: Vec<String>,
     pub settings: Vec<(Arc<str>, String)>,
     pub comment: String,
 }

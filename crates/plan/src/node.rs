@@ -158,6 +158,8 @@ pub struct Scan {
     pub limit_hint: u64,
     /// Rows of the log come at the pace at which they once came.
     pub replay: Option<Replay>,
+    /// FINAL: the rows of a key are merged, as the engine of the table says.
+    pub is_final: bool,
 }
 
 /// The pace of a replay.

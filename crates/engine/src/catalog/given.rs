@@ -35,6 +35,7 @@ impl GivenTable {
             shards: 1,
             sharding_expr: String::new(),
             engine: Arc::from("Memory"),
+            engine_args: Vec::new(),
             settings: Vec::new(),
             comment: String::new(),
         };

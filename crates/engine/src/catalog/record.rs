@@ -33,6 +33,8 @@ pub struct StreamRecord {
     shards: u32,
     sharding_expr: String,
     engine: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    engine_args: Vec<String>,
     settings: Vec<(String, String)>,
     comment: String,
     /// Of an altered stream: how its rows lie in each version.
@@ -119,6 +121,7 @@ pub fn properties_with(info: &StreamInfo, layouts: Option<&Layouts>) -> serde_js
         shards: info.shards,
         sharding_expr: info.sharding_expr.clone(),
         engine: info.engine.to_string(),
+        engine_args: info.engine_args.clone(),
         settings: info.settings.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
         comment: info.comment.clone(),
         layouts: layouts.map(layouts_record),
@@ -179,6 +182,7 @@ pub fn stream_info(database: &str, name: &str, uuid: Uuid, properties: serde_jso
         shards: record.shards.max(1),
         sharding_expr: record.sharding_expr,
         engine: Arc::from(record.engine),
+        engine_args: record.engine_args,
         settings: record.settings.into_iter().map(|(k, v)| (Arc::from(k), v)).collect(),
         comment: record.comment,
     })
@@ -351,6 +355,7 @@ mod tests {
             shards: 2,
             sharding_expr: "rand()".into(),
             engine: Arc::from("Stream"),
+            engine_args: Vec::new(),
             settings: vec![(Arc::from("shards"), "2".into())],
             comment: String::new(),
         };

@@ -3,7 +3,7 @@
 //! In: the syntax tree. Out: a stream with its logs, stored in the catalog. Promise: every check of §2.2 comes before
 //! anything is written; a failed CREATE leaves nothing behind.
 
-use super::{Answer, Context, answer};
+use super::{Answer, Context, answer, table_engine};
 use crate::catalog::record::{self, mode_of};
 use crate::catalog::{CatalogState, Object};
 use crate::engine::Inner;
@@ -57,7 +57,13 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         move || {
             let statement = whole.then_some(&*statement);
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
-            let info = stream_info(&create, kind, database, name, columns, statement)?;
+            let modern = table_engine::modern(&create);
+            let mut info = stream_info(&modern, kind, database, name, columns, statement)?;
+            if kind == StreamKind::Table {
+                info.engine_args = table_engine::arguments(&modern, &lookup, &bind_cx)?;
+                table_engine::kept_settings(&mut info, &bind_cx);
+                table_engine::check(&info)?;
+            }
             let schema = crate::stream::layout::Layouts::first(&info).current().schema();
             crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
@@ -140,43 +146,9 @@ fn kind_of(create: &CreateStream) -> Result<StreamKind> {
         ast::StreamKind::ExternalTable => Err(Error::not_implemented("EXTERNAL TABLE")),
         ast::StreamKind::Mutable => Err(Error::not_implemented("MUTABLE STREAM")),
         ast::StreamKind::Random => Ok(StreamKind::Random),
-        ast::StreamKind::Stream => match engine {
-            None | Some("Stream") => Ok(StreamKind::Stream),
-            Some("Random") => Ok(StreamKind::Random),
-            Some("MergeTree" | "Memory" | "Log" | "TinyLog" | "StripeLog") => Ok(StreamKind::Table),
-            Some(other) if KNOWN_ENGINES.contains(&other) => Err(Error::not_implemented(format!("engine {other}"))),
-            Some(other) => Err(Error::new(Code::UNKNOWN_STORAGE, format!("engine {other} is unknown"))
-                .hint("ENGINE = Stream, MergeTree or Memory, or none")),
-        },
+        ast::StreamKind::Stream => table_engine::kind_of(engine),
     }
 }
-
-const KNOWN_ENGINES: &[&str] = &[
-    "MaterializedView",
-    "View",
-    "ExternalStream",
-    "ExternalTable",
-    "ReplacingMergeTree",
-    "CollapsingMergeTree",
-    "VersionedCollapsingMergeTree",
-    "SummingMergeTree",
-    "AggregatingMergeTree",
-    "GraphiteMergeTree",
-    "Null",
-    "Buffer",
-    "Distributed",
-    "File",
-    "URL",
-    "Dictionary",
-    "Set",
-    "Join",
-    "Merge",
-    "GenerateRandom",
-    "Executable",
-    "S3",
-    "COSN",
-    "EmbeddedRocksDB",
-];
 
 /// Columns as declared, or as the source named after AS has them.
 fn columns_of(
@@ -291,6 +263,7 @@ fn stream_info(
             (None, StreamKind::Random) => "Random",
             (None, _) => "Stream",
         }),
+        engine_args: Vec::new(),
         settings: storage
             .settings
             .iter()
@@ -525,7 +498,8 @@ pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     full.elements = Some(elements);
     // ClickHouse shows this setting of such a table always.
     let storage = &mut full.storage;
-    let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name == "MergeTree" && e.args.is_empty());
+    let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name.ends_with("MergeTree"));
+    let is_merge_tree = is_merge_tree && (storage.order_by.is_some() || storage.primary_key.is_some());
     if is_merge_tree && !storage.settings.iter().any(|s| s.name == "index_granularity") {
         storage.settings.push(ast::Setting {
             name: "index_granularity".to_string(),

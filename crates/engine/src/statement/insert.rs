@@ -27,6 +27,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     }
     let name = match &insert.target {
         InsertTarget::Stream(name) => name,
+        InsertTarget::Function(f) if f.name == "null" => return into_nothing(cx, insert.source, data, input).await,
         InsertTarget::Function(f) => return Err(Error::not_implemented(format!("INSERT INTO FUNCTION {}", f.name))),
     };
     let span = name.span;
@@ -40,8 +41,20 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     if stream.info.kind == StreamKind::Random {
         return Err(Error::not_implemented(format!("INSERT into random stream {name}")));
     }
+    if &*stream.info.engine == "File" && stream.info.engine_args.len() > 1 {
+        return Err(Error::not_implemented(format!("INSERT into {name}, which reads a file,")));
+    }
     cx.info.uses.lock().push((database, name));
-    let columns = column_names(&cx, &stream, &insert.columns)?;
+    let mut columns = column_names(&cx, &stream, &insert.columns)?;
+    let stream = match destination(&cx, &stream)? {
+        Some(target) => {
+            if columns.is_empty() {
+                columns = select_columns(&stream);
+            }
+            target
+        }
+        None => stream,
+    };
     match insert.source {
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
@@ -57,6 +70,21 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
                 from_bytes(cx, stream, columns, format, data, input).await
             }
         },
+    }
+}
+
+/// Where the rows of a Buffer go: at once, so that what is acknowledged is durable there. Without a destination they wait in
+/// the Buffer. `None` for any other table.
+fn destination(cx: &Context, buffer: &Stream) -> Result<Option<Arc<Stream>>> {
+    let ("Buffer", [database, table, ..]) = (&*buffer.info.engine, buffer.info.engine_args.as_slice()) else {
+        return Ok(None);
+    };
+    let name = |text: &str| text.trim_matches(['\'', '`']).to_string();
+    match cx.engine.catalog.snapshot().object(&name(database), &name(table)) {
+        Some(Object::Stream(target)) if target.info.uuid != buffer.info.uuid && &*target.info.engine != "Buffer" => {
+            Ok(Some(Arc::clone(target)))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -225,6 +253,33 @@ pub async fn select_into(cx: Context, stream: Arc<Stream>, columns: Vec<String>,
     });
     done.streaming = streaming;
     Ok(done)
+}
+
+/// INSERT INTO FUNCTION null(…): what is given is worked out, and goes nowhere.
+async fn into_nothing(cx: Context, source: InsertSource, data: Option<Bytes>, input: Input) -> Result<Answer> {
+    let mut items = match source {
+        InsertSource::Select(query) => super::select::start(&cx, *query, None).await?.items,
+        _ => stream::empty().boxed(),
+    };
+    Ok(background(&cx, async move {
+        drop(data);
+        while let Some(item) = items.next().await {
+            item?;
+        }
+        match input {
+            Input::Bytes(mut source) => {
+                while source.next().await?.is_some() {}
+                source.submitted();
+            }
+            Input::Batches(mut batches) => {
+                while let Some(batch) = batches.next().await {
+                    batch?;
+                }
+            }
+            Input::None => {}
+        }
+        Ok(())
+    }))
 }
 
 /// Columns that INSERT … SELECT without a list fills.

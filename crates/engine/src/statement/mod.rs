@@ -3,7 +3,7 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`table_engine`], [`database`], [`view`],
 //! [`materialized`], [`function`], [`remove`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
@@ -27,6 +27,7 @@ pub mod set;
 pub mod show;
 pub mod subscribe;
 pub mod system;
+pub mod table_engine;
 pub mod text;
 pub mod view;
 
@@ -169,6 +170,8 @@ async fn run(
             apply_settings(&mut settings, &insert.settings, Some(utf8))?;
             if let InsertSource::Select(query) = &insert.source {
                 settings = query_settings(query, &settings, Some(utf8))?;
+                // What the INSERT says of itself counts more than what its SELECT says.
+                apply_settings(&mut settings, &insert.settings, Some(utf8))?;
             }
         }
         StatementKind::Query(query) | StatementKind::SubscribeTo(query) => {

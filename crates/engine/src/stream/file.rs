@@ -67,6 +67,7 @@ pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Opti
         shards: 1,
         sharding_expr: String::new(),
         engine: Arc::from("File"),
+        engine_args: Vec::new(),
         settings: vec![(Arc::from("files"), list), (Arc::from("format"), format)],
         comment: String::new(),
     })))

@@ -3,6 +3,7 @@
 //! In: a bounded plan. Out: batches, and a row of totals apart. Promise: an acknowledged row is seen; a row is seen once;
 //! files of parts stay as long as the query runs.
 
+use super::merging::{self, MergeRule, Purpose};
 use super::old_parts::OldParts;
 use super::random::RandomRows;
 use super::random_source::project;
@@ -18,6 +19,7 @@ use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
+use hydron_plan::join_engine::JOIN;
 use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
@@ -123,6 +125,15 @@ impl HistorySource for Lookup {
             StreamKind::Stream | StreamKind::Table => {
                 let stream = self.state.stream_of(info)?;
                 let store = stream.stored()?;
+                let is_merged = &*info.engine == JOIN || scan.is_final && merging::is_merging(&info.engine);
+                let context = bind_context(self);
+                let rule = match is_merged {
+                    true => MergeRule::of(&stream.info, &store.schema, self, &context)?,
+                    false => None,
+                };
+                if let Some(rule) = rule {
+                    return merged(store, scan, &rule, self);
+                }
                 return match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
                     true => counting(store, scan, self.engine.cpu.handle()),
                     false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
@@ -204,6 +215,17 @@ fn counting(store: &Arc<StreamStore>, scan: &Scan, cpu: &tokio::runtime::Handle)
         batches.push(stored_batch(store, &batch.to_arrow()?, scan, &schema, 0)?);
     }
     Ok(ScanData { batches, ..ScanData::default() })
+}
+
+/// The rows of a table that count.
+fn merged(store: &Arc<StreamStore>, scan: &Scan, rule: &MergeRule, lookup: &Lookup) -> Result<ScanData> {
+    let schema = Arc::new(schema_of(scan));
+    let gathered = store.gathered(&store.view(), &lookup.memory, lookup.engine.cpu.handle())?;
+    let rows = rule.merge(&gathered.rows, &eval_context(lookup), Purpose::Read)?;
+    let cut = |at: usize| rows.slice(at, BATCH_ROWS_MAX.min(rows.num_rows() - at));
+    let pieces = (0..rows.num_rows()).step_by(BATCH_ROWS_MAX);
+    let batches = pieces.map(|at| stored_batch(store, &cut(at), scan, &schema, 0)).collect::<Result<_>>()?;
+    Ok(ScanData { batches, held: gathered.held, ..ScanData::default() })
 }
 
 /// The scan's columns of one log record.

@@ -322,6 +322,7 @@ fn info(name: &str, columns: Vec<(&'static str, LogicalType)>) -> StreamInfo {
         shards: 1,
         sharding_expr: String::new(),
         engine: Arc::from("System"),
+        engine_args: Vec::new(),
         settings: Vec::new(),
         comment: String::new(),
     }

@@ -9,4 +9,5 @@ mod open;
 mod panics;
 mod stop;
 mod subscriptions;
+mod table_engines;
 mod views;

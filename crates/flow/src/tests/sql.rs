@@ -49,6 +49,7 @@ impl Catalog for OneStream {
             shards: 1,
             sharding_expr: String::new(),
             engine: "Stream".into(),
+            engine_args: Vec::new(),
             settings: vec![],
             comment: String::new(),
         })))

@@ -1,7 +1,7 @@
 //! Scalar functions by subject. Each room has a `register` that adds its functions to the registry.
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
-//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
+//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`lookup`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
 //! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
@@ -19,6 +19,7 @@ pub mod hashing;
 pub mod in_set;
 pub mod json;
 pub mod logic;
+pub mod lookup;
 pub mod maps;
 pub mod math;
 pub mod number;

@@ -38,6 +38,7 @@ impl Exprs<'_> {
             "case_with_expression" | "case_without_expression" => return self.case(name, f),
             "emit_version" => return self.version(f),
             "lag" | "lags" | "neighbor" => return self.lag(name, f),
+            "join_get" | "join_get_or_null" => return self.join_get(name, f),
             "grouping" => return Err(Error::not_implemented("grouping()")),
             "untuple" => return Err(Error::not_implemented("untuple() inside an expression")),
             _ => {}
@@ -99,7 +100,7 @@ impl Exprs<'_> {
     }
 
     /// The value of a call that every row gives alike, if it has one.
-    fn fold(&self, call: Expr) -> Result<Expr> {
+    pub(super) fn fold(&self, call: Expr) -> Result<Expr> {
         let ExprKind::Call { name, args, volatility, .. } = &call.kind else { return Ok(call) };
         let known = match volatility {
             Volatility::Immutable => !NEVER_FOLDED.contains(&&**name),

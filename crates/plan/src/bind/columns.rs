@@ -91,7 +91,7 @@ fn flatten(
 }
 
 fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -> Result<LogicalType> {
-    let ty = parse_type(&name.to_string())?;
+    let ty = canonical(parse_type(&name.to_string())?);
     let ty = match def.nullable {
         Some(true) => hydron_types::parse::nullable(ty)?,
         None if cx.settings.bool("data_type_default_nullable") && hydron_types::supertype::can_be_nullable(&ty) => {
@@ -101,6 +101,18 @@ fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -
     };
     check_low_cardinality(&ty, cx)?;
     Ok(ty)
+}
+
+/// A state is named after the function itself, as `_state` names it: `uniq` is `unique`.
+fn canonical(ty: LogicalType) -> LogicalType {
+    let name = |name: Arc<str>| Arc::from(hydron_func::Registry::builtin().canonical(&name));
+    match ty {
+        LogicalType::AggregateFunction { name: of, args } => LogicalType::AggregateFunction { name: name(of), args },
+        LogicalType::SimpleAggregateFunction { name: of, arg } => {
+            LogicalType::SimpleAggregateFunction { name: name(of), arg }
+        }
+        ty => ty,
+    }
 }
 
 /// Only the type of the column itself is looked at, as ClickHouse does; inside arrays anything goes.

@@ -9,6 +9,7 @@ use super::expr::{Exprs, Place};
 use super::join_range::Range;
 use super::scope::{Scope, Show};
 use super::source::From;
+use super::table_engine::JoinTable;
 use crate::expr::Expr;
 use crate::node::{AsofOrder, Change, Join, JoinKind, JoinStrictness, Node, Plan};
 use hydron_base::{Code, Error, Result};
@@ -65,6 +66,7 @@ impl<'a> Binder<'a> {
         joins: usize,
     ) -> Result<From> {
         let right = self.table_expr(&join.table, env)?;
+        let join_table = self.joined_table(&join.table, env)?;
         let settings = &env.settings;
         let comma = matches!(join.kind, ast::JoinKind::Comma);
         if !comma && settings.bool("joined_subquery_requires_alias") && (left.unnamed || right.unnamed) {
@@ -81,7 +83,7 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         if let Some(columns) = using {
-            let node = JoinNode { kind, strictness, use_nulls, distinct, range_max: 0 };
+            let node = JoinNode { kind, strictness, use_nulls, distinct, range_max: 0, join_table };
             return self.join_using(left, right, columns, node, env, aliases);
         }
         let streaming = left.plan.streaming;
@@ -109,7 +111,7 @@ impl<'a> Binder<'a> {
         }
         let _ = joins;
         let range_max = settings.uint("max_join_range");
-        let node = JoinNode { kind, strictness, use_nulls, distinct, range_max };
+        let node = JoinNode { kind, strictness, use_nulls, distinct, range_max, join_table };
         let (plan, scope) = node.build(left_plan, right_plan, scope, condition)?;
         Ok(From { plan, scope, flat: left_flat && right_flat, window, unnamed: false })
     }
@@ -483,6 +485,8 @@ struct JoinNode {
     distinct: bool,
     /// Seconds.
     range_max: u64,
+    /// The right side, where it is one.
+    join_table: Option<JoinTable>,
 }
 
 impl JoinNode {
@@ -491,6 +495,11 @@ impl JoinNode {
         let range = range.map_or(Ok(None), |r| r.finish(self.range_max))?;
         if range.is_some() && (left.change != Change::Append || right.change != Change::Append) {
             return Err(Error::new(Code::UNSUPPORTED, "a range in ON joins two appended streams"));
+        }
+        if let Some(table) = &self.join_table {
+            let others = never || !both_sides.is_empty() || !right_only.is_empty() || asof.is_some();
+            let on = keys.iter().map(|(_, r)| r);
+            table.check(self.kind, self.strictness, self.use_nulls, &right, on, others)?;
         }
         let left_width = left.schema.len();
         // A condition on the side whose rows may be dropped filters that side before the join; on the side whose rows all

@@ -4,7 +4,7 @@
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
 //! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
-//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
+//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery`, `join_get` (expressions), `source`, `table_engine`, `table_function`, `window_source`,
 //! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
 //! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
 
@@ -23,6 +23,7 @@ mod expr;
 mod fill;
 mod group;
 mod join;
+mod join_get;
 mod join_range;
 mod lag;
 mod literal;
@@ -34,6 +35,7 @@ mod select;
 mod settings;
 mod source;
 mod subquery;
+mod table_engine;
 mod table_function;
 mod window_source;
 

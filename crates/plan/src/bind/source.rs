@@ -74,6 +74,9 @@ impl<'a> Binder<'a> {
             }
             from.unnamed = false;
         }
+        if table.is_final {
+            set_final(&mut from.plan);
+        }
         if table.sample.is_some() {
             return Err(Error::new(Code::SAMPLING_NOT_SUPPORTED, "SAMPLE is not supported"));
         }
@@ -117,7 +120,7 @@ impl<'a> Binder<'a> {
             return Ok(from);
         }
         match self.lookup(name)? {
-            Source::Stream(info) => self.stream(&info, env),
+            Source::Stream(info) => self.table_of_engine(&info, env),
             Source::View(view) => self.view(&view, env),
         }
     }
@@ -202,7 +205,8 @@ impl<'a> Binder<'a> {
             StreamMode::VersionedKv => Change::VersionedKv,
         };
         let replay = if streaming { replay(info, settings)? } else { None };
-        let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay };
+        let scan =
+            Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay, is_final: false };
         let plan = Plan { node: Node::Scan(scan), schema: Arc::new(Schema::new(fields)), streaming, change };
         let from = From { plan, scope, flat: true, window: None, unnamed: false };
         self.alias_columns(info, from, env)
@@ -255,6 +259,15 @@ fn replay(info: &StreamInfo, settings: &hydron_base::Settings) -> Result<Option<
             let text = format!("replay_time_column '{name}' is no stored datetime column of stream \"{}\"", info.name);
             Err(Error::bad_arguments(text))
         }
+    }
+}
+
+/// FINAL holds for what a name of FROM reads, with the columns that are computed over it.
+fn set_final(plan: &mut Plan) {
+    match &mut plan.node {
+        Node::Scan(scan) => scan.is_final = true,
+        Node::Project { input, .. } => set_final(input),
+        _ => {}
     }
 }
 

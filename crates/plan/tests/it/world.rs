@@ -48,6 +48,7 @@ fn stream(name: &str, kind: StreamKind, mode: StreamMode, shards: u32, columns: 
         shards,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
         settings: Vec::new(),
         comment: String::new(),
     }))

@@ -105,6 +105,9 @@ fn fixed_columns(info: &StreamInfo, elements: &TableElements) -> Result<BTreeMap
             add(&hydron_sql::parse_expression(text)?, what);
         }
     }
+    for arg in &info.engine_args {
+        add(&hydron_sql::parse_expression(arg)?, "an argument of the engine");
+    }
     for index in &elements.indexes {
         add(&index.expr, "an index");
     }
@@ -526,6 +529,7 @@ mod tests {
             shards: 1,
             sharding_expr: String::new(),
             engine: Arc::from("Stream"),
+            engine_args: Vec::new(),
             settings: vec![],
             comment: String::new(),
         };

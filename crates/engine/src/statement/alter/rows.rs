@@ -14,6 +14,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_func::EvalContext;
 use hydron_func::call::arrow_error;
 use hydron_plan::bind::{bind_condition, bind_scalar_expr, cast_expr};
+use hydron_plan::join_engine::JOIN;
 use hydron_plan::{ColumnDefault, Expr};
 use hydron_sql::ast::{self, Alter, AlterCommand, Assignment, Partition};
 use hydron_types::Batch;
@@ -35,6 +36,13 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
             stream.info.mode.name(),
             stream.info.name
         )));
+    }
+    if &*stream.info.engine == JOIN {
+        if alter.commands.iter().any(|c| matches!(c, AlterCommand::Update { .. })) {
+            return Err(Error::not_implemented(format!("UPDATE of the Join table {}", stream.info.name)));
+        }
+        // A row that another one of its key hides must not come back when that one is deleted.
+        crate::statement::remove::merge(cx, &stream, None).await?;
     }
     for command in &alter.commands {
         let change = {

@@ -1,0 +1,52 @@
+//! Tables of engines that say which rows count, after a restart and after OPTIMIZE.
+
+use crate::kit::World;
+use hydron_base::Code;
+use hydron_types::Value;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn engines_are_the_same_after_a_restart() {
+    let mut world = World::open();
+    for sql in [
+        "create stream j (k uint64, s string) engine = Join(ANY, LEFT, k) settings join_any_take_last_row = 1",
+        "insert into j values (1, 'a'), (2, 'b')",
+        "insert into j values (1, 'newer')",
+        "create stream c (k int, s int8) engine = CollapsingMergeTree(s) order by k",
+        "insert into c values (1, 1), (2, 1)",
+        "insert into c values (1, -1)",
+        "create stream x (k uint64) engine = Set",
+        "insert into x values (2)",
+        "create stream b (k int) engine = Buffer(current_database(), later, 1, 1, 1, 1, 1, 1, 1)",
+        "insert into b values (7)",
+    ] {
+        world.run(sql).await.unwrap();
+    }
+    for time in 0..3 {
+        let asked = world.run("select join_get(j, 's', to_uint64(1))").await.unwrap();
+        assert_eq!(asked, vec![vec![Value::string("newer")]], "opened {time} times");
+        let kept = world.run("select k from c final").await.unwrap();
+        assert_eq!(kept, vec![vec![Value::Int(2)]], "opened {time} times");
+        let found = world.run("select number from numbers(4) where number in x").await.unwrap();
+        assert_eq!(found, vec![vec![Value::UInt(2)]], "opened {time} times");
+        let waiting = world.run("select k from b").await.unwrap();
+        assert_eq!(waiting, vec![vec![Value::Int(7)]], "opened {time} times");
+        if time == 1 {
+            world.run("optimize stream c final").await.unwrap();
+            world.run("optimize stream j").await.unwrap();
+            assert_eq!(world.run("select count() from c").await.unwrap(), vec![vec![Value::UInt(1)]]);
+        }
+        world.reopen().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_merged_in_memory_counts_as_the_querys() {
+    let mut world = World::open();
+    world.run("create stream r (k uint64, s string) engine = ReplacingMergeTree order by k").await.unwrap();
+    world.run("insert into r select number, repeat('x', 1000) from numbers(20000)").await.unwrap();
+    let refused = world.run("select count() from r final settings max_memory_usage = 1000000").await.unwrap_err();
+    assert_eq!(refused.code, Code::MEMORY_LIMIT_EXCEEDED);
+    let refused = world.run("optimize stream r final settings max_memory_usage = 1000000").await;
+    assert!(refused.is_ok() || refused.unwrap_err().code == Code::MEMORY_LIMIT_EXCEEDED);
+    assert_eq!(world.run("select count() from r final").await.unwrap(), vec![vec![Value::UInt(20000)]]);
+}
