@@ -1,5 +1,6 @@
 //! Who asks, in which database, with which settings. A connection or an HTTP session holds one.
 
+use crate::catalog::Temporary;
 use hydron_base::Settings;
 use std::sync::Arc;
 
@@ -11,10 +12,18 @@ pub struct Session {
     pub profile: Arc<Settings>,
     /// Changed by SET; a query adds its own SETTINGS for its time.
     pub settings: Settings,
+    /// Streams that this session alone sees.
+    pub temporary: Temporary,
 }
 
 impl Session {
     pub fn new(user: impl Into<Arc<str>>, database: impl Into<Arc<str>>) -> Session {
-        Session { user: user.into(), database: database.into(), profile: Arc::default(), settings: Settings::default() }
+        Session {
+            user: user.into(),
+            database: database.into(),
+            profile: Arc::default(),
+            settings: Settings::default(),
+            temporary: Temporary::default(),
+        }
     }
 }

@@ -16,6 +16,12 @@ pub trait Catalog: Send + Sync {
     /// A stream, table or view by name.
     fn source(&self, database: &str, name: &str) -> Option<Source>;
 
+    /// A stream that the session alone sees, by its name without a database.
+    fn session_source(&self, name: &str) -> Option<Source> {
+        let _ = name;
+        None
+    }
+
     /// Names of all sources of a database, for hints.
     fn source_names(&self, database: &str) -> Vec<String>;
 

@@ -3,6 +3,7 @@
 use super::given::GivenTable;
 use super::object::Object;
 use super::state::CatalogState;
+use super::temporary::Temporary;
 use crate::engine::Inner;
 use crate::system;
 use hydron_base::world::WallTime;
@@ -23,6 +24,8 @@ pub struct Lookup {
     pub memory: Arc<Budget>,
     /// Tables that came with the statement.
     pub given: Arc<[GivenTable]>,
+    /// Streams of the session, which `state` has in a database of their own.
+    pub temporary: Temporary,
 }
 
 impl Catalog for Lookup {
@@ -48,6 +51,10 @@ impl Catalog for Lookup {
             Object::View(v) => Source::View(Arc::clone(&v.info)),
             Object::MaterializedView(v) => Source::Stream(self.state.view_stream(v)?),
         })
+    }
+
+    fn session_source(&self, name: &str) -> Option<Source> {
+        self.temporary.get(name).map(|s| Source::Stream(Arc::clone(&s.info)))
     }
 
     fn source_names(&self, database: &str) -> Vec<String> {

@@ -59,12 +59,13 @@ impl Engine {
         let settings = Arc::new(all);
         let lookup = Lookup {
             engine: Arc::clone(self.inner()),
-            state: self.inner().catalog.snapshot(),
+            state: session.temporary.over(self.inner().catalog.snapshot()),
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             settings: Arc::clone(&settings),
             memory: Budget::alone(settings.uint("max_memory_usage")),
             given: Arc::default(),
+            temporary: session.temporary.clone(),
         };
         let bind_cx = BindContext {
             zone: zone(&settings),

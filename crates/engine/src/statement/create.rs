@@ -20,7 +20,11 @@ const SHARDS_MAX: u32 = 256;
 
 pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
     let kind = kind_of(&create)?;
-    let (database, name) = cx.full_name(&create.name);
+    if create.temporary {
+        return temporary(cx, create).await;
+    }
+    let database: Arc<str> = create.name.database.as_deref().map_or_else(|| Arc::clone(&cx.database), Arc::from);
+    let name: Arc<str> = Arc::from(create.name.name.as_str());
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
@@ -57,13 +61,7 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         move || {
             let statement = whole.then_some(&*statement);
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
-            let modern = table_engine::modern(&create);
-            let mut info = stream_info(&modern, kind, database, name, columns, statement)?;
-            if kind == StreamKind::Table {
-                info.engine_args = table_engine::arguments(&modern, &lookup, &bind_cx)?;
-                table_engine::kept_settings(&mut info, &bind_cx);
-                table_engine::check(&info)?;
-            }
+            let info = checked_info(&create, kind, (database, name), columns, statement, &lookup, &bind_cx)?;
             let schema = crate::stream::layout::Layouts::first(&info).current().schema();
             crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
@@ -71,6 +69,88 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         }
     })
     .await?;
+    match select {
+        Some(query) => super::insert::select_into(cx, stream, Vec::new(), query).await,
+        None => Ok(answer::nothing()),
+    }
+}
+
+/// What the stream is, with an engine that fits its columns.
+fn checked_info(
+    create: &CreateStream,
+    kind: StreamKind,
+    (database, name): (Arc<str>, Arc<str>),
+    columns: Vec<ColumnInfo>,
+    statement: Option<&str>,
+    lookup: &crate::catalog::lookup::Lookup,
+    bind_cx: &hydron_func::BindContext,
+) -> Result<StreamInfo> {
+    let modern = table_engine::modern(create);
+    let mut info = stream_info(&modern, kind, database, name, columns, statement)?;
+    if kind == StreamKind::Table {
+        info.engine_args = table_engine::arguments(&modern, lookup, bind_cx)?;
+        table_engine::kept_settings(&mut info, bind_cx);
+        table_engine::check(&info)?;
+    }
+    Ok(info)
+}
+
+/// Errors: BAD_DATABASE_FOR_TEMPORARY_STREAM (442).
+pub fn no_database(name: &ast::ObjectName) -> Result<()> {
+    match &name.database {
+        None => Ok(()),
+        Some(database) => {
+            let message = format!("temporary stream {} cannot be in database {database}", name.name);
+            Err(Error::new(Code::BAD_DATABASE_FOR_TEMPORARY_STREAM, message))
+        }
+    }
+}
+
+/// CREATE TEMPORARY STREAM: a table that the session alone sees, and that goes with it.
+///
+/// Errors: BAD_DATABASE_FOR_TEMPORARY_STREAM (442), INCORRECT_QUERY (80) for an engine other than Memory,
+/// STREAM_ALREADY_EXISTS (57), LIMIT_EXCEEDED (290).
+async fn temporary(cx: Context, mut create: CreateStream) -> Result<Answer> {
+    let span = create.name.span;
+    no_database(&create.name).map_err(|e| cx.place(e, span))?;
+    match create.storage.engine.as_ref().map(|e| &*e.name) {
+        None => create.storage.engine = Some(ast::Function::new("Memory", Vec::new())),
+        Some("Memory") => {}
+        Some(other) => {
+            let message = format!("a temporary stream has the engine Memory, not {other}");
+            return Err(cx.place(Error::new(Code::INCORRECT_QUERY, message), span));
+        }
+    }
+    let name: Arc<str> = Arc::from(create.name.name.as_str());
+    if cx.temporary.get(&name).is_some() {
+        if create.if_not_exists {
+            return Ok(answer::nothing());
+        }
+        if !create.or_replace {
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("temporary stream {name} already exists"));
+            return Err(cx.place(error, span));
+        }
+    }
+    cx.temporary.check_room()?;
+    let select = match &create.source {
+        Some(CreateSource::Select(query)) => Some((**query).clone()),
+        _ => None,
+    };
+    let (engine, temporary) = (Arc::clone(&cx.engine), cx.temporary.clone());
+    let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
+    let stream = super::blocking(&cx.engine, move || {
+        let kind = StreamKind::Table;
+        let columns = columns_of(&create, kind, &lookup, &bind_cx, &lookup.state, None)?;
+        let place = (Arc::from(crate::catalog::temporary::DATABASE), name);
+        let info = checked_info(&create, kind, place, columns, None, &lookup, &bind_cx)?;
+        let text = create_text(&create, &info)?;
+        let stream = Stream::open(&engine, info, text)?;
+        if let Some(replaced) = temporary.put(&engine, Arc::clone(&stream)) {
+            engine.streams.remove(&replaced)?;
+        }
+        Ok(stream)
+    });
+    let stream = stream.await?;
     match select {
         Some(query) => super::insert::select_into(cx, stream, Vec::new(), query).await,
         None => Ok(answer::nothing()),
@@ -134,9 +214,6 @@ pub fn hidden_stream(
 }
 
 fn kind_of(create: &CreateStream) -> Result<StreamKind> {
-    if create.temporary {
-        return Err(Error::not_implemented("TEMPORARY STREAM"));
-    }
     if create.attach {
         return Err(Error::not_implemented("ATTACH STREAM"));
     }
@@ -465,7 +542,7 @@ fn codec_of(codec: &str) -> Result<Vec<ast::Expr>> {
 /// The CREATE statement as SHOW CREATE prints it: every column with its type, the engine and the keys spelled out.
 pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     let mut full = create.clone();
-    full.name.database = Some(info.database.to_string());
+    full.name.database = Some(info.database.to_string()).filter(|_| !create.temporary);
     (full.or_replace, full.if_not_exists, full.source, full.uuid) = (false, false, None, None);
     let mut elements = create.elements.clone().unwrap_or_default();
     elements.columns = info.columns.iter().map(column_def).collect::<Result<_>>()?;

@@ -32,7 +32,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     };
     let span = name.span;
     let (database, name) = cx.full_name(name);
-    let stream = match cx.engine.catalog.snapshot().existing(&database, &name).map_err(|e| cx.place(e, span))? {
+    let stream = match cx.catalog().existing(&database, &name).map_err(|e| cx.place(e, span))? {
         Object::Stream(s) => Arc::clone(s),
         Object::View(_) | Object::MaterializedView(_) => {
             return Err(Error::not_implemented(format!("INSERT into view {database}.{name}")));
@@ -80,7 +80,7 @@ fn destination(cx: &Context, buffer: &Stream) -> Result<Option<Arc<Stream>>> {
         return Ok(None);
     };
     let name = |text: &str| text.trim_matches(['\'', '`']).to_string();
-    match cx.engine.catalog.snapshot().object(&name(database), &name(table)) {
+    match cx.catalog().object(&name(database), &name(table)) {
         Some(Object::Stream(target)) if target.info.uuid != buffer.info.uuid && &*target.info.engine != "Buffer" => {
             Ok(Some(Arc::clone(target)))
         }

@@ -5,7 +5,7 @@
 //! that comes after is missed, whatever happens to the server.
 
 use super::{Answer, Context, answer};
-use crate::catalog::{MaterializedView, Object, record};
+use crate::catalog::{MaterializedView, Object, Temporary, record};
 use crate::engine::Inner;
 use crate::stream::Stream;
 use crate::view::target::common;
@@ -26,6 +26,7 @@ const FIRST_EPOCH_PATIENCE: Duration = Duration::from_secs(10);
 const NOT_OF_VIEWS: &[&str] = &["exec_mode", "query_mode", "readonly", "max_execution_time"];
 
 pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> {
+    let cx = Context { temporary: Temporary::default(), ..cx };
     check(&cx, &create)?;
     let (database, name) = cx.full_name(&create.name);
     let engine = Arc::clone(&cx.engine);
@@ -115,6 +116,8 @@ fn context_of(cx: &Context) -> Context {
         info: Arc::clone(&cx.info),
         now: cx.now,
         format: cx.format.clone(),
+        // A view runs without the session.
+        temporary: Temporary::default(),
     }
 }
 

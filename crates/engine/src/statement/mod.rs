@@ -32,6 +32,7 @@ pub mod text;
 pub mod view;
 
 use crate::catalog::lookup::Lookup;
+use crate::catalog::{CatalogState, Temporary, temporary};
 use crate::engine::Inner;
 use crate::place::Place;
 use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
@@ -60,6 +61,8 @@ pub struct Context {
     pub info: Arc<QueryInfo>,
     pub now: WallTime,
     pub format: Option<String>,
+    /// Streams of the session.
+    pub temporary: Temporary,
 }
 
 /// What a statement answers with.
@@ -216,6 +219,7 @@ async fn run(
         now: engine.options.clock.now(),
         format: statement.output.format.clone(),
         info: Arc::clone(&guard.info),
+        temporary: session.temporary.clone(),
     };
     let data = insert_data.map(|at| text.slice(at..));
     let answer = dispatch(cx, session, statement, data, input).await?;
@@ -386,13 +390,19 @@ impl Context {
     pub fn lookup(&self) -> Lookup {
         Lookup {
             engine: Arc::clone(&self.engine),
-            state: self.engine.catalog.snapshot(),
+            state: self.catalog(),
             database: Arc::clone(&self.database),
             user: Arc::clone(&self.user),
             settings: Arc::clone(&self.settings),
             memory: self.info.memory(),
             given: Arc::clone(&self.info.given),
+            temporary: self.temporary.clone(),
         }
+    }
+
+    /// The catalog as the session sees it now.
+    pub fn catalog(&self) -> Arc<CatalogState> {
+        self.temporary.over(self.engine.catalog.snapshot())
     }
 
     pub fn bind_context(&self, streaming: bool) -> BindContext {
@@ -424,9 +434,13 @@ impl Context {
         }
     }
 
-    /// Database and name that `name` means in this session.
+    /// Database and name that `name` means in this session, whose own streams come first.
     pub fn full_name(&self, name: &ObjectName) -> (Arc<str>, Arc<str>) {
-        let database = name.database.as_deref().map_or_else(|| Arc::clone(&self.database), Arc::from);
+        let database = match &name.database {
+            Some(database) => Arc::from(database.as_str()),
+            None if self.temporary.get(&name.name).is_some() => Arc::from(temporary::DATABASE),
+            None => Arc::clone(&self.database),
+        };
         (database, Arc::from(name.name.as_str()))
     }
 }

@@ -15,17 +15,39 @@ pub async fn run(cx: Context, drop: DropObjects) -> Result<Answer> {
         (DropVerb::Truncate, DropObject::Stream) | (DropVerb::Drop, DropObject::Stream | DropObject::View) => {}
         (verb, object) => return Err(Error::not_implemented(format!("{verb:?} {object:?}").to_uppercase())),
     }
-    if drop.temporary {
-        return Err(Error::not_implemented("TEMPORARY STREAM"));
-    }
     for name in &drop.names {
         let done = match drop.verb {
+            _ if drop.temporary || is_of_session(&cx, name) && drop.verb == DropVerb::Drop => {
+                drop_temporary(&cx, name, &drop).await
+            }
             DropVerb::Truncate => truncate(&cx, name, drop.if_exists).await,
             _ => drop_one(&cx, name, &drop).await,
         };
         done.map_err(|e| cx.place(e, name.span))?;
     }
     Ok(answer::nothing())
+}
+
+fn is_of_session(cx: &Context, name: &ObjectName) -> bool {
+    name.database.is_none() && cx.temporary.get(&name.name).is_some()
+}
+
+/// Errors: UNKNOWN_STREAM (60), BAD_DATABASE_FOR_TEMPORARY_STREAM (442).
+async fn drop_temporary(cx: &Context, name: &ObjectName, drop: &DropObjects) -> Result<()> {
+    super::create::no_database(name)?;
+    let found = cx.temporary.get(&name.name);
+    let Some(stream) = found else {
+        let message = format!("temporary stream {} does not exist", name.name);
+        return if drop.if_exists { Ok(()) } else { Err(Error::new(Code::UNKNOWN_STREAM, message)) };
+    };
+    match drop.verb {
+        DropVerb::Truncate => stream.truncate().await,
+        _ => {
+            cx.temporary.take(&name.name);
+            let engine = Arc::clone(&cx.engine);
+            super::blocking(&cx.engine, move || engine.streams.remove(&stream)).await
+        }
+    }
 }
 
 async fn drop_one(cx: &Context, name: &ObjectName, drop: &DropObjects) -> Result<()> {
@@ -75,7 +97,7 @@ pub fn check_dependents(cx: &Context, database: &str, name: &str) -> Result<()> 
 
 async fn truncate(cx: &Context, name: &ObjectName, if_exists: bool) -> Result<()> {
     let (database, name) = cx.full_name(name);
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let object = match state.existing(&database, &name) {
         Ok(object) => object.clone(),
         Err(e) if if_exists && e.code == Code::UNKNOWN_STREAM => return Ok(()),
@@ -94,7 +116,7 @@ async fn truncate(cx: &Context, name: &ObjectName, if_exists: bool) -> Result<()
 pub async fn optimize(cx: Context, optimize: Optimize) -> Result<Answer> {
     let span = optimize.name.span;
     let (database, name) = cx.full_name(&optimize.name);
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let stream = match state.existing(&database, &name).map_err(|e| cx.place(e, span))? {
         Object::Stream(stream) => Arc::clone(stream),
         Object::MaterializedView(view) => state.target(view)?,

@@ -20,6 +20,9 @@ pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
     for (from, to) in &rename.pairs {
         let (database, name) = cx.full_name(from);
         let (to_database, to_name) = cx.full_name(to);
+        if &*database == crate::catalog::temporary::DATABASE {
+            return Err(Error::not_implemented(format!("RENAME of the temporary stream {name}")));
+        }
         if database != to_database {
             return Err(Error::not_implemented("RENAME STREAM into another database"));
         }

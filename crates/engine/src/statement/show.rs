@@ -18,14 +18,14 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             names.sort();
             filtered(&cx, "name", names, &filter)
         }
-        Show::Streams { temporary: true, .. } => answer::strings("name", []),
+        Show::Streams { temporary: true, filter, .. } => filtered(&cx, "name", cx.temporary.names(), &filter),
         Show::Streams { from, filter, full, .. } => {
             let database = from.as_deref().unwrap_or(&cx.database).to_string();
             streams(&cx, &database, &filter, full)
         }
         Show::Functions(filter) => {
             let names = hydron_func::Registry::builtin().names().into_iter().map(|f| f.name.to_string());
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let mut names: Vec<String> = names.chain(state.functions.keys().map(|n| n.to_string())).collect();
             names.sort();
             filtered(&cx, "name", names, &filter)
@@ -35,16 +35,20 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         Show::Dictionaries { filter, .. } => filtered(&cx, "name", Vec::new(), &filter),
         Show::FormatSchemas { .. } => answer::strings("name", []),
         Show::Create { object: ShowObject::Database, name, .. } => {
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             state.database(&name.name).map_err(|e| cx.place(e, name.span))?;
             let text = format!("CREATE DATABASE {}\nENGINE = Atomic", hydron_types::logical::identifier(&name.name));
             answer::strings("statement", [text])
         }
         Show::Create { object: ShowObject::Dictionary, .. } => Err(Error::not_implemented("SHOW CREATE DICTIONARY")),
+        Show::Create { name, temporary: true, .. } if cx.temporary.get(&name.name).is_none() => {
+            let message = format!("temporary stream {} does not exist", name.name);
+            Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), name.span))
+        }
         Show::Create { name, object, .. } => {
             let span = name.span;
             let (database, name) = cx.full_name(&name);
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let found = state.existing(&database, &name).map_err(|e| cx.place(e, span))?;
             if object == ShowObject::View && found.as_stream().is_some() {
                 return Err(Error::new(Code::BAD_ARGUMENTS, format!("{database}.{name} is a stream, not a view")));
@@ -52,7 +56,7 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             answer::strings("statement", [mask(found.create_text()).into_owned()])
         }
         Show::CreateFunction(name) => {
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let function = state.functions.get(name.as_str()).ok_or_else(|| {
                 Error::new(Code::UNKNOWN_FUNCTION, format!("function {name} was not made by CREATE FUNCTION"))
             })?;
@@ -68,7 +72,7 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
 }
 
 fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Result<Answer> {
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let names: Vec<(String, &str)> = if database == system::DATABASE {
         system::table_names().into_iter().map(|n| (n, "SYSTEM")).collect()
     } else {
@@ -134,15 +138,16 @@ fn select(cx: &Context, batch: Batch, filter: &ShowFilter) -> Result<Answer> {
 
 pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
     let (database, name) = cx.full_name(&exists.name);
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let found = match exists.object {
         ShowObject::Database => state.databases.contains_key(&*exists.name.name) || &*name == system::DATABASE,
         ShowObject::Dictionary => false,
         ShowObject::View => {
             matches!(state.object(&database, &name), Some(Object::View(_) | Object::MaterializedView(_)))
         }
+        ShowObject::Any | ShowObject::Stream if exists.temporary => cx.temporary.get(&name).is_some(),
         ShowObject::Any | ShowObject::Stream => {
-            (state.object(&database, &name).is_some() && !exists.temporary)
+            state.object(&database, &name).is_some()
                 || (&*database == system::DATABASE && system::table(&name).is_some())
         }
     };
@@ -164,7 +169,7 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                 })?;
                 table.columns.iter().map(described).collect()
             } else {
-                let state = cx.engine.catalog.snapshot();
+                let state = cx.catalog();
                 match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
                     Object::Stream(s) => s.info.columns.iter().map(described).collect(),
                     Object::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),

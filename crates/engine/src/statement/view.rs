@@ -1,7 +1,7 @@
 //! CREATE VIEW: a SELECT kept as text and bound anew at each use.
 
 use super::{Answer, Context, answer};
-use crate::catalog::{Object, View, record};
+use crate::catalog::{Object, Temporary, View, record};
 use crate::engine::Inner;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::ViewInfo;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
+    // A view outlives the session, so it sees nothing of it.
+    let cx = Context { temporary: Temporary::default(), ..cx };
     let (database, name) = cx.full_name(&create.name);
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;

@@ -6,6 +6,7 @@
 
 use super::completion::Completion;
 use super::layout::{Layout, Layouts, Origin};
+use crate::catalog::Temporary;
 use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -167,6 +168,7 @@ impl Adapter {
             settings,
             memory,
             given: Arc::default(),
+            temporary: Temporary::default(),
         };
         Ok((lookup, bind_cx))
     }

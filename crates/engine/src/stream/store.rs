@@ -8,6 +8,7 @@ use super::keyed;
 use super::layout::Layouts;
 use super::streams::Streams;
 use super::ttl::Ttl;
+use crate::catalog::temporary;
 use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
@@ -113,7 +114,11 @@ impl StreamStore {
             adapter,
             schemas,
             makes_parts: makes_parts(info),
-            ack: if streams.options.synced { Ack::Synced } else { Ack::Written },
+            // A temporary stream does not outlive the process: its rows need not reach the device.
+            ack: match streams.options.synced && &*info.database != temporary::DATABASE {
+                true => Ack::Synced,
+                false => Ack::Written,
+            },
             next_shard: Arc::default(),
             pending: Arc::default(),
             limits: limits(info, streams),

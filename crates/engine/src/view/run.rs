@@ -5,7 +5,7 @@ use super::status::{State, Status};
 use super::target::Target;
 use super::unit::Unit;
 use super::writer::Writer;
-use crate::catalog::MaterializedView;
+use crate::catalog::{MaterializedView, Temporary};
 use crate::checkpoint::{Keeper, KeptAt, epoch, keeper};
 use crate::engine::Inner;
 use crate::query::{Progress, QueryGuard, QueryOptions};
@@ -225,6 +225,7 @@ pub async fn bind(
         info: Arc::clone(info),
         now: engine.options.clock.now(),
         format: None,
+        temporary: Temporary::default(),
     };
     let bound = select::bind_as(&cx, query, true).await?;
     if !bound.streaming {

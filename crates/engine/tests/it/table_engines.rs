@@ -50,3 +50,32 @@ async fn what_is_merged_in_memory_counts_as_the_querys() {
     assert!(refused.is_ok() || refused.unwrap_err().code == Code::MEMORY_LIMIT_EXCEEDED);
     assert_eq!(world.run("select count() from r final").await.unwrap(), vec![vec![Value::UInt(20000)]]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_temporary_stream_goes_with_its_session() {
+    let mut world = World::open();
+    world.run("create temporary stream t (a int)").await.unwrap();
+    world.run("insert into t values (1)").await.unwrap();
+    let logs = |world: &World| std::fs::read_dir(world.data_dir().join("history")).unwrap().count();
+    assert_eq!(logs(&world), 1);
+    let mine = std::mem::replace(&mut world.session, world.engine.session("me", ""));
+    assert_eq!(world.run("select * from t").await.unwrap_err().code, Code::UNKNOWN_STREAM);
+    let theirs = std::mem::replace(&mut world.session, mine);
+    assert_eq!(world.run("select * from t").await.unwrap(), vec![vec![Value::Int(1)]]);
+    world.session = theirs;
+    // The files are removed on another thread.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while logs(&world) > 0 {
+        assert!(std::time::Instant::now() < deadline, "the files of the session's stream stay");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_forgets_temporary_streams_and_their_files() {
+    let mut world = World::open();
+    world.run("create temporary stream t (a int)").await.unwrap();
+    world.run("insert into t values (1)").await.unwrap();
+    world.reopen().await;
+    assert_eq!(std::fs::read_dir(world.data_dir().join("history")).unwrap().count(), 0);
+}

@@ -127,8 +127,12 @@ impl<'a> Binder<'a> {
 
     pub(super) fn lookup(&self, name: &ast::ObjectName) -> Result<Source> {
         let database = &*self.database_of(name);
-        if let Some(source) = self.catalog.source(database, &name.name) {
-            self.note_use(database, &name.name);
+        if let Some(source) = self.find_source(name) {
+            let of = match &source {
+                Source::Stream(info) if self.is_of_session(name) => &*info.database,
+                _ => database,
+            };
+            self.note_use(of, &name.name);
             return Ok(source);
         }
         if name.database.is_some() && !self.catalog.database_exists(database) {
@@ -137,6 +141,16 @@ impl<'a> Binder<'a> {
         let near = near_names(&name.name, self.catalog.source_names(database));
         let error = Error::new(Code::UNKNOWN_STREAM, format!("stream \"{database}.{}\" is unknown", name.name));
         Err(if near.is_empty() { error } else { error.hint(near.join(", ")) })
+    }
+
+    /// What a name stands for: before all others a stream of the session, which views do not see.
+    pub(super) fn find_source(&self, name: &ast::ObjectName) -> Option<Source> {
+        let of_session = || self.is_of_session(name).then(|| self.catalog.session_source(&name.name)).flatten();
+        of_session().or_else(|| self.catalog.source(&self.database_of(name), &name.name))
+    }
+
+    fn is_of_session(&self, name: &ast::ObjectName) -> bool {
+        name.database.is_none() && self.other_text.get() == 0 && self.catalog.session_source(&name.name).is_some()
     }
 
     /// The SELECT of a view, bound as if it stood here.

@@ -174,7 +174,7 @@ impl Exprs<'_> {
                     _ => return Ok(None),
                 };
                 let is_cte = object.database.is_none() && self.env.cte(&object.name).is_some();
-                if !is_cte && self.b.catalog.source(&self.b.database_of(&object), &object.name).is_none() {
+                if !is_cte && self.b.find_source(&object).is_none() {
                     return Ok(None);
                 }
                 self.all_of(ast::TableExprKind::Name(object)).map(Some)

@@ -75,9 +75,7 @@ impl<'a> Binder<'a> {
         if name.database.is_none() && env.cte(&name.name).is_some() {
             return Ok(None);
         }
-        let Some(Source::Stream(info)) = self.catalog.source(&self.database_of(name), &name.name) else {
-            return Ok(None);
-        };
+        let Some(Source::Stream(info)) = self.find_source(name) else { return Ok(None) };
         let engine = JoinEngine::of(&info).transpose()?;
         Ok(engine.map(|engine| JoinTable { engine, name: Arc::clone(&info.name) }))
     }

@@ -171,7 +171,7 @@ impl Connection {
             session: self.session.clone(),
         };
         let bytes = saved.write();
-        match bytes.len() <= SESSION_BYTES_MAX && !self.skips_data {
+        match bytes.len() <= SESSION_BYTES_MAX && !self.skips_data && self.session.temporary.is_empty() {
             true => place.session.set_bytes(&bytes),
             // Never a fresh session under the name of an old one: it ends with this process.
             false => place.set(LAST),

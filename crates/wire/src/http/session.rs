@@ -101,7 +101,10 @@ fn save(board: &Board, place: usize, (user, id): &(String, String), session: &Se
         settings.extend([name, "\0", value, "\0"]);
     }
     saved.settings.set(&settings);
-    let fits = settings.len() <= SETTINGS_BYTES_MAX && saved.database.get() == *session.database;
+    let fits = settings.len() <= SETTINGS_BYTES_MAX
+        && saved.database.get() == *session.database
+        // They are gone with the worker: whoever asks for them is to hear of it.
+        && session.temporary.is_empty();
     let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
     saved.set(if fits { Saved::Whole } else { Saved::Lost }, patience, now_us());
 }

@@ -11,7 +11,7 @@ mod rows;
 
 use super::{Answer, Context, answer};
 use crate::catalog::lookup::Lookup;
-use crate::catalog::{CatalogState, MaterializedView, Object, record};
+use crate::catalog::{CatalogState, MaterializedView, Object, record, temporary};
 use crate::checkpoint::epoch::fingerprint;
 use crate::engine::Inner;
 use crate::stream::Stream;
@@ -30,8 +30,9 @@ pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
     if alter.object != AlterObject::Stream {
         return Err(Error::not_implemented(format!("ALTER {:?}", alter.object).to_uppercase()));
     }
-    if alter.temporary {
-        return Err(Error::not_implemented("TEMPORARY STREAM"));
+    if alter.temporary && cx.temporary.get(&alter.name.name).is_none() {
+        let message = format!("temporary stream {} does not exist", alter.name.name);
+        return Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), alter.name.span));
     }
     let span = alter.name.span;
     let of_rows = alter.commands.iter().filter(|c| rows::is_of_rows(c)).count();
@@ -84,7 +85,7 @@ fn check_view(view: &MaterializedView, commands: &[AlterCommand]) -> Result<()> 
 async fn columns(cx: &Context, alter: Alter) -> Result<()> {
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
-    let state = engine.catalog.snapshot();
+    let state = cx.catalog();
     let stream = stream_of(cx, &state, &alter)?;
     let work = {
         let (engine, lookup, bind_cx) = (Arc::clone(&cx.engine), cx.lookup(), cx.bind_context(false));
@@ -117,6 +118,9 @@ fn change(
     let altered = stream.altered(engine, info, text, layouts);
     let stored = check(engine, stream, &altered, &applied, lookup, bind_cx).and_then(|()| {
         let info = &altered.info;
+        if &*info.database == temporary::DATABASE {
+            return Ok(());
+        }
         let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &altered.create_text, object);
         Ok(engine.catalog_store.apply(vec![Change::Put(entry)])?)
     });
@@ -127,7 +131,10 @@ fn change(
     if let Some(store) = altered.store() {
         engine.streams.register(altered.info.uuid, store);
     }
-    engine.catalog.update(|state| show(state, &altered));
+    match &*altered.info.database {
+        temporary::DATABASE => drop(lookup.temporary.put(engine, Arc::clone(&altered))),
+        _ => engine.catalog.update(|state| show(state, &altered)),
+    }
     Ok((altered, applied.rewrites))
 }
 

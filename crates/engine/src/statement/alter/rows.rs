@@ -27,7 +27,7 @@ pub fn is_of_rows(command: &AlterCommand) -> bool {
 }
 
 pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
-    let stream = stream_of(cx, &cx.engine.catalog.snapshot(), &alter)?;
+    let stream = stream_of(cx, &cx.catalog(), &alter)?;
     let store = Arc::clone(stream.stored()?);
     if keyed::is_keyed(&stream.info) {
         // Without its newest row a key would have an older one again.
