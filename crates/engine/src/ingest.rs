@@ -8,6 +8,7 @@ use crate::outcome::InsertTrack;
 use crate::query::Progress;
 use crate::stream::completion::Completion;
 use crate::stream::merging::{self, MergeRule, Purpose};
+use crate::stream::nested;
 use crate::stream::stream::Check;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
@@ -58,6 +59,8 @@ pub struct Ingest {
     sort: Vec<usize>,
     /// Rows with equal keys in one batch are merged.
     rule: Option<MergeRule>,
+    /// Positions of the arrays of nested structures.
+    nested: Vec<Vec<usize>>,
     /// Rows go nowhere: the engine is Null.
     discards: bool,
     partitions: Option<Partitions>,
@@ -168,6 +171,7 @@ impl Ingest {
             false => None,
         };
         let join = JoinEngine::of(&info).transpose()?.filter(|j| j.rows_max > 0);
+        let nested = nested::groups(&store.schema);
         let discards = &*info.engine == "Null";
         let token = token(settings)?;
         // Rows that a repeated INSERT would send to another shard must not choose it: each batch goes where its token says.
@@ -188,6 +192,7 @@ impl Ingest {
             checks,
             sort,
             rule,
+            nested,
             discards,
             partitions,
             join,
@@ -363,7 +368,15 @@ impl Ingest {
             columns[*at] = Some(Arc::clone(array));
             omitted[*at] = mask.filter(|m| m.true_count() > 0);
         }
-        let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
+        let mut stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
+        // By the position of stored columns: whether all rows have the value from the INSERT.
+        let is_given = |at: usize| {
+            let of_all = self.completion.stored.get(at).copied();
+            of_all.is_some_and(|of_all| columns[of_all].is_some() && omitted[of_all].is_none())
+        };
+        for group in &self.nested {
+            nested::fit(group, &mut stored, &self.store.schema, &is_given)?;
+        }
         let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
         self.check(&batch)?;
         self.check_partitions(&batch)?;

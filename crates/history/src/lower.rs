@@ -499,6 +499,8 @@ fn stored_name(scan: &Scan, column: ScanColumn) -> Result<String> {
         ScanColumn::ProcessTime => "_tp_process_time".to_owned(),
         ScanColumn::Sequence => "_tp_sn".to_owned(),
         ScanColumn::Shard => "_tp_shard".to_owned(),
+        ScanColumn::Part => "_part".to_owned(),
+        ScanColumn::PartitionId => "_partition_id".to_owned(),
     })
 }
 

@@ -183,6 +183,9 @@ pub enum ScanColumn {
     Sequence,
     /// `_tp_shard` int32.
     Shard,
+    /// `_part` and `_partition_id` string, of tables of the MergeTree family.
+    Part,
+    PartitionId,
 }
 
 /// Where a streaming read starts.

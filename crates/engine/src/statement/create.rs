@@ -63,7 +63,7 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
             let info = checked_info(&create, kind, (database, name), columns, statement, &lookup, &bind_cx)?;
             let schema = crate::stream::layout::Layouts::first(&info).current().schema();
-            crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
+            crate::stream::ttl::check(&create, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
             store(&engine, info, text, existing)
         }
@@ -91,6 +91,12 @@ fn checked_info(
         info.engine_args = table_engine::arguments(&modern, lookup, bind_cx)?;
         table_engine::kept_settings(&mut info, bind_cx);
         table_engine::check(&info)?;
+        table_engine::check_settings(&info.settings)?;
+        let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+        table_engine::check_keys(&info, &schema, lookup, bind_cx)?;
+        for index in create.elements.iter().flat_map(|e| &e.indexes) {
+            super::index_check::check(index, &info.columns)?;
+        }
     }
     Ok(info)
 }

@@ -8,6 +8,7 @@ use crate::catalog::Object;
 use crate::ingest::Ingest;
 use crate::query::{Input, Item};
 use crate::stream::Stream;
+use crate::stream::partition::PartitionKey;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use hydron_base::{Code, Error, Result};
@@ -18,6 +19,7 @@ use hydron_plan::bind::bind_scalar_expr;
 use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query};
 use hydron_types::column::value_at;
 use hydron_types::{Field, Schema};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input) -> Result<Answer> {
@@ -55,6 +57,7 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
         }
         None => stream,
     };
+    check_parts(&cx, &stream).await?;
     match insert.source {
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
@@ -71,6 +74,43 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
             }
         },
     }
+}
+
+/// The settings `max_parts_in_total` and `parts_to_throw_insert` of a table that has them.
+///
+/// Errors: TOO_MANY_PARTS (252).
+async fn check_parts(cx: &Context, stream: &Arc<Stream>) -> Result<()> {
+    let limit = |name: &str| -> Option<u64> {
+        let found = stream.info.settings.iter().rfind(|(k, _)| &**k == name);
+        found.and_then(|(_, v)| v.parse().ok()).filter(|max| *max > 0)
+    };
+    let (in_total, in_one) = (limit("max_parts_in_total"), limit("parts_to_throw_insert"));
+    if stream.info.kind != StreamKind::Table || in_total.is_none() && in_one.is_none() {
+        return Ok(());
+    }
+    let (of, store, eval) = (Arc::clone(stream), Arc::clone(stream.stored()?), cx.eval_context());
+    let (lookup, bind_cx, cpu) = (cx.lookup(), cx.bind_context(false), cx.engine.cpu.handle().clone());
+    let parts = super::blocking(&cx.engine, move || {
+        let key = PartitionKey::of(&of.info.partition_by, &store.schema, &lookup, &bind_cx)?;
+        store.parts_of_partitions(&key, &eval, &cpu)
+    });
+    let parts = parts.await?;
+    let mut by_partition: BTreeMap<&str, u64> = BTreeMap::new();
+    for (partition, _) in parts.keys() {
+        *by_partition.entry(partition).or_default() += 1;
+    }
+    let most = by_partition.values().copied().max().unwrap_or(0);
+    let name = &stream.info.name;
+    for (what, setting, count, max) in [
+        ("parts", "max_parts_in_total", parts.len() as u64, in_total),
+        ("parts in one partition", "parts_to_throw_insert", most, in_one),
+    ] {
+        if let Some(max) = max.filter(|max| count >= *max) {
+            let message = format!("{name} has {count} {what}, {setting} is {max}");
+            return Err(Error::new(Code::TOO_MANY_PARTS, message).hint(format!("OPTIMIZE STREAM {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// Where the rows of a Buffer go: at once, so that what is acknowledged is durable there. Without a destination they wait in

@@ -3,19 +3,21 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`table_engine`], [`database`], [`view`],
-//! [`materialized`], [`function`], [`remove`], [`alter`],
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`table_engine`] and [`index_check`], [`database`], [`view`],
+//! [`materialized`], [`function`], [`remove`], [`check`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
 pub mod alter;
 pub mod analyze;
 pub mod answer;
+pub mod check;
 pub mod create;
 pub mod database;
 pub mod explain;
 pub mod extremes;
 pub mod function;
+pub mod index_check;
 pub mod insert;
 pub mod kill;
 pub mod materialized;
@@ -291,7 +293,7 @@ async fn dispatch(
         S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
         S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
         S::Alter(alter) => alter::run(cx, *alter).await?,
-        S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
+        S::Check { name, partition } => check::run(cx, name, partition).await?,
         S::SubscribeTo(query) => subscribe::subscribe(cx, *query).await?,
         S::RecoverFrom(id) => subscribe::recover(cx, &id).await?,
         S::UnsubscribeTo(id) => subscribe::unsubscribe(cx, &id).await?,

@@ -6,7 +6,7 @@
 use crate::catalog::lookup::Lookup;
 use crate::stream::merging;
 use hydron_base::{Code, Error, Result};
-use hydron_func::BindContext;
+use hydron_func::{BindContext, Volatility};
 use hydron_plan::bind::bind_scalar_expr;
 use hydron_plan::{JoinEngine, StreamInfo, StreamKind};
 use hydron_sql::ast::{self, CreateStream, Expr, ExprKind};
@@ -120,6 +120,47 @@ pub fn kept_settings(info: &mut StreamInfo, cx: &BindContext) {
             info.settings.push((Arc::from(name), "1".to_string()));
         }
     }
+}
+
+/// Whether a key can place rows. Errors: BAD_ARGUMENTS (36) for one that says something else each time.
+pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
+    for (what, key) in [("ORDER BY", &info.order_by), ("PARTITION BY", &info.partition_by)] {
+        for element in merging::list_of(key)? {
+            // A key that cannot be bound sorts nothing, and is kept as it is written.
+            let Ok(bound) = bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, lookup, cx) else {
+                continue;
+            };
+            if bound.volatility() > Volatility::Immutable {
+                let message = format!("'{element}' of {what} does not say the same of a row each time");
+                return Err(Error::bad_arguments(message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Settings of a MergeTree that contradict the server.
+///
+/// Errors: BAD_ARGUMENTS (36).
+pub fn check_settings(settings: &[(Arc<str>, String)]) -> Result<()> {
+    // Entries in the pool of background tasks of ClickHouse, by default.
+    const POOL: u64 = 32;
+    for name in [
+        "number_of_free_entries_in_pool_to_execute_mutation",
+        "number_of_free_entries_in_pool_to_lower_max_size_of_merge",
+        "number_of_free_entries_in_pool_to_execute_optimize_entire_partition",
+    ] {
+        let found = settings.iter().rfind(|(k, _)| &**k == name).and_then(|(_, v)| v.parse::<u64>().ok());
+        if let Some(entries) = found.filter(|entries| *entries > POOL) {
+            return Err(Error::bad_arguments(format!("setting {name} is {entries}, the pool has {POOL} entries")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the table was made in the old way, whose settings stay as they are.
+pub fn is_of_old_way(create: &CreateStream) -> bool {
+    modern(create) != *create
 }
 
 /// Whether the arguments fit the columns.

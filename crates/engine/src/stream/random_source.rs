@@ -92,6 +92,10 @@ pub fn project(
         ScanColumn::AppendTime | ScanColumn::IngestTime | ScanColumn::ProcessTime => int64(now.millis()),
         ScanColumn::Sequence => int64(sequence),
         ScanColumn::Shard => Arc::new(Int32Array::from_value(0, rows)) as ArrayRef,
+        // What is made up has no parts.
+        ScanColumn::Part | ScanColumn::PartitionId => {
+            Arc::new(arrow::array::BinaryArray::from_iter_values(std::iter::repeat_n("", rows))) as ArrayRef
+        }
     };
     Ok(Batch::new(Arc::clone(schema), columns.iter().map(pick).collect(), rows))
 }

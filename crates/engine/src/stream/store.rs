@@ -8,7 +8,6 @@ use super::keyed;
 use super::layout::Layouts;
 use super::streams::Streams;
 use super::ttl::Ttl;
-use crate::catalog::temporary;
 use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
@@ -114,11 +113,7 @@ impl StreamStore {
             adapter,
             schemas,
             makes_parts: makes_parts(info),
-            // A temporary stream does not outlive the process: its rows need not reach the device.
-            ack: match streams.options.synced && &*info.database != temporary::DATABASE {
-                true => Ack::Synced,
-                false => Ack::Written,
-            },
+            ack: if streams.options.synced { Ack::Synced } else { Ack::Written },
             next_shard: Arc::default(),
             pending: Arc::default(),
             limits: limits(info, streams),

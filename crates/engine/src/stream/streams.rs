@@ -58,7 +58,7 @@ impl Streams {
         })
     }
 
-    pub(super) fn parts_dir(&self, uuid: Uuid) -> PathBuf {
+    pub(crate) fn parts_dir(&self, uuid: Uuid) -> PathBuf {
         self.parts.join(uuid.to_string())
     }
 

@@ -5,6 +5,7 @@
 
 use super::merging::{self, MergeRule, Purpose};
 use super::old_parts::OldParts;
+use super::partition::PartitionKey;
 use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
@@ -12,15 +13,16 @@ use super::{StreamStore, file, keyed};
 use crate::catalog::GivenTable;
 use crate::catalog::lookup::Lookup;
 use crate::query::{Item, Progress};
-use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
+use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
 use hydron_plan::join_engine::JOIN;
-use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamKind};
+use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamInfo, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -134,6 +136,10 @@ impl HistorySource for Lookup {
                 if let Some(rule) = rule {
                     return merged(store, scan, &rule, self);
                 }
+                let partitions_max = partitions_max(&stream.info, &self.settings);
+                if partitions_max.is_some() || scan.columns.iter().any(|c| is_of_parts(*c)) {
+                    return parted(store, scan, self, &context, partitions_max);
+                }
                 return match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
                     true => counting(store, scan, self.engine.cpu.handle()),
                     false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
@@ -217,6 +223,72 @@ fn counting(store: &Arc<StreamStore>, scan: &Scan, cpu: &tokio::runtime::Handle)
     Ok(ScanData { batches, ..ScanData::default() })
 }
 
+fn is_of_parts(column: ScanColumn) -> bool {
+    matches!(column, ScanColumn::Part | ScanColumn::PartitionId)
+}
+
+/// Partitions of a table that a query may read, if there is a limit.
+fn partitions_max(info: &StreamInfo, settings: &Settings) -> Option<u64> {
+    if info.partition_by.is_empty() {
+        return None;
+    }
+    let of_table = || info.settings.iter().rfind(|(k, _)| &**k == "max_partitions_to_read").map(|(_, v)| v.as_str());
+    let text = match settings.text("max_partitions_to_read") {
+        "-1" => of_table()?,
+        text => text,
+    };
+    text.parse().ok().filter(|max| *max > 0)
+}
+
+/// Rows with what is known of their parts. Rows that `pruning` excludes are not among them.
+///
+/// Errors: TOO_MANY_PARTITIONS (565).
+fn parted(
+    store: &Arc<StreamStore>,
+    scan: &Scan,
+    lookup: &Lookup,
+    context: &BindContext,
+    partitions_max: Option<u64>,
+) -> Result<ScanData> {
+    let (schema, eval) = (Arc::new(schema_of(scan)), eval_context(lookup));
+    let key = PartitionKey::of(&scan.stream.partition_by, &store.schema, lookup, context)?;
+    let (mut batches, mut held) = (Vec::new(), Vec::new());
+    let mut partitions = std::collections::BTreeSet::new();
+    store.each_block(&store.view(), lookup.engine.cpu.handle(), |rows, block| {
+        let ids = key.ids(&rows, &store.schema, &eval)?;
+        let text = |texts: Vec<String>| Arc::new(BinaryArray::from_iter_values(texts)) as ArrayRef;
+        let column = |c: &ScanColumn| match c {
+            ScanColumn::Stored(i) => stored_column(&rows, stored_position(store, &scan.stream.columns[*i])?),
+            ScanColumn::Part => Ok(text(ids.iter().map(|id| block.name(id)).collect())),
+            ScanColumn::PartitionId => Ok(text(ids.clone())),
+            other => Err(Error::not_implemented(format!("{other:?} beside _part"))),
+        };
+        let columns = scan.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(Arc::clone(&schema), columns, rows.num_rows());
+        let kept = match &scan.pruning {
+            Some(pruning) => pruning.eval_filter(&eval, &batch)?,
+            None => BooleanArray::from(vec![true; batch.rows()]),
+        };
+        partitions.extend(ids.into_iter().enumerate().filter(|(row, _)| kept.value(*row)).map(|(_, id)| id));
+        let columns = batch.columns.iter().map(|c| arrow::compute::filter(c, &kept)).collect::<Result<Vec<_>, _>>();
+        let batch = Batch::new(Arc::clone(&schema), columns.map_err(arrow_error)?, kept.true_count());
+        held.push(lookup.memory.reserve(batch.bytes())?);
+        batches.push(batch);
+        Ok(())
+    })?;
+    match partitions_max {
+        Some(max) if partitions.len() as u64 > max => {
+            let message = format!(
+                "the query reads {} partitions of {}, max_partitions_to_read is {max}",
+                partitions.len(),
+                scan.stream.name
+            );
+            Err(Error::new(Code::TOO_MANY_PARTITIONS, message))
+        }
+        _ => Ok(ScanData { batches, held, ..ScanData::default() }),
+    }
+}
+
 /// The rows of a table that count.
 fn merged(store: &Arc<StreamStore>, scan: &Scan, rule: &MergeRule, lookup: &Lookup) -> Result<ScanData> {
     let schema = Arc::new(schema_of(scan));
@@ -277,6 +349,8 @@ pub fn schema_of(scan: &Scan) -> Schema {
         ScanColumn::ProcessTime => Field::new("_tp_process_time", LogicalType::Int64),
         ScanColumn::Sequence => Field::new("_tp_sn", LogicalType::Int64),
         ScanColumn::Shard => Field::new("_tp_shard", LogicalType::Int32),
+        ScanColumn::Part => Field::new("_part", LogicalType::String),
+        ScanColumn::PartitionId => Field::new("_partition_id", LogicalType::String),
     };
     Schema::new(scan.columns.iter().map(field).collect())
 }

@@ -79,3 +79,48 @@ async fn a_restart_forgets_temporary_streams_and_their_files() {
     world.reopen().await;
     assert_eq!(std::fs::read_dir(world.data_dir().join("history")).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dictionary_is_there_after_a_restart() {
+    let mut world = World::open();
+    for sql in [
+        "create stream s (id uint64, name string) engine = Memory",
+        "insert into s values (1, 'one')",
+        "create dictionary d (id uint64, name string default 'none') primary key id \
+         source(clickhouse(table 's')) lifetime(0) layout(flat())",
+    ] {
+        world.run(sql).await.unwrap();
+    }
+    world.reopen().await;
+    let asked = world.run("select dict_get('d', 'name', 1), dict_get('d', 'name', 2)").await.unwrap();
+    assert_eq!(asked, vec![vec![Value::string("one"), Value::string("none")]]);
+    let refused = world.run("drop stream s").await.unwrap_err();
+    assert_eq!(refused.code, Code::HAVE_DEPENDENT_OBJECTS);
+    world.run("drop dictionary d").await.unwrap();
+    world.reopen().await;
+    assert_eq!(world.run("exists dictionary d").await.unwrap(), vec![vec![Value::UInt(0)]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_moved_are_where_they_were_after_a_restart() {
+    let mut world = World::open();
+    for sql in [
+        "create stream a (p int, v int) engine = MergeTree partition by p order by v",
+        "create stream b (p int, v int) engine = MergeTree partition by p order by v",
+        "insert into a values (1, 1), (2, 2)",
+        "insert into b values (3, 9)",
+        "alter stream a move partition 1 to table b",
+        "alter stream b replace partition 3 from a",
+        "alter stream b freeze with name 'kept'",
+    ] {
+        world.run(sql).await.unwrap();
+    }
+    world.reopen().await;
+    let pair = |p, v| vec![Value::Int(p), Value::Int(v)];
+    assert_eq!(world.run("select p, v from a").await.unwrap(), vec![pair(2, 2)]);
+    assert_eq!(world.run("select p, v from b").await.unwrap(), vec![pair(1, 1)]);
+    let frozen = std::fs::read_dir(world.data_dir().join("shadow/kept")).unwrap().next().unwrap().unwrap();
+    let names: Vec<String> =
+        std::fs::read_dir(frozen.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|n| n == "create.sql") && names.iter().any(|n| n.ends_with(".parquet")), "{names:?}");
+}

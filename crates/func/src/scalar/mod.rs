@@ -2,7 +2,7 @@
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
 //! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`lookup`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
-//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`server`], [`trap`], and [`convert`] and
+//! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`partition`], [`server`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
 pub mod address;
@@ -23,6 +23,7 @@ pub mod lookup;
 pub mod maps;
 pub mod math;
 pub mod number;
+pub mod partition;
 pub mod random;
 pub mod rounding;
 pub mod rows;
@@ -55,6 +56,7 @@ pub fn register(registry: &mut Registry) {
     address::register(registry);
     server::register(registry);
     transform::register(registry);
+    partition::register(registry);
     trap::register(registry);
     geo::register(registry);
     rounding::register(registry);

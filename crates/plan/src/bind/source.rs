@@ -302,6 +302,10 @@ fn virtual_columns(info: &StreamInfo, streaming: bool) -> Vec<(&'static str, Sca
         ],
         StreamKind::Random if streaming => vec![("_tp_sn", ScanColumn::Sequence, LogicalType::Int64), shard],
         StreamKind::Stream | StreamKind::Random => vec![shard],
+        StreamKind::Table if info.engine.ends_with("MergeTree") => vec![
+            ("_part", ScanColumn::Part, LogicalType::String),
+            ("_partition_id", ScanColumn::PartitionId, LogicalType::String),
+        ],
         _ => Vec::new(),
     }
 }

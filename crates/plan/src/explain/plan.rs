@@ -121,6 +121,8 @@ fn scan_text(scan: &Scan, schema: &Schema) -> String {
         ScanColumn::ProcessTime => "_tp_process_time".to_string(),
         ScanColumn::Sequence => "_tp_sn".to_string(),
         ScanColumn::Shard => "_tp_shard".to_string(),
+        ScanColumn::Part => "_part".to_string(),
+        ScanColumn::PartitionId => "_partition_id".to_string(),
     };
     let columns: Vec<String> = scan.columns.iter().map(column).collect();
     let mut text = format!("Scan {}.{} [{}]", scan.stream.database, scan.stream.name, columns.join(", "));

@@ -4,9 +4,11 @@
 //! the stream: rows keep the form they were written in and are read as the stream has them now; parts are brought up to date in
 //! the background. A query that runs goes on with the columns it began with. An ALTER that fails changes nothing.
 //!
-//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION).
+//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION),
+//! [`partition`] (MOVE, REPLACE, ATTACH PARTITION, FREEZE).
 
 mod apply;
+mod partition;
 mod rows;
 
 use super::{Answer, Context, answer};
@@ -35,6 +37,10 @@ pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
         return Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), alter.name.span));
     }
     let span = alter.name.span;
+    if alter.commands.iter().all(partition::is_of_partitions) {
+        let done = partition::run(&cx, alter).await;
+        return done.map(|()| answer::nothing()).map_err(|e| cx.place(e, span));
+    }
     let of_rows = alter.commands.iter().filter(|c| rows::is_of_rows(c)).count();
     let done = match of_rows {
         0 => columns(&cx, alter).await,
@@ -109,6 +115,12 @@ fn change(
     let StatementKind::CreateStream(create) = hydron_sql::parse_statement(&stream.create_text)?.statement.kind else {
         return Err(Error::bug("the text of a stream is not a CREATE STREAM"));
     };
+    let sets = |c: &AlterCommand| matches!(c, AlterCommand::ModifySetting(_) | AlterCommand::ResetSetting(_));
+    if commands.iter().any(sets) && super::table_engine::is_of_old_way(&create) {
+        let message =
+            format!("stream {} was made in the old way of MergeTree, which has no settings", stream.info.name);
+        return Err(Error::bad_arguments(message));
+    }
     let applied = apply::apply(*create, &stream.info, commands)?;
     let info = info_of(&stream.info, &applied, lookup, bind_cx)?;
     let text = super::create::create_text(&applied.create, &info)?;
@@ -157,12 +169,9 @@ fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindC
     let columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
     let settings = create.storage.settings.iter();
     let settings = settings.filter_map(|s| Some((Arc::from(s.name.as_str()), setting_text(s).ok().flatten()?)));
-    Ok(StreamInfo {
-        columns,
-        settings: settings.collect(),
-        comment: create.comment.clone().unwrap_or_default(),
-        ..old.clone()
-    })
+    let settings: Vec<(Arc<str>, String)> = settings.collect();
+    super::table_engine::check_settings(&settings)?;
+    Ok(StreamInfo { columns, settings, comment: create.comment.clone().unwrap_or_default(), ..old.clone() })
 }
 
 /// Whether old rows can be read as the new columns have them, and every view that read the stream still can.
@@ -187,7 +196,7 @@ fn check(
         store.check_rows(engine.cpu.handle())?;
     }
     let schema = new.layout().schema();
-    crate::stream::ttl::check(&applied.create.storage.ttl, &schema, lookup, bind_cx)?;
+    crate::stream::ttl::check(&applied.create, &schema, lookup, bind_cx)?;
     // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
     for expr in &applied.checks {
         bind_condition(expr, &schema, lookup, bind_cx)?;
