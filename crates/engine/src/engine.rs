@@ -352,7 +352,12 @@ impl Inner {
                     info: Arc::new(info),
                     create_text: entry.text.clone(),
                     reads,
+                    dictionary: None,
                 })))
+            }
+            record::DICTIONARY => {
+                let view = record::dictionary(&database, &name, entry.uuid, entry.text.clone(), stored)?;
+                Loaded::Object(Object::View(Arc::new(view)))
             }
             record::MATERIALIZED_VIEW => {
                 let view = record::materialized_view(&database, &name, entry.uuid, entry.text.clone(), stored)?;

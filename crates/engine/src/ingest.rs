@@ -56,7 +56,7 @@ pub struct Ingest {
     sharding: Option<Expr>,
     /// What every row must satisfy, by name.
     checks: Vec<(String, Expr)>,
-    sort: Vec<usize>,
+    sort: Vec<Expr>,
     /// Rows with equal keys in one batch are merged.
     rule: Option<MergeRule>,
     /// Positions of the arrays of nested structures.
@@ -144,7 +144,7 @@ impl Ingest {
         let input = Arc::new(Schema::new(given.iter().map(|i| completion.all.fields[*i].clone()).collect()));
         let sort = match info.kind {
             hydron_plan::StreamKind::Table if info.engine.ends_with("MergeTree") => {
-                store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
+                sort_keys(&info.order_by, &store.schema, catalog, bind_cx)?
             }
             _ => Vec::new(),
         };
@@ -438,11 +438,10 @@ impl Ingest {
             return Ok(batch);
         }
         let options = Some(arrow::compute::SortOptions { descending: false, nulls_first: true });
-        let mut keys: Vec<arrow::compute::SortColumn> = self
-            .sort
-            .iter()
-            .map(|i| arrow::compute::SortColumn { values: Arc::clone(batch.column(*i)), options })
-            .collect();
+        let key = |e: &Expr| -> Result<arrow::compute::SortColumn> {
+            Ok(arrow::compute::SortColumn { values: e.eval_to_array(&self.cx, &batch)?, options })
+        };
+        let mut keys = self.sort.iter().map(key).collect::<Result<Vec<_>>>()?;
         let rows: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.rows() as u32));
         keys.push(arrow::compute::SortColumn { values: rows, options: None });
         let order = arrow::compute::lexsort_to_indices(&keys, None).map_err(arrow_error)?;
@@ -473,6 +472,20 @@ impl Ingest {
         let parts = rows.into_iter().enumerate().filter(|(_, r)| !r.is_empty());
         parts.map(|(shard, rows)| Ok((shard, take(&batch, &UInt32Array::from(rows))?))).collect()
     }
+}
+
+/// The elements of a sorting key, up to the first that has no order here.
+fn sort_keys(order_by: &str, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Vec<Expr>> {
+    use LogicalType::{Array, Map, Nested, Tuple};
+    let mut keys = Vec::new();
+    for element in merging::list_of(order_by)? {
+        let bound = bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, catalog, cx);
+        match bound {
+            Ok(key) if !matches!(key.ty.bare(), Array(_) | Map(..) | Tuple(_) | Nested(_)) => keys.push(key),
+            _ => break,
+        }
+    }
+    Ok(keys)
 }
 
 fn take(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {

@@ -189,6 +189,7 @@ fn scan() -> Plan {
         sharding_expr: String::new(),
         engine: "Stream".into(),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: vec![],
         comment: String::new(),
     };

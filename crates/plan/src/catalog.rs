@@ -1,5 +1,6 @@
 //! What the binder asks of the outside: streams, views, databases, table functions, answers of subqueries.
 
+use crate::dictionary::DictionaryInfo;
 use crate::node::Plan;
 use hydron_base::Result;
 use hydron_base::world::{Clock, SystemClock, WallTime};
@@ -19,6 +20,18 @@ pub trait Catalog: Send + Sync {
     /// A stream that the session alone sees, by its name without a database.
     fn session_source(&self, name: &str) -> Option<Source> {
         let _ = name;
+        None
+    }
+
+    /// About how many rows a table has.
+    fn rows_of(&self, info: &StreamInfo) -> Option<u64> {
+        let _ = info;
+        None
+    }
+
+    /// A dictionary by name; its rows are those of the view of that name.
+    fn dictionary(&self, database: &str, name: &str) -> Option<Arc<DictionaryInfo>> {
+        let _ = (database, name);
         None
     }
 
@@ -70,6 +83,8 @@ pub struct StreamInfo {
     pub engine: Arc<str>,
     /// The arguments of the engine, as SQL.
     pub engine_args: Vec<String>,
+    /// The sampling key as written; empty: none.
+    pub sample_by: String,
     pub settings: Vec<(Arc<str>, String)>,
     pub comment: String,
 }

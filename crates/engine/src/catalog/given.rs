@@ -34,6 +34,7 @@ impl GivenTable {
             sharding_expr: String::new(),
             engine: Arc::from("Memory"),
             engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: Vec::new(),
             comment: String::new(),
         };

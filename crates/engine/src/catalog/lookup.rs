@@ -8,7 +8,7 @@ use crate::engine::Inner;
 use crate::system;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
-use hydron_plan::{Catalog, Plan, Source, StreamInfo};
+use hydron_plan::{Catalog, DictionaryInfo, Plan, Source, StreamInfo};
 use hydron_types::{Batch, Value};
 use std::sync::Arc;
 
@@ -55,6 +55,20 @@ impl Catalog for Lookup {
 
     fn session_source(&self, name: &str) -> Option<Source> {
         self.temporary.get(name).map(|s| Source::Stream(Arc::clone(&s.info)))
+    }
+
+    fn rows_of(&self, info: &StreamInfo) -> Option<u64> {
+        let stream = self.state.stream_of(info).ok()?;
+        let store = stream.store()?;
+        let parts: u64 = store.parts.snapshot().manifest().parts.iter().map(|p| p.rows).sum();
+        Some(parts + store.pending_rows())
+    }
+
+    fn dictionary(&self, database: &str, name: &str) -> Option<Arc<DictionaryInfo>> {
+        match self.state.object(database, name)? {
+            Object::View(view) => view.dictionary.clone(),
+            _ => None,
+        }
     }
 
     fn source_names(&self, database: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use crate::stream::Stream;
 use hydron_base::Settings;
-use hydron_plan::{StreamInfo, ViewInfo};
+use hydron_plan::{DictionaryInfo, StreamInfo, ViewInfo};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
@@ -56,6 +56,8 @@ pub struct View {
     pub create_text: String,
     /// Database and name of the streams and views it names.
     pub reads: Vec<(Arc<str>, Arc<str>)>,
+    /// Of a view that is asked by key.
+    pub dictionary: Option<Arc<DictionaryInfo>>,
 }
 
 /// A view whose rows are stored as they come: a query that always runs, and the stream it writes to.

@@ -2,11 +2,13 @@
 //!
 //! Promise: `stream_info(properties(info)) == info`.
 
-use super::object::MaterializedView;
+use super::object::{MaterializedView, View};
 use crate::stream::Stream;
 use crate::stream::layout::{Layout, Layouts, StoredColumn};
 use hydron_base::{Code, Error, Result, Settings};
-use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_plan::dictionary::Attribute;
+use hydron_plan::{ColumnDefault, ColumnInfo, DictionaryInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_types::LogicalType;
 use hydron_types::parse::parse_type;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ pub const STREAM: &str = "stream";
 pub const VIEW: &str = "view";
 pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
+pub const DICTIONARY: &str = "dictionary";
 
 #[derive(Serialize, Deserialize)]
 pub struct StreamRecord {
@@ -35,6 +38,8 @@ pub struct StreamRecord {
     engine: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     engine_args: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    sample_by: String,
     settings: Vec<(String, String)>,
     comment: String,
     /// Of an altered stream: how its rows lie in each version.
@@ -72,6 +77,28 @@ pub struct ViewRecord {
     pub columns: Vec<String>,
     pub comment: String,
     pub reads: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DictionaryRecord {
+    view: ViewRecord,
+    layout: String,
+    /// Names and types.
+    keys: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[(String, String); 2]>,
+    attributes: Vec<AttributeRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttributeRecord {
+    name: String,
+    #[serde(rename = "type")]
+    ty: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
+    #[serde(default)]
+    hierarchical: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +149,7 @@ pub fn properties_with(info: &StreamInfo, layouts: Option<&Layouts>) -> serde_js
         sharding_expr: info.sharding_expr.clone(),
         engine: info.engine.to_string(),
         engine_args: info.engine_args.clone(),
+        sample_by: info.sample_by.clone(),
         settings: info.settings.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
         comment: info.comment.clone(),
         layouts: layouts.map(layouts_record),
@@ -183,6 +211,7 @@ pub fn stream_info(database: &str, name: &str, uuid: Uuid, properties: serde_jso
         sharding_expr: record.sharding_expr,
         engine: Arc::from(record.engine),
         engine_args: record.engine_args,
+        sample_by: record.sample_by,
         settings: record.settings.into_iter().map(|(k, v)| (Arc::from(k), v)).collect(),
         comment: record.comment,
     })
@@ -257,13 +286,74 @@ fn column_info(stream: &str, c: ColumnRecord) -> Result<ColumnInfo> {
 }
 
 pub fn view_properties(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> serde_json::Value {
-    let record = ViewRecord {
+    serde_json::to_value(record_of_view(info, reads)).unwrap_or_default()
+}
+
+fn record_of_view(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> ViewRecord {
+    ViewRecord {
         select: info.select.clone(),
         columns: info.columns.iter().map(|c| c.to_string()).collect(),
         comment: info.comment.clone(),
         reads: reads.iter().map(|(d, n)| (d.to_string(), n.to_string())).collect(),
+    }
+}
+
+pub fn dictionary_properties(view: &View) -> serde_json::Value {
+    let Some(info) = &view.dictionary else { return serde_json::Value::Null };
+    let typed = |(name, ty): &(Arc<str>, LogicalType)| (name.to_string(), ty.to_string());
+    let attribute = |a: &Attribute| AttributeRecord {
+        name: a.name.to_string(),
+        ty: a.ty.to_string(),
+        default: a.default.clone(),
+        hierarchical: a.hierarchical,
+    };
+    let record = DictionaryRecord {
+        view: record_of_view(&view.info, &view.reads),
+        layout: info.layout.to_string(),
+        keys: info.keys.iter().map(typed).collect(),
+        range: info.range.as_ref().map(|range| range.each_ref().map(typed)),
+        attributes: info.attributes.iter().map(attribute).collect(),
     };
     serde_json::to_value(record).unwrap_or_default()
+}
+
+pub fn dictionary(
+    database: &Arc<str>,
+    name: &Arc<str>,
+    uuid: Uuid,
+    create_text: String,
+    properties: serde_json::Value,
+) -> Result<View> {
+    let damaged = |e: String| damaged("dictionary", name, e);
+    let record: DictionaryRecord = serde_json::from_value(properties).map_err(|e| damaged(e.to_string()))?;
+    let typed = |(name, ty): (String, String)| -> Result<(Arc<str>, LogicalType)> {
+        Ok((Arc::from(name), parse_type(&ty).map_err(|e| damaged(e.message))?))
+    };
+    let range = match record.range {
+        Some([min, max]) => Some([typed(min)?, typed(max)?]),
+        None => None,
+    };
+    let attribute = |a: AttributeRecord| -> Result<Attribute> {
+        let (name, ty) = typed((a.name, a.ty))?;
+        Ok(Attribute { name, ty, default: a.default, hierarchical: a.hierarchical })
+    };
+    let info = Arc::new(ViewInfo {
+        database: Arc::clone(database),
+        name: Arc::clone(name),
+        uuid,
+        select: record.view.select,
+        columns: Vec::new(),
+        comment: record.view.comment,
+    });
+    let dictionary = DictionaryInfo {
+        view: Arc::clone(&info),
+        layout: Arc::from(record.layout),
+        keys: record.keys.into_iter().map(typed).collect::<Result<_>>()?,
+        range,
+        attributes: record.attributes.into_iter().map(attribute).collect::<Result<_>>()?,
+    };
+    let reads = record.view.reads.into_iter().map(|(d, n)| (Arc::from(d), Arc::from(n))).collect();
+    Ok(View { info, create_text, reads, dictionary: Some(Arc::new(dictionary)) })
 }
 
 pub fn view_record(name: &str, properties: serde_json::Value) -> Result<ViewRecord> {
@@ -330,7 +420,6 @@ pub fn function_record(name: &str, properties: serde_json::Value) -> Result<Func
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hydron_types::LogicalType;
 
     #[test]
     fn a_stream_comes_back_as_it_was() {
@@ -356,6 +445,7 @@ mod tests {
             sharding_expr: "rand()".into(),
             engine: Arc::from("Stream"),
             engine_args: Vec::new(),
+            sample_by: "t".into(),
             settings: vec![(Arc::from("shards"), "2".into())],
             comment: String::new(),
         };

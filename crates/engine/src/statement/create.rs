@@ -94,6 +94,7 @@ fn checked_info(
         table_engine::check_settings(&info.settings)?;
         let schema = crate::stream::layout::Layouts::first(&info).current().schema();
         table_engine::check_keys(&info, &schema, lookup, bind_cx)?;
+        table_engine::check_sample(&info, &schema, lookup, bind_cx)?;
         for index in create.elements.iter().flat_map(|e| &e.indexes) {
             super::index_check::check(index, &info.columns)?;
         }
@@ -347,6 +348,7 @@ fn stream_info(
             (None, _) => "Stream",
         }),
         engine_args: Vec::new(),
+        sample_by: text(&storage.sample_by),
         settings: storage
             .settings
             .iter()

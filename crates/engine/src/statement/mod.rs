@@ -4,7 +4,7 @@
 //! queries from its first byte to its last, and every error is in the query log.
 //!
 //! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`table_engine`] and [`index_check`], [`database`], [`view`],
-//! [`materialized`], [`function`], [`remove`], [`check`], [`alter`],
+//! [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
@@ -14,6 +14,7 @@ pub mod answer;
 pub mod check;
 pub mod create;
 pub mod database;
+pub mod dictionary;
 pub mod explain;
 pub mod extremes;
 pub mod function;
@@ -276,6 +277,7 @@ async fn dispatch(
         S::Drop(drop) => match (drop.verb, drop.object) {
             (DropVerb::Drop, DropObject::Database) => database::drop(cx, drop).await?,
             (DropVerb::Drop, DropObject::Function) => function::drop(cx, drop).await?,
+            (DropVerb::Drop, DropObject::Dictionary) => dictionary::drop(cx, drop).await?,
             _ => remove::run(cx, drop).await?,
         },
         S::Rename(rename) => rename::run(cx, rename).await?,
@@ -290,7 +292,7 @@ async fn dispatch(
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
         S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
         S::CreateMaterializedView(create) => materialized::run(cx, *create).await?,
-        S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
+        S::CreateDictionary(create) => dictionary::create(cx, *create).await?,
         S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
         S::Alter(alter) => alter::run(cx, *alter).await?,
         S::Check { name, partition } => check::run(cx, name, partition).await?,

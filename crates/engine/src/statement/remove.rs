@@ -60,6 +60,10 @@ async fn drop_one(cx: &Context, name: &ObjectName, drop: &DropObjects) -> Result
         Err(e) if drop.if_exists && e.code == Code::UNKNOWN_STREAM => return Ok(()),
         Err(e) => return Err(e),
     };
+    if matches!(&object, Object::View(view) if view.dictionary.is_some()) {
+        let message = format!("{database}.{name} is a dictionary, neither a stream nor a view");
+        return Err(Error::new(Code::INCORRECT_QUERY, message).hint(format!("DROP DICTIONARY {name}")));
+    }
     if drop.object == DropObject::View && object.as_stream().is_some() {
         let message = format!("{database}.{name} is a stream, not a view");
         return Err(Error::new(Code::INCORRECT_QUERY, message).hint(format!("DROP STREAM {name}")));

@@ -1,6 +1,6 @@
 //! SHOW, EXISTS and DESCRIBE: the catalog as small tables.
 
-use super::{Answer, Context, answer};
+use super::{Answer, Context, answer, dictionary};
 use crate::catalog::Object;
 use crate::system;
 use hydron_base::{Code, Error, Result};
@@ -32,7 +32,10 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         }
         Show::Settings { changed, filter } => settings(&cx, changed, &filter),
         Show::ProcessList => Ok(answer::batch(system::processes(&cx.engine, &cx.engine.queries.running())?)),
-        Show::Dictionaries { filter, .. } => filtered(&cx, "name", Vec::new(), &filter),
+        Show::Dictionaries { from, filter } => {
+            let names = dictionary::names(&cx, from.as_deref().unwrap_or(&cx.database))?;
+            filtered(&cx, "name", names, &filter)
+        }
         Show::FormatSchemas { .. } => answer::strings("name", []),
         Show::Create { object: ShowObject::Database, name, .. } => {
             let state = cx.catalog();
@@ -40,7 +43,10 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             let text = format!("CREATE DATABASE {}\nENGINE = Atomic", hydron_types::logical::identifier(&name.name));
             answer::strings("statement", [text])
         }
-        Show::Create { object: ShowObject::Dictionary, .. } => Err(Error::not_implemented("SHOW CREATE DICTIONARY")),
+        Show::Create { object: ShowObject::Dictionary, name, .. } => {
+            let view = dictionary::existing(&cx, &name)?;
+            answer::strings("statement", [mask(&view.create_text).into_owned()])
+        }
         Show::Create { name, temporary: true, .. } if cx.temporary.get(&name.name).is_none() => {
             let message = format!("temporary stream {} does not exist", name.name);
             Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), name.span))
@@ -79,6 +85,7 @@ fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Res
         let db = state.database(database)?;
         let kind = |o: &Object| match o {
             Object::Stream(_) => "STREAM",
+            Object::View(view) if view.dictionary.is_some() => "DICTIONARY",
             Object::View(_) => "VIEW",
             Object::MaterializedView(_) => "MATERIALIZED VIEW",
         };
@@ -141,7 +148,9 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
     let state = cx.catalog();
     let found = match exists.object {
         ShowObject::Database => state.databases.contains_key(&*exists.name.name) || &*name == system::DATABASE,
-        ShowObject::Dictionary => false,
+        ShowObject::Dictionary => {
+            matches!(state.object(&database, &name), Some(Object::View(view)) if view.dictionary.is_some())
+        }
         ShowObject::View => {
             matches!(state.object(&database, &name), Some(Object::View(_) | Object::MaterializedView(_)))
         }

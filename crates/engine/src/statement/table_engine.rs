@@ -139,6 +139,26 @@ pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &Bind
     Ok(())
 }
 
+/// Whether a sampling key can be one.
+///
+/// Errors: BAD_ARGUMENTS (36) for one that is not in the sorting key or no unsigned integer.
+pub fn check_sample(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
+    if info.sample_by.is_empty() {
+        return Ok(());
+    }
+    if !merging::list_of(&info.order_by)?.contains(&info.sample_by) {
+        let message = format!("SAMPLE BY {} is not in ORDER BY {}", info.sample_by, info.order_by);
+        return Err(Error::bad_arguments(message));
+    }
+    let bound = bind_scalar_expr(&hydron_sql::parse_expression(&info.sample_by)?, schema, lookup, cx)?;
+    use hydron_types::LogicalType::{UInt8, UInt16, UInt32, UInt64};
+    if matches!(bound.ty, UInt8 | UInt16 | UInt32 | UInt64) {
+        return Ok(());
+    }
+    let message = format!("SAMPLE BY {} is of type {}, it must be an unsigned integer", info.sample_by, bound.ty);
+    Err(Error::bad_arguments(message))
+}
+
 /// Settings of a MergeTree that contradict the server.
 ///
 /// Errors: BAD_ARGUMENTS (36).

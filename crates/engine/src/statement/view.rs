@@ -21,7 +21,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
     let existing = state.object(&database, &name).cloned();
     match &existing {
         Some(_) if create.if_not_exists => return Ok(answer::nothing()),
-        Some(Object::View(_)) if create.or_replace => {}
+        Some(Object::View(view)) if create.or_replace && view.dictionary.is_none() => {}
         Some(_) => {
             let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
             return Err(cx.place(error, create.name.span));
@@ -51,7 +51,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
     normalized.name.database = Some(database.to_string());
     (normalized.or_replace, normalized.if_not_exists) = (false, false);
     let create_text = super::text::multi_line(hydron_sql::ast::StatementKind::CreateView(Box::new(normalized)));
-    let view = View { info: Arc::new(info), create_text, reads };
+    let view = View { info: Arc::new(info), create_text, reads, dictionary: None };
     super::blocking(&cx.engine, {
         let engine = Arc::clone(&cx.engine);
         let lookup = cx.lookup();

@@ -68,6 +68,7 @@ pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Opti
         sharding_expr: String::new(),
         engine: Arc::from("File"),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: vec![(Arc::from("files"), list), (Arc::from("format"), format)],
         comment: String::new(),
     })))

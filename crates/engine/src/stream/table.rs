@@ -210,7 +210,12 @@ fn stored(
     });
     let old = OldParts::of(store, scan, &schema, &view.snapshot, cpu);
     let feed = old.map(|old| Arc::new(old) as Arc<dyn RowFeed>);
-    Ok(ScanData { parts, feed, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
+    let mut sorted_by = store.sort_columns.clone();
+    if scan.stream.engine.ends_with("MergeTree") {
+        // A filter of a column excludes by an expression of it in the key too.
+        sorted_by.extend(merging::names_of(&scan.stream.order_by)?);
+    }
+    Ok(ScanData { parts, feed, batches, held, sorted_by, ..ScanData::default() })
 }
 
 /// The rows that count of a keyed stream.

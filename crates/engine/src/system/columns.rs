@@ -91,6 +91,22 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
             ],
         ),
         (
+            "dictionaries",
+            vec![
+                ("database", String),
+                ("name", String),
+                ("uuid", Uuid),
+                ("status", String),
+                ("origin", String),
+                ("type", String),
+                ("key.names", strings()),
+                ("key.types", strings()),
+                ("attribute.names", strings()),
+                ("attribute.types", strings()),
+                ("comment", String),
+            ],
+        ),
+        (
             "functions",
             vec![
                 ("name", String),
@@ -323,6 +339,7 @@ fn info(name: &str, columns: Vec<(&'static str, LogicalType)>) -> StreamInfo {
         sharding_expr: String::new(),
         engine: Arc::from("System"),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     }

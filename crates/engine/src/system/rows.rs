@@ -20,6 +20,7 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
         "databases" => databases(engine),
         "streams" | "tables" => streams(engine),
         "columns" => columns(engine),
+        "dictionaries" => dictionaries(engine),
         "functions" => functions(engine),
         "settings" => setting_rows(settings),
         "processes" => return processes(engine, &engine.queries.running()),
@@ -313,6 +314,31 @@ fn precision(ty: &LogicalType) -> [Value; 4] {
         },
         _ => [null.clone(), null.clone(), null.clone(), null],
     }
+}
+
+fn dictionaries(engine: &Inner) -> Vec<Vec<Value>> {
+    let state = engine.catalog.snapshot();
+    let list = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::string).collect());
+    let row = |object: &Object| {
+        let Object::View(view) = object else { return None };
+        let info = view.dictionary.as_ref()?;
+        let origin: Vec<String> = view.reads.iter().map(|(d, n)| format!("{d}.{n}")).collect();
+        Some(vec![
+            Value::string(&*view.info.database),
+            Value::string(&*view.info.name),
+            Value::Uuid(*view.info.uuid.as_bytes()),
+            // It is read when it is asked.
+            Value::string("NOT_LOADED"),
+            Value::string(origin.join(", ")),
+            Value::string(&*info.layout),
+            list(info.keys.iter().map(|(name, _)| name.to_string()).collect()),
+            list(info.keys.iter().map(|(_, ty)| ty.to_string()).collect()),
+            list(info.attributes.iter().map(|a| a.name.to_string()).collect()),
+            list(info.attributes.iter().map(|a| a.ty.to_string()).collect()),
+            Value::string(&view.info.comment),
+        ])
+    };
+    state.databases.values().flat_map(|d| d.objects.values()).filter_map(row).collect()
 }
 
 fn functions(engine: &Inner) -> Vec<Vec<Value>> {

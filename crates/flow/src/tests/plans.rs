@@ -63,6 +63,7 @@ pub fn scan_of(shards: u32, change: Change) -> Plan {
         sharding_expr: String::new(),
         engine: "Stream".into(),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: vec![],
         comment: String::new(),
     };

@@ -50,6 +50,7 @@ impl Catalog for OneStream {
             sharding_expr: String::new(),
             engine: "Stream".into(),
             engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: vec![],
             comment: String::new(),
         })))

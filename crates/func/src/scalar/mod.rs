@@ -1,7 +1,7 @@
 //! Scalar functions by subject. Each room has a `register` that adds its functions to the registry.
 //!
 //! In reading order: how functions are declared and columns read ([`define`], [`column`], [`number`], [`rows`]), then the
-//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`lookup`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
+//! rooms: [`arithmetic`], [`compare`], [`logic`], [`in_set`], [`lookup`], [`dictionary`], [`conditional`], [`strings`], [`math`], [`rounding`], [`arrays`],
 //! [`maps`], [`tuples`], [`hashing`], [`random`], [`json`], [`url`], [`address`], [`geo`], [`transform`], [`partition`], [`server`], [`trap`], and [`convert`] and
 //! [`datetime`].
 
@@ -14,6 +14,7 @@ pub mod conditional;
 pub mod convert;
 pub mod datetime;
 pub mod define;
+pub mod dictionary;
 pub mod geo;
 pub mod hashing;
 pub mod in_set;

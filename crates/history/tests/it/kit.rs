@@ -117,6 +117,7 @@ pub fn scan(columns: &[(&str, &str)]) -> Plan {
         sharding_expr: String::new(),
         engine: "Stream".into(),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     };

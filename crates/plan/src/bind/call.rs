@@ -1,6 +1,7 @@
 //! Calls: which function a name means here, its arguments, and what is known of the result before any row.
 
 use super::cast::cast_to;
+use super::dictionary::is_dictionary_function;
 use super::expr::{ARRAY_JOINS, EMIT_VERSION, Exprs, Place};
 use super::literal::retype_number;
 use crate::expr::{Expr, ExprKind};
@@ -38,6 +39,7 @@ impl Exprs<'_> {
             "case_with_expression" | "case_without_expression" => return self.case(name, f),
             "emit_version" => return self.version(f),
             "lag" | "lags" | "neighbor" => return self.lag(name, f),
+            name if is_dictionary_function(name) => return self.dictionary(name, f),
             "join_get" | "join_get_or_null" => return self.join_get(name, f),
             "grouping" => return Err(Error::not_implemented("grouping()")),
             "untuple" => return Err(Error::not_implemented("untuple() inside an expression")),

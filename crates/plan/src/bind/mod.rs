@@ -4,8 +4,8 @@
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
 //! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
-//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery`, `join_get` (expressions), `source`, `table_engine`, `table_function`, `window_source`,
-//! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
+//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery`, `join_get`, `dictionary` (expressions), `source`, `table_engine`, `table_function`, `window_source`,
+//! `changes`, `join`, `join_range`, `array_join`, `seek`, `sample` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
 //! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
 
 mod aggregate;
@@ -17,6 +17,7 @@ pub mod cast;
 mod changes;
 pub mod columns;
 pub mod depends;
+mod dictionary;
 mod emit;
 mod env;
 mod expr;
@@ -29,6 +30,7 @@ mod lag;
 mod literal;
 mod query;
 mod room;
+mod sample;
 mod scope;
 mod seek;
 mod select;
@@ -58,7 +60,9 @@ use hydron_types::column::value_at;
 use hydron_types::{ColumnBuilder, LogicalType, Schema, Style, TextOptions, Zone, parse_type, read_text};
 use scope::{Scope, TableName};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A bound query.
 #[derive(Clone, Debug)]
@@ -181,6 +185,8 @@ pub(crate) struct Binder<'a> {
     other_text: Cell<usize>,
     /// Where names without a database are looked up: the session's database, or that of the view being read.
     database: RefCell<Arc<str>>,
+    /// Dictionaries that the statement has read, by the UUID of their view.
+    dictionaries: RefCell<HashMap<Uuid, Arc<dictionary::Loaded>>>,
 }
 
 impl<'a> Binder<'a> {
@@ -197,6 +203,7 @@ impl<'a> Binder<'a> {
             depth: Cell::new(0),
             other_text: Cell::new(0),
             database: RefCell::new(Arc::from(catalog.current_database())),
+            dictionaries: RefCell::default(),
         }
     }
 

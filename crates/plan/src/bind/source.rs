@@ -77,10 +77,10 @@ impl<'a> Binder<'a> {
         if table.is_final {
             set_final(&mut from.plan);
         }
-        if table.sample.is_some() {
-            return Err(Error::new(Code::SAMPLING_NOT_SUPPORTED, "SAMPLE is not supported"));
+        match &table.sample {
+            Some(sample) => self.sample(from, sample, env),
+            None => Ok(from),
         }
-        Ok(from)
     }
 
     fn table_kind(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
@@ -154,7 +154,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The SELECT of a view, bound as if it stood here.
-    fn view(&self, view: &ViewInfo, env: &Env<'_>) -> Result<From> {
+    pub(super) fn view(&self, view: &ViewInfo, env: &Env<'_>) -> Result<From> {
         let statement = hydron_sql::parse_statement(&view.select)?.statement;
         let ast::StatementKind::Query(query) = statement.kind else {
             return Err(Error::bug(format!("view \"{}\" is not stored as a query", view.name)));

@@ -41,6 +41,22 @@ impl<'a> Binder<'a> {
             "numbers" | "numbers_mt" => self.numbers(f, env),
             "zeros" | "zeros_mt" => self.zeros(f, env),
             "values" | "VALUES" => self.values(f, env),
+            "dictionary" => {
+                let [name] = f.args.as_slice() else { return Err(arity(f, 1)) };
+                let name = match name.as_identifier() {
+                    Some(name) => name.full(),
+                    None => match self.argument(f, name, env)? {
+                        (Value::Bytes(text), _) => String::from_utf8_lossy(&text).into_owned(),
+                        _ => return Err(Error::bad_arguments("dictionary takes the name of a dictionary")),
+                    },
+                };
+                let name = match name.split_once('.') {
+                    Some((database, name)) => ast::ObjectName::qualified(database.to_string(), name.to_string()),
+                    None => ast::ObjectName::new(name),
+                };
+                let info = self.dictionary_named(&name)?;
+                self.view(&info.view, env)
+            }
             "null" => {
                 let schema = Arc::new(Schema::new(self.structure(f, env)?));
                 Ok(made("null", Plan::values(schema, Vec::new())))

@@ -49,6 +49,7 @@ fn stream(name: &str, kind: StreamKind, mode: StreamMode, shards: u32, columns: 
         sharding_expr: String::new(),
         engine: "Stream".into(),
         engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     }))

@@ -530,6 +530,7 @@ mod tests {
             sharding_expr: String::new(),
             engine: Arc::from("Stream"),
             engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: vec![],
             comment: String::new(),
         };
