@@ -165,13 +165,16 @@ async fn temporary(cx: Context, mut create: CreateStream) -> Result<Answer> {
 }
 
 /// Writes the new object and shows it; an object it replaces goes.
-fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<Object>) -> Result<Arc<Stream>> {
+pub fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<Object>) -> Result<Arc<Stream>> {
     use hydron_store::catalog::Change;
     let stream = Stream::open(engine, info, text)?;
     let info = &stream.info;
     let object = record::properties(info);
     let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &stream.create_text, object);
     let mut changes: Vec<Change> = replaced.iter().map(|o| Change::Remove(o.uuid())).collect();
+    let of_replaced = replaced.as_ref().and_then(Object::stream_info);
+    let apart = of_replaced.and_then(|i| super::detached::of(&engine.catalog.snapshot(), i));
+    changes.extend(apart.iter().map(|s| Change::Remove(s.info.uuid)));
     changes.push(Change::Put(entry));
     if let Err(e) = engine.catalog_store.apply(changes) {
         // Nothing refers to the files of the new stream; what cannot be removed now is removed at the next start.
@@ -180,9 +183,15 @@ fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<O
     }
     engine.catalog.update(|state| {
         if let Some(db) = state.databases.get_mut(&info.database) {
+            if let Some(apart) = &apart {
+                db.objects.remove(&apart.info.name);
+            }
             db.objects.insert(Arc::clone(&info.name), Object::Stream(Arc::clone(&stream)));
         }
     });
+    if let Some(apart) = &apart {
+        engine.streams.remove(apart)?;
+    }
     if let Some(old) = replaced.as_ref().and_then(Object::as_stream) {
         engine.queries.cancel_users_of(&info.database, &info.name);
         engine.streams.remove(old)?;

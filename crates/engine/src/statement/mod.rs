@@ -4,7 +4,7 @@
 //! queries from its first byte to its last, and every error is in the query log.
 //!
 //! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`table_engine`] and [`index_check`], [`database`], [`view`],
-//! [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`alter`],
+//! [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`detached`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
 //! [`answer`] makes small answers and [`text`] small texts.
 
@@ -14,6 +14,7 @@ pub mod answer;
 pub mod check;
 pub mod create;
 pub mod database;
+pub mod detached;
 pub mod dictionary;
 pub mod explain;
 pub mod extremes;
@@ -49,7 +50,7 @@ use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{apply_settings, query_settings};
-use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
+use hydron_sql::ast::{CreateSource, DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -178,6 +179,11 @@ async fn run(
                 settings = query_settings(query, &settings, Some(utf8))?;
                 // What the INSERT says of itself counts more than what its SELECT says.
                 apply_settings(&mut settings, &insert.settings, Some(utf8))?;
+            }
+        }
+        StatementKind::CreateStream(create) => {
+            if let Some(CreateSource::Select(query)) = &create.source {
+                settings = query_settings(query, &settings, Some(utf8))?;
             }
         }
         StatementKind::Query(query) | StatementKind::SubscribeTo(query) => {

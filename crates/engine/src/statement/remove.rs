@@ -7,6 +7,7 @@ use crate::stream::merging::{self, MergeRule};
 use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_select;
 use hydron_sql::ast::{self, DropObject, DropObjects, DropVerb, ObjectName, Optimize};
+use hydron_store::catalog::Change;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, drop: DropObjects) -> Result<Answer> {
@@ -77,12 +78,20 @@ async fn drop_one(cx: &Context, name: &ObjectName, drop: &DropObjects) -> Result
     super::blocking(&cx.engine, {
         let engine = Arc::clone(&cx.engine);
         move || {
-            engine.catalog_store.remove(object.uuid())?;
+            let apart = object.stream_info().and_then(|i| super::detached::of(&engine.catalog.snapshot(), i));
+            let gone = std::iter::once(object.uuid()).chain(apart.iter().map(|s| s.info.uuid));
+            engine.catalog_store.apply(gone.map(Change::Remove).collect())?;
             engine.catalog.update(|state| {
                 if let Some(db) = state.databases.get_mut(&database) {
                     db.objects.remove(&name);
+                    if let Some(apart) = &apart {
+                        db.objects.remove(&apart.info.name);
+                    }
                 }
             });
+            if let Some(apart) = &apart {
+                engine.streams.remove(apart)?;
+            }
             object.as_stream().map_or(Ok(()), |s| engine.streams.remove(s))
         }
     })

@@ -74,7 +74,7 @@ async fn rename_one(cx: &Context, database: Arc<str>, from: Arc<str>, to: Arc<st
 }
 
 /// The CREATE text under a new name.
-fn renamed_text(text: &str, name: &str) -> Result<String> {
+pub fn renamed_text(text: &str, name: &str) -> Result<String> {
     use hydron_sql::ast::StatementKind;
     let parsed = hydron_sql::parse_statement(text)?;
     match parsed.statement.kind {

@@ -124,6 +124,8 @@ pub fn kept_settings(info: &mut StreamInfo, cx: &BindContext) {
 
 /// Whether a key can place rows. Errors: BAD_ARGUMENTS (36) for one that says something else each time.
 pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
+    // There the time of the statement is no constant.
+    let cx = &BindContext { streaming: true, ..cx.clone() };
     for (what, key) in [("ORDER BY", &info.order_by), ("PARTITION BY", &info.partition_by)] {
         for element in merging::list_of(key)? {
             // A key that cannot be bound sorts nothing, and is kept as it is written.

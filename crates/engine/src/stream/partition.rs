@@ -178,6 +178,19 @@ impl StreamStore {
         Ok(())
     }
 
+    /// Writes rows as a file of a snapshot. Blocks on the disk.
+    pub fn write_frozen(&self, rows: RecordBatch, target: &std::path::Path) -> Result<()> {
+        let part = self.encode_sorted(&[rows])?;
+        let failed = |e: std::io::Error| {
+            Error::new(Code::CANNOT_OPEN_FILE, format!("cannot write into {}: {e}", target.display()))
+        };
+        std::fs::create_dir_all(target).map_err(failed)?;
+        let path = target.join("partition.parquet");
+        std::fs::write(&path, &part.bytes).map_err(failed)?;
+        std::fs::File::open(&path).and_then(|f| f.sync_all()).map_err(failed)?;
+        std::fs::File::open(target).and_then(|f| f.sync_all()).map_err(failed)
+    }
+
     /// Links the files of the history, as of now, into `target`, and syncs them there. Names of the files come back.
     ///
     /// Errors: what the disk answers; the directory must be empty.

@@ -124,3 +124,22 @@ async fn partitions_that_moved_are_where_they_were_after_a_restart() {
         std::fs::read_dir(frozen.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().any(|n| n == "create.sql") && names.iter().any(|n| n.ends_with(".parquet")), "{names:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn detached_rows_come_back_after_a_restart_and_go_with_their_stream() {
+    let mut world = World::open();
+    for sql in [
+        "create stream a (p int, v int) engine = MergeTree partition by p order by v",
+        "insert into a values (1, 1), (2, 2)",
+        "alter stream a detach partition 1",
+    ] {
+        world.run(sql).await.unwrap();
+    }
+    world.reopen().await;
+    assert_eq!(world.run("select v from a").await.unwrap(), vec![vec![Value::Int(2)]]);
+    world.run("alter stream a attach partition 1").await.unwrap();
+    let all = world.run("select v from a order by v").await.unwrap();
+    assert_eq!(all, vec![vec![Value::Int(1)], vec![Value::Int(2)]]);
+    world.run("drop stream a").await.unwrap();
+    assert_eq!(std::fs::read_dir(world.data_dir().join("history")).unwrap().count(), 0);
+}

@@ -26,6 +26,7 @@ use hydron_plan::{StreamInfo, StreamKind};
 use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
 use hydron_store::catalog::Change;
 use hydron_types::{Field, LogicalType, Schema};
+pub use partition::check_alike;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {

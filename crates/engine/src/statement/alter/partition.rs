@@ -1,4 +1,4 @@
-//! ALTER STREAM … MOVE, REPLACE, ATTACH PARTITION, FREEZE and UNFREEZE.
+//! ALTER STREAM … MOVE, REPLACE, ATTACH, DETACH PARTITION, FREEZE and UNFREEZE.
 //!
 //! In: a partition and another table. Out: its rows there. Promise: both tables are alike before a row moves; a REPLACE happens in one
 //! commit, a MOVE hands its rows over before they go.
@@ -7,7 +7,7 @@ use super::rows::{deletes, keeps, partition_condition};
 use super::stream_of;
 use crate::catalog::Object;
 use crate::ingest::Ingest;
-use crate::statement::Context;
+use crate::statement::{Context, detached};
 use crate::stream::{Stream, StreamStore};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -25,8 +25,10 @@ pub fn is_of_partitions(command: &AlterCommand) -> bool {
     use AlterCommand as A;
     match command {
         A::MovePartition { part, to, .. } => !part && matches!(to, MoveTarget::Stream(_)),
-        A::AttachPartition { part, from, .. } => !part && from.is_some(),
-        A::Freeze { partition, .. } | A::Unfreeze { partition, .. } => partition.is_none(),
+        A::AttachPartition { part, .. } | A::DetachPartition { part, .. } => !part,
+        A::DropPartition { detached: true, part, .. } => !part,
+        A::Freeze { .. } => true,
+        A::Unfreeze { partition, .. } => partition.is_none(),
         A::ReplacePartition { .. } => true,
         _ => false,
     }
@@ -59,7 +61,26 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
                 let condition = condition(cx, &stream, partition).await?;
                 store.replace(deletes(condition, cx.eval_context(), batch_of(store)), rows).await?;
             }
-            AlterCommand::Freeze { with_name, .. } => freeze(cx, &stream, with_name.as_deref()).await?,
+            AlterCommand::DetachPartition { partition, .. } => {
+                let apart = detached::of_or_new(cx, &stream).await?;
+                move_to(cx, &stream, &apart, partition).await?;
+            }
+            AlterCommand::AttachPartition { partition, from: None, .. } => {
+                if let Some(apart) = detached::of(&cx.catalog(), &stream.info) {
+                    check_alike(&stream, &apart)?;
+                    move_to(cx, &apart, &stream, partition).await?;
+                }
+            }
+            AlterCommand::DropPartition { partition, .. } => {
+                if let Some(apart) = detached::of(&cx.catalog(), &stream.info) {
+                    let condition = condition(cx, &apart, partition).await?;
+                    let store = apart.stored()?;
+                    store.mutate(deletes(condition, cx.eval_context(), batch_of(store))).await?;
+                }
+            }
+            AlterCommand::Freeze { partition, with_name } => {
+                freeze(cx, &stream, partition.as_ref(), with_name.as_deref()).await?;
+            }
             AlterCommand::Unfreeze { with_name, .. } => unfreeze(cx, &stream, with_name.as_deref()).await?,
             other => return Err(Error::not_implemented(format!("ALTER STREAM … {}", super::apply::name_of(other)))),
         }
@@ -84,12 +105,7 @@ fn other(cx: &Context, stream: &Stream, name: &ObjectName) -> Result<Arc<Stream>
     if found.info.uuid == stream.info.uuid {
         return Err(Error::bad_arguments(format!("{of} is on both sides")));
     }
-    let (a, b) = (&stream.stored()?.schema, &found.stored()?.schema);
-    let alike = a.len() == b.len() && a.fields.iter().zip(&b.fields).all(|(a, b)| a.name == b.name && a.ty == b.ty);
-    if !alike {
-        let message = format!("{} and {of} have different columns", stream.info.name);
-        return Err(Error::new(Code::INCOMPATIBLE_COLUMNS, message));
-    }
+    check_alike(stream, &found)?;
     for (what, a, b) in [
         ("ORDER BY", &stream.info.order_by, &found.info.order_by),
         ("PARTITION BY", &stream.info.partition_by, &found.info.partition_by),
@@ -100,6 +116,17 @@ fn other(cx: &Context, stream: &Stream, name: &ObjectName) -> Result<Arc<Stream>
         }
     }
     Ok(found)
+}
+
+/// Errors: INCOMPATIBLE_COLUMNS (122).
+pub fn check_alike(stream: &Stream, other: &Stream) -> Result<()> {
+    let (a, b) = (&stream.stored()?.schema, &other.stored()?.schema);
+    let alike = a.len() == b.len() && a.fields.iter().zip(&b.fields).all(|(a, b)| a.name == b.name && a.ty == b.ty);
+    if alike {
+        return Ok(());
+    }
+    let message = format!("{} and {} have different columns", stream.info.name, other.info.name);
+    Err(Error::new(Code::INCOMPATIBLE_COLUMNS, message))
 }
 
 /// A table with granules of a fixed number of rows takes none of another kind, as in ClickHouse.
@@ -181,8 +208,9 @@ fn shadow(cx: &Context, name: &str) -> Result<PathBuf> {
     Ok(cx.engine.options.data_dir.join("shadow").join(name))
 }
 
-/// Links the files of a stream's history under `shadow/name/<uuid of the stream>`, with its CREATE statement.
-async fn freeze(cx: &Context, stream: &Arc<Stream>, name: Option<&str>) -> Result<()> {
+/// Links the files of a stream's history under `shadow/name/<uuid of the stream>`, with its CREATE statement. Of one partition, which
+/// has no files of its own, one is written.
+async fn freeze(cx: &Context, stream: &Arc<Stream>, partition: Option<&Partition>, name: Option<&str>) -> Result<()> {
     let root = cx.engine.options.data_dir.join("shadow");
     let dir = match name {
         Some(name) => shadow(cx, name)?,
@@ -197,8 +225,17 @@ async fn freeze(cx: &Context, stream: &Arc<Stream>, name: Option<&str>) -> Resul
         let message = format!("stream {} has a snapshot {} already", stream.info.name, dir.display());
         return Err(Error::bad_arguments(message).hint("another name, or UNFREEZE"));
     }
-    let source = cx.engine.streams.parts_dir(stream.info.uuid);
-    stream.stored()?.freeze(source, target.clone()).await?;
+    match partition {
+        None | Some(Partition::All) => {
+            let source = cx.engine.streams.parts_dir(stream.info.uuid);
+            stream.stored()?.freeze(source, target.clone()).await?;
+        }
+        Some(partition) => {
+            let rows = chosen(cx, stream, partition).await?;
+            let (store, target) = (Arc::clone(stream.stored()?), target.clone());
+            crate::statement::blocking(&cx.engine, move || store.write_frozen(rows, &target)).await?;
+        }
+    }
     let text = stream.create_text.clone();
     crate::statement::blocking(&cx.engine, move || {
         let path = target.join("create.sql");
