@@ -42,7 +42,7 @@ enum Missing {
 
 /// Whether the name is that of a function of dictionaries.
 pub(super) fn is_dictionary_function(name: &str) -> bool {
-    name.starts_with("dict_")
+    matches!(name, "dict_has" | "dict_is_in") || name == "dict_get" || name.starts_with("dict_get_")
 }
 
 impl<'a> Binder<'a> {
