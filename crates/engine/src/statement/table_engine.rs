@@ -145,6 +145,7 @@ pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &Bind
 ///
 /// Errors: BAD_ARGUMENTS (36) for one that is not in the sorting key or no unsigned integer.
 pub fn check_sample(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
+    use hydron_types::LogicalType::{UInt8, UInt16, UInt32, UInt64};
     if info.sample_by.is_empty() {
         return Ok(());
     }
@@ -153,7 +154,6 @@ pub fn check_sample(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &Bi
         return Err(Error::bad_arguments(message));
     }
     let bound = bind_scalar_expr(&hydron_sql::parse_expression(&info.sample_by)?, schema, lookup, cx)?;
-    use hydron_types::LogicalType::{UInt8, UInt16, UInt32, UInt64};
     if matches!(bound.ty, UInt8 | UInt16 | UInt32 | UInt64) {
         return Ok(());
     }

@@ -318,13 +318,12 @@ impl MergeRule {
         let mut columns: Vec<ArrayRef> = first.columns().to_vec();
         let mut is_zero = vec![!summed.is_empty(); runs.len()];
         for (at, field) in self.schema.fields.iter().enumerate() {
-            let (name, keeps_type) = match field.ty.without_low_cardinality() {
+            let (name, is_state) = match field.ty.without_low_cardinality() {
                 LogicalType::AggregateFunction { name, .. } => (format!("{name}_merge_state"), true),
                 LogicalType::SimpleAggregateFunction { name, .. } => (name.to_string(), false),
                 _ if summed.contains(&at) => ("sum".to_string(), false),
                 _ => continue,
             };
-            let is_state = keeps_type;
             let arg = match &field.ty {
                 LogicalType::SimpleAggregateFunction { arg, .. } => (**arg).clone(),
                 ty => ty.clone(),

@@ -226,11 +226,8 @@ impl Exprs<'_> {
                 LogicalType::String => LogicalType::Ipv6,
                 other => return Err(mismatch(other)),
             };
+            // Both forms of 16 bytes are stored alike.
             let address = match &to {
-                LogicalType::Ipv6 => {
-                    let v6 = cast_to(address, &to, self.cx.zone).map_err(|_| mismatch(&key.ty))?;
-                    self.call("ipv6_string_to_num", vec![v6.clone()]).or(Ok::<Expr, Error>(v6))?
-                }
                 LogicalType::FixedString(_) => address,
                 LogicalType::UInt32 if *address.ty.bare() == LogicalType::UInt32 => address,
                 to => cast_to(address, to, self.cx.zone).map_err(|_| mismatch(&key.ty))?,
