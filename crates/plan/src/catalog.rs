@@ -5,6 +5,7 @@ use crate::node::Plan;
 use hydron_base::Result;
 use hydron_base::world::{Clock, SystemClock, WallTime};
 use hydron_types::{Batch, LogicalType, Value};
+use std::any::Any;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -48,6 +49,12 @@ pub trait Catalog: Send + Sync {
     /// Runs a bounded plan to its end: the answer of a scalar subquery or of an IN set. `rows_max` bounds the answer;
     /// more rows than that is an error of the implementer's choice.
     fn run_subquery(&self, plan: &Plan, rows_max: usize) -> Result<Vec<Batch>>;
+
+    /// Counts what a plan keeps beside its batches as memory of the statement, until the answer is dropped.
+    fn reserve(&self, bytes: usize) -> Result<Arc<dyn Any + Send + Sync>> {
+        let _ = bytes;
+        Ok(Arc::new(()))
+    }
 
     /// Wall time at the start of the statement: constants such as `now() - 1h` are worked out with it.
     fn now(&self) -> WallTime {

@@ -10,6 +10,7 @@ use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_plan::{Catalog, DictionaryInfo, Plan, Source, StreamInfo};
 use hydron_types::{Batch, Value};
+use std::any::Any;
 use std::sync::Arc;
 
 /// One snapshot of the catalog in one database.
@@ -85,6 +86,10 @@ impl Catalog for Lookup {
 
     fn sql_function(&self, name: &str) -> Option<String> {
         self.state.functions.get(name).map(|f| f.lambda.clone())
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<Arc<dyn Any + Send + Sync>> {
+        Ok(Arc::new(self.memory.reserve(bytes)?))
     }
 
     fn now(&self) -> WallTime {

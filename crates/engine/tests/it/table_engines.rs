@@ -143,3 +143,24 @@ async fn detached_rows_come_back_after_a_restart_and_go_with_their_stream() {
     world.run("drop stream a").await.unwrap();
     assert_eq!(std::fs::read_dir(world.data_dir().join("history")).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_asked_by_key_counts_as_the_querys_memory() {
+    let mut world = World::open();
+    for sql in [
+        "create stream j (k uint64, s string) engine = Join(ANY, LEFT, k)",
+        "insert into j select number, repeat('x', 100) from numbers(20000)",
+        "create dictionary d (k uint64, s string) primary key k source(clickhouse(table 'r')) lifetime(0) layout(flat())",
+        "create stream r (k uint64, s string) engine = Memory",
+        "insert into r select number, repeat('x', 100) from numbers(20000)",
+    ] {
+        world.run(sql).await.unwrap();
+    }
+    for asked in ["join_get('j', 's', number)", "dict_get('d', 's', number)"] {
+        let sql =
+            |max: u64| format!("select count() from numbers(3) where {asked} = '' settings max_memory_usage = {max}");
+        let refused = world.run(&sql(100_000)).await.unwrap_err();
+        assert_eq!(refused.code, Code::MEMORY_LIMIT_EXCEEDED, "{asked}");
+        assert_eq!(world.run(&sql(1 << 30)).await.unwrap(), vec![vec![Value::UInt(0)]], "{asked}");
+    }
+}

@@ -32,6 +32,16 @@ impl Index {
         }
     }
 
+    /// Bytes kept, roughly.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Index::Keys(places) => places.bytes(),
+            // A key, its place and its range.
+            Index::Ranges(ranges) => ranges.of.iter().map(|(k, r)| k.len() + 32 + r.len() * 24).sum(),
+            Index::Prefixes(prefixes) => prefixes.rows as usize * 32,
+        }
+    }
+
     /// What [`Index::find`] answers for a key that is not there.
     pub fn none(&self) -> u32 {
         match self {

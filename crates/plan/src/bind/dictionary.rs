@@ -20,6 +20,7 @@ use hydron_sql::ast;
 use hydron_types::cast::{CastOptions, cast};
 use hydron_types::supertype::can_be_nullable;
 use hydron_types::{LogicalType, Value};
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(super) struct Loaded {
     /// By name: values, and behind them the default.
     attributes: HashMap<Arc<str>, ArrayRef>,
     keys: Vec<ArrayRef>,
+    /// What all this takes of the statement's memory.
+    held: Arc<dyn Any + Send + Sync>,
 }
 
 /// What a missing key answers.
@@ -89,7 +92,10 @@ impl<'a> Binder<'a> {
             let default = self.default_of(attribute, x)?;
             attributes.insert(Arc::clone(&attribute.name), with_default(values, &attribute.ty, &default)?);
         }
-        let loaded = Arc::new(Loaded { info: Arc::clone(info), index: Arc::new(index), attributes, keys });
+        let arrays = attributes.values().chain(&keys);
+        let bytes = arrays.map(|a: &ArrayRef| a.get_array_memory_size()).sum::<usize>() + index.bytes();
+        let held = self.catalog.reserve(bytes)?;
+        let loaded = Arc::new(Loaded { info: Arc::clone(info), index: Arc::new(index), attributes, keys, held });
         self.dictionaries.borrow_mut().insert(info.view.uuid, Arc::clone(&loaded));
         Ok(loaded)
     }
@@ -263,16 +269,18 @@ impl Exprs<'_> {
             values = with_default(&values.slice(0, rows), &nullable, &Value::Null)?;
             ty = nullable;
         }
-        let index = Arc::clone(&loaded.index);
+        let (index, held) = (Arc::clone(&loaded.index), Arc::clone(&loaded.held));
         let kernel = move |args: &[ArrayRef], rows: usize| {
+            let _held = &held;
             arrow::compute::take(&values, &index.find(args, rows)?, None).map_err(arrow_error)
         };
         self.of_keys("dict_get", keys, ty, kernel)
     }
 
     fn has(&mut self, loaded: &Loaded, keys: Vec<Expr>) -> Result<Expr> {
-        let index = Arc::clone(&loaded.index);
+        let (index, held) = (Arc::clone(&loaded.index), Arc::clone(&loaded.held));
         let kernel = move |args: &[ArrayRef], rows: usize| {
+            let _held = &held;
             let (found, none) = (index.find(args, rows)?, index.none());
             let has: UInt8Array = found.values().iter().map(|at| u8::from(*at != none)).collect::<Vec<_>>().into();
             Ok(Arc::new(has) as ArrayRef)

@@ -9,6 +9,7 @@ use crate::catalog::Source;
 use crate::expr::{Expr, ExprKind};
 use crate::join_engine::JoinEngine;
 use crate::node::{JoinKind, JoinStrictness};
+use arrow::array::Array;
 use hydron_base::{Code, Error, Result};
 use hydron_func::scalar::lookup::{Places, with_default};
 use hydron_func::{Datum, EvalContext, Volatility};
@@ -103,7 +104,9 @@ impl Exprs<'_> {
         let ty = if is_null { LogicalType::nullable(ty) } else { ty };
         let places = Places::of(keys)?;
         let values = with_default(values, &ty, &default)?;
+        let held = self.b.catalog.reserve(places.bytes() + values.get_array_memory_size())?;
         let kernel = move |_: &EvalContext, args: &[Datum], rows: usize| {
+            let _held = &held;
             let rows = if args.iter().all(Datum::is_scalar) { 1 } else { rows };
             let arrays = args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>>>()?;
             let at = places.find(&arrays, rows)?;
