@@ -1,5 +1,8 @@
 //! The outside world as values: time and randomness come in through these traits, so that a seed replays a run.
 
+use crate::{Code, Error, Result};
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,5 +50,34 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> WallTime {
         WallTime(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Whether the query that work is done for has been ended from outside: a KILL, its deadline, a client that is gone. Asked by
+/// work that no batch of rows bounds.
+#[derive(Clone, Default)]
+pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Stop {
+    pub fn when(ended: impl Fn() -> bool + Send + Sync + 'static) -> Stop {
+        Stop(Some(Arc::new(ended)))
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.as_ref().is_some_and(|ended| ended())
+    }
+
+    /// Errors: QUERY_WAS_CANCELLED (394) once it is set.
+    pub fn check(&self) -> Result<()> {
+        match self.is_set() {
+            true => Err(Error::new(Code::QUERY_WAS_CANCELLED, "the query was cancelled")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stop({})", self.is_set())
     }
 }

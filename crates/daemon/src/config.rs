@@ -35,6 +35,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The directory that `file('…')` reads; empty: `user_files` in the data directory.
     pub user_files_path: String,
+    /// The directory whose programs may be executable functions; empty: `user_scripts` in the data directory.
+    pub user_scripts_path: String,
     /// The address to listen on. Other machines come in only when every user has a password of its own.
     pub listen_host: String,
     /// A file of users in the shape of Proton's `users.yaml`; empty: those that every server has.
@@ -184,6 +186,7 @@ impl Default for Config {
         Config {
             path: PathBuf::from("./hydron-data"),
             user_files_path: String::new(),
+            user_scripts_path: String::new(),
             listen_host: "127.0.0.1".to_string(),
             users_config: String::new(),
             allow_insecure_remote: false,

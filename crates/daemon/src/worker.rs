@@ -121,8 +121,13 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         "" => config.path.join("user_files"),
         path => path.into(),
     };
+    let user_scripts = match config.user_scripts_path.as_str() {
+        "" => config.path.join("user_scripts"),
+        path => path.into(),
+    };
     EngineOptions {
         user_files: Some(user_files),
+        user_scripts: Some(user_scripts),
         cpu_threads: config.cpu_threads,
         memory_bytes_max: config.max_server_memory_usage,
         queries_max: config.max_concurrent_queries,
@@ -135,6 +140,14 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         allow_trap: config.crash.allow_trap,
         profile: config.profile_settings().unwrap_or_default(),
         checkpoint: checkpoint_options(&config.checkpoint),
+        ports: vec![
+            ("http_port", config.http_port),
+            ("tcp_port", config.tcp_port),
+            ("rest_port", config.rest_port),
+            ("https_port", config.https_port),
+            ("tcp_port_secure", config.tcp_port_secure),
+            ("rest_port_secure", config.rest_port_secure),
+        ],
         ..EngineOptions::at(&config.path)
     }
 }

@@ -4,26 +4,31 @@
 //! queries only as long as it is told to.
 
 use crate::catalog::record;
-use crate::catalog::{Catalog, Database, Object, SqlFunction, View};
+use crate::catalog::{Catalog, Database, FormatSchema, Function, Object, View};
 use crate::checkpoint::Keepers;
+use crate::external;
 use crate::options::EngineOptions;
 use crate::outcome::{InsertOutcome, Outcomes};
 use crate::query::{Input, Queries, QueryOptions, Running};
 use crate::session::Session;
 use crate::stack;
 use crate::statement;
+use crate::stream::json_types;
 use crate::stream::streams::fault_hook;
 use crate::stream::{Stream, Streams};
 use crate::view::Views;
 use bytes::Bytes;
+use hydron_access::{Access, Directory, Enabled, Entity};
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Board;
+use hydron_format::format_schema::SchemaKind;
 use hydron_plan::ViewInfo;
 use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
 use hydron_store::checkpoint::CheckpointStore;
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,6 +38,9 @@ use uuid::Uuid;
 
 /// The database that always exists.
 pub const DEFAULT_DATABASE: &str = "default";
+
+/// Whoever names no user.
+pub const DEFAULT_USER: &str = "default";
 
 /// Proton's revision that this server stands for, written to the status file.
 pub const REVISION: &str = "23";
@@ -63,12 +71,16 @@ pub struct Inner {
     pub options: EngineOptions,
     pub catalog: Catalog,
     pub catalog_store: CatalogStore,
+    /// Users, roles and what they may do.
+    pub access: Arc<Access>,
     pub queries: Arc<Queries>,
     pub streams: Streams,
     /// Queries that outlive their server.
     pub checkpoints: Arc<CheckpointStore>,
     pub keepers: Keepers,
     pub views: Views,
+    /// What external streams have read and written.
+    pub external: Arc<external::Counters>,
     pub cpu: CpuRuntime,
     pub started: WallTime,
     /// What all queries together may hold.
@@ -134,11 +146,13 @@ impl Engine {
         let inner = Arc::new(Inner {
             catalog: Catalog::default(),
             catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
+            access: Arc::default(),
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
             checkpoints: Arc::new(CheckpointStore::new(&options.checkpoint_dir())),
             keepers: Keepers::default(),
             views: Views::default(),
+            external: Arc::default(),
             cpu,
             started,
             memory: Budget::server(memory_limit(&options), Board::current().map(|b| &b.worker().memory_tracked)),
@@ -190,6 +204,16 @@ impl Engine {
             return Err(crate::query::stopping());
         }
         statement::execute(&self.inner, session, text.into(), input, options).await
+    }
+
+    /// Users, roles and what they may do.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.inner.access
+    }
+
+    /// What the user of a session may do now.
+    pub fn enabled(&self, session: &Session) -> Arc<Enabled> {
+        self.inner.access.enabled(&session.user, session.roles.as_deref())
     }
 
     pub fn queries(&self) -> &Arc<Queries> {
@@ -254,17 +278,27 @@ impl Engine {
 impl Inner {
     /// Fills the catalog from disk and opens the logs of its streams.
     fn load(self: &Arc<Inner>) -> Result<()> {
-        let entries = self.catalog_store.list();
+        let (types, entries): (Vec<_>, Vec<_>) =
+            self.catalog_store.list().into_iter().partition(|e| e.kind == record::JSON_TYPES);
         let mut known = Vec::new();
         let mut loaded = Vec::new();
+        let mut entities = Vec::new();
         known.extend(entries.iter().filter(|e| e.kind == record::STREAM).map(|e| e.uuid));
         for entry in self.load_entries(&entries) {
             loaded.push(entry?);
         }
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
+        let of_known: HashSet<Uuid> = known.iter().map(|uuid| json_types::id_of(*uuid)).collect();
+        for gone in types.iter().filter(|t| !of_known.contains(&t.uuid)) {
+            self.catalog_store.remove(gone.uuid)?;
+        }
         let mut orphans = Vec::new();
+        let mut directory = Directory::default();
+        directory.replace_file(vec![Entity::owner(DEFAULT_USER)]);
+        let scripts = self.options.user_scripts.as_deref();
         self.catalog.update(|state| {
+            let mut functions = Vec::new();
             for (database, name, object) in loaded {
                 match object {
                     Loaded::Database(db) => {
@@ -275,11 +309,21 @@ impl Inner {
                         None => orphans.push(format!("{database}.{name}")),
                     },
                     Loaded::Function(f) => {
-                        state.functions.insert(Arc::clone(&f.name), f);
+                        functions.push(f);
                     }
+                    Loaded::FormatSchema(schema) => state.format_schemas.push(Arc::new(schema)),
+                    Loaded::Access(entity) => entities.push(entity),
                 }
             }
+            state.edit_functions(scripts, |all| all.extend(functions.into_iter().map(|f| (Arc::clone(&f.name), f))));
         });
+        for entity in entities {
+            // A user of the file may have taken the name meanwhile; that of SQL waits until it is free.
+            if let Err(e) = directory.put(entity) {
+                tracing::warn!("{}", e.message);
+            }
+        }
+        self.access.set(directory);
         if !orphans.is_empty() {
             return Err(Error::bug(format!("the catalog has no database for: {}", orphans.join(", "))));
         }
@@ -346,24 +390,41 @@ impl Inner {
                     select: view.select,
                     columns: view.columns.into_iter().map(Arc::from).collect(),
                     comment: view.comment,
+                    owner: view.owner.map(Arc::from),
                 };
                 let reads = view.reads.into_iter().map(|(d, n)| (Arc::from(d), Arc::from(n))).collect();
                 Loaded::Object(Object::View(Arc::new(View {
                     info: Arc::new(info),
                     create_text: entry.text.clone(),
                     reads,
+                    dictionary: None,
                 })))
+            }
+            record::DICTIONARY => {
+                let view = record::dictionary(&database, &name, entry.uuid, entry.text.clone(), stored)?;
+                Loaded::Object(Object::View(Arc::new(view)))
             }
             record::MATERIALIZED_VIEW => {
                 let view = record::materialized_view(&database, &name, entry.uuid, entry.text.clone(), stored)?;
                 Loaded::Object(Object::MaterializedView(Arc::new(view)))
             }
-            record::FUNCTION => Loaded::Function(SqlFunction {
-                name: Arc::clone(&name),
-                uuid: entry.uuid,
-                lambda: record::function_record(&name, stored)?.lambda,
-                create_text: entry.text.clone(),
-            }),
+            record::FUNCTION => Loaded::Function(record::function(&name, entry.uuid, entry.text.clone(), stored)?),
+            record::FORMAT_SCHEMA => {
+                let text = |name: &str| stored.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+                Loaded::FormatSchema(FormatSchema {
+                    name: Arc::clone(&name),
+                    uuid: entry.uuid,
+                    kind: SchemaKind::parse(text("type"))?,
+                    source: text("source").to_string(),
+                })
+            }
+            record::ACCESS => {
+                let entity = serde_json::from_value(stored).map_err(|e| {
+                    let message = format!("catalog entry of {} cannot be read: {e}", entry.name);
+                    Error::new(Code::CORRUPTED_DATA, message)
+                })?;
+                Loaded::Access(entity)
+            }
             other => {
                 let message =
                     format!("catalog entry {} has kind '{other}', which this version does not know", entry.name);
@@ -421,5 +482,7 @@ fn memory_limit(options: &EngineOptions) -> u64 {
 enum Loaded {
     Database(Database),
     Object(Object),
-    Function(SqlFunction),
+    Function(Function),
+    FormatSchema(FormatSchema),
+    Access(Entity),
 }

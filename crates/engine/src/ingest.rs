@@ -4,9 +4,12 @@
 //! whole or not at all, in records no larger than the limit; what is acknowledged is durable; an INSERT that is repeated
 //! with the same `idempotent_id` and the same rows stores nothing twice, also across a crash.
 
+use crate::external::encode::Writer;
 use crate::outcome::InsertTrack;
 use crate::query::Progress;
 use crate::stream::completion::Completion;
+use crate::stream::merging::{self, MergeRule, Purpose};
+use crate::stream::nested;
 use crate::stream::stream::Check;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
@@ -21,7 +24,7 @@ use hydron_func::call::Volatility;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{bind_condition, bind_scalar_expr};
-use hydron_plan::{Catalog, ColumnDefault, Expr};
+use hydron_plan::{Catalog, ColumnDefault, Expr, JoinEngine};
 use hydron_store::log::Ticket;
 use hydron_types::cast::{CastOptions, cast};
 use hydron_types::column::array_of;
@@ -42,7 +45,9 @@ const TOKEN_BYTES_MAX: usize = 1_024;
 /// How one INSERT fills the columns of a stream.
 pub struct Ingest {
     stream: Arc<Stream>,
-    store: Arc<StreamStore>,
+    /// Every stored column.
+    stored: Arc<Schema>,
+    to: Destination,
     completion: Completion,
     /// Columns that the INSERT gives, as the input must produce them.
     pub input: Arc<Schema>,
@@ -54,7 +59,15 @@ pub struct Ingest {
     sharding: Option<Expr>,
     /// What every row must satisfy, by name.
     checks: Vec<(String, Expr)>,
-    sort: Vec<usize>,
+    sort: Vec<Expr>,
+    /// Rows with equal keys in one batch are merged.
+    rule: Option<MergeRule>,
+    /// Positions of the arrays of nested structures.
+    nested: Vec<Vec<usize>>,
+    /// Rows go nowhere: the engine is Null.
+    discards: bool,
+    partitions: Option<Partitions>,
+    join: Option<JoinEngine>,
     cx: EvalContext,
     token: Option<String>,
     /// Rows that came before the batch at hand.
@@ -63,6 +76,18 @@ pub struct Ingest {
     memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
+}
+
+/// Where rows go.
+enum Destination {
+    Log(Arc<StreamStore>),
+    External(Box<Writer>),
+}
+
+/// The partition of each row, and how many one batch may have.
+struct Partitions {
+    of: Expr,
+    max: u64,
 }
 
 /// A record on its way to the disk.
@@ -95,7 +120,7 @@ impl Ingest {
         memory: Arc<Budget>,
     ) -> Result<Ingest> {
         let info = Arc::clone(&stream.info);
-        let store = Arc::clone(stream.stored()?);
+        let stored = Arc::new(stream.layout().schema());
         let completion = Completion::new(&info, catalog, bind_cx)?;
         let known: Vec<_> = info.columns.iter().filter(|c| !matches!(c.default, ColumnDefault::Alias(_))).collect();
         let given = if columns.is_empty() {
@@ -112,27 +137,50 @@ impl Ingest {
             _ if info.shards == 1 => None,
             text => {
                 let expr = hydron_sql::parse_expression(text)?;
-                Some(
-                    bind_scalar_expr(&expr, &store.schema, catalog, bind_cx)
-                        .map_err(|e| e.context("sharding expression"))?,
-                )
+                Some(bind_scalar_expr(&expr, &stored, catalog, bind_cx).map_err(|e| e.context("sharding expression"))?)
             }
         };
         let check = |check: &Check| {
-            let bound = bind_condition(&check.expr, &store.schema, catalog, bind_cx);
+            let bound = bind_condition(&check.expr, &stored, catalog, bind_cx);
             let bound = bound.map_err(|e| e.context(format!("constraint '{}'", check.name)))?;
             Ok((check.name.clone(), bound))
         };
         let checks = stream.checks().iter().map(check).collect::<Result<Vec<_>>>()?;
         let order = completion.order(&given)?;
         let input = Arc::new(Schema::new(given.iter().map(|i| completion.all.fields[*i].clone()).collect()));
+        let to = match stream.external() {
+            Some(external) => {
+                Destination::External(Box::new(Writer::open(external, &info, &stored, catalog, bind_cx, cx.clone())?))
+            }
+            None => Destination::Log(Arc::clone(stream.stored()?)),
+        };
         let sort = match info.kind {
-            hydron_plan::StreamKind::Table if &*info.engine == "MergeTree" => {
-                store.sort_columns.iter().filter_map(|c| store.schema.index_of(c)).collect()
+            hydron_plan::StreamKind::Table if info.engine.ends_with("MergeTree") => {
+                sort_keys(&info.order_by, &stored, catalog, bind_cx)?
             }
             _ => Vec::new(),
         };
         let settings = &bind_cx.settings;
+        let rule = match merging::is_merging(&info.engine) && settings.bool("optimize_on_insert") {
+            true => MergeRule::of(&info, &stored, catalog, bind_cx)?,
+            false => None,
+        };
+        let partitions_max = settings.uint("max_partitions_per_insert_block");
+        let limits_partitions = info.kind == hydron_plan::StreamKind::Table
+            && !info.partition_by.is_empty()
+            && partitions_max > 0
+            && settings.bool("throw_on_max_partitions_per_insert_block");
+        let partitions = match limits_partitions {
+            true => {
+                let of =
+                    bind_scalar_expr(&hydron_sql::parse_expression(&info.partition_by)?, &stored, catalog, bind_cx)?;
+                Some(Partitions { of, max: partitions_max })
+            }
+            false => None,
+        };
+        let join = JoinEngine::of(&info).transpose()?.filter(|j| j.rows_max > 0);
+        let nested = nested::groups(&stored);
+        let discards = &*info.engine == "Null";
         let token = token(settings)?;
         // Rows that a repeated INSERT would send to another shard must not choose it: each batch goes where its token says.
         let sharding = sharding.filter(|expr| {
@@ -143,7 +191,8 @@ impl Ingest {
         });
         Ok(Ingest {
             stream,
-            store,
+            stored,
+            to,
             completion,
             input,
             given,
@@ -151,6 +200,11 @@ impl Ingest {
             sharding,
             checks,
             sort,
+            rule,
+            nested,
+            discards,
+            partitions,
+            join,
             cx,
             token,
             rows_before: 0,
@@ -173,8 +227,24 @@ impl Ingest {
             return Ok(());
         }
         let batch = self.complete(rows)?;
+        if batch.rows() == 0 {
+            return Ok(());
+        }
         let first_row = self.rows_before;
         self.rows_before += batch.rows() as u64;
+        if let Destination::External(writer) = &mut self.to {
+            writer.write(&batch).await?;
+            Progress::add(&self.progress.written_rows, batch.rows());
+            Progress::add(&self.progress.written_bytes, batch.bytes());
+            return Ok(());
+        }
+        if self.discards {
+            Progress::add(&self.progress.written_rows, batch.rows());
+            return Ok(());
+        }
+        if !self.fits_join(&batch)? {
+            return Ok(());
+        }
         for (shard, part) in self.by_shard(batch, first_row)? {
             let mut at = 0;
             for record in records(&part) {
@@ -259,6 +329,9 @@ impl Ingest {
         while let Some(oldest) = self.in_flight.pop_front() {
             self.arrived(oldest).await?;
         }
+        if let Destination::External(writer) = &self.to {
+            return writer.settle().await;
+        }
         // The log answers for this INSERT after the restart.
         wait_if_crashed().await;
         Ok(())
@@ -275,7 +348,7 @@ impl Ingest {
     /// Waits for a record. One that was stored before, by the same INSERT, is not written again.
     async fn arrived(&mut self, record: Submitted) -> Result<()> {
         let appended = record.ticket.await?;
-        self.store.note_append(appended.append_time_ms);
+        self.log()?.note_append(appended.append_time_ms);
         if !appended.duplicate {
             Progress::add(&self.progress.written_rows, record.rows);
             Progress::add(&self.progress.written_bytes, record.held.bytes());
@@ -294,7 +367,7 @@ impl Ingest {
         let stamp = self.track.as_mut().map(InsertTrack::stamp);
         // Counted first, then asked: whoever sees the fault and no record may say that none was stored, and none will be.
         wait_if_crashed().await;
-        let ticket = self.store.submit(shard, &record, key, stamp)?;
+        let ticket = self.log()?.submit(shard, &record, key, stamp)?;
         self.in_flight.push_back(Submitted { ticket, rows: record.rows(), held });
         if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
             && let Some(oldest) = self.in_flight.pop_front()
@@ -302,6 +375,18 @@ impl Ingest {
             self.arrived(oldest).await?;
         }
         Ok(())
+    }
+
+    fn log(&self) -> Result<&Arc<StreamStore>> {
+        match &self.to {
+            Destination::Log(store) => Ok(store),
+            Destination::External(_) => Err(Error::bug("an external stream has no log")),
+        }
+    }
+
+    /// The time of defaults such as that of arrival.
+    pub(crate) fn set_now(&mut self, now: WallTime) {
+        self.cx.now = now;
     }
 
     /// Every stored column: given values, and defaults for the rest.
@@ -313,10 +398,59 @@ impl Ingest {
             columns[*at] = Some(Arc::clone(array));
             omitted[*at] = mask.filter(|m| m.true_count() > 0);
         }
-        let stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
-        let batch = Batch::new(Arc::clone(&self.store.schema), stored, count);
+        let mut stored = self.completion.fill(&self.order, &columns, &omitted, count, &self.cx)?;
+        // By the position of stored columns: whether all rows have the value from the INSERT.
+        let is_given = |at: usize| {
+            let of_all = self.completion.stored.get(at).copied();
+            of_all.is_some_and(|of_all| columns[of_all].is_some() && omitted[of_all].is_none())
+        };
+        for group in &self.nested {
+            nested::fit(group, &mut stored, &self.stored, &is_given)?;
+        }
+        let batch = Batch::new(Arc::clone(&self.stored), stored, count);
         self.check(&batch)?;
-        self.sorted(batch)
+        if let Destination::Log(store) = &self.to {
+            store.note_json(&batch)?;
+        }
+        self.check_partitions(&batch)?;
+        let sorted = self.sorted(batch)?;
+        let Some(rule) = &self.rule else { return Ok(sorted) };
+        let rows = rule.merge(&sorted.to_arrow()?, &self.cx, Purpose::Store)?;
+        Ok(Batch::new(Arc::clone(&self.stored), rows.columns().to_vec(), rows.num_rows()))
+    }
+
+    /// Whether a Join table takes more rows. Errors: SET_SIZE_LIMIT_EXCEEDED (191), where it is not to leave them out.
+    fn fits_join(&self, batch: &Batch) -> Result<bool> {
+        let Some(join) = &self.join else { return Ok(true) };
+        let store = self.log()?;
+        let parts = store.parts.snapshot();
+        let stored: u64 = parts.manifest().parts.iter().map(|p| p.rows).sum();
+        let rows = stored + store.pending_rows() + batch.rows() as u64;
+        if rows <= join.rows_max || join.breaks {
+            return Ok(rows <= join.rows_max);
+        }
+        let message = format!(
+            "Join table {} would have {rows} rows, max_rows_in_join is {}",
+            self.stream.info.name, join.rows_max
+        );
+        Err(Error::new(Code::SET_SIZE_LIMIT_EXCEEDED, message))
+    }
+
+    /// Errors: TOO_MANY_PARTS (252) where the rows are of more partitions than one batch may have.
+    fn check_partitions(&self, batch: &Batch) -> Result<()> {
+        let Some(Partitions { of, max }) = &self.partitions else { return Ok(()) };
+        let values = of.eval_to_array(&self.cx, batch)?;
+        let encoded = hydron_func::scalar::rows::encode(&values)?;
+        let distinct: std::collections::HashSet<_> = encoded.iter().collect();
+        if distinct.len() as u64 <= *max {
+            return Ok(());
+        }
+        let message = format!(
+            "rows of {} partitions in one batch of the INSERT into {}, max_partitions_per_insert_block is {max}",
+            distinct.len(),
+            self.stream.info.name
+        );
+        Err(Error::new(Code::TOO_MANY_PARTS, message).hint("a partition key with fewer values"))
     }
 
     /// Errors: VIOLATED_CONSTRAINT with the first row for which a constraint is not true.
@@ -338,11 +472,10 @@ impl Ingest {
             return Ok(batch);
         }
         let options = Some(arrow::compute::SortOptions { descending: false, nulls_first: true });
-        let mut keys: Vec<arrow::compute::SortColumn> = self
-            .sort
-            .iter()
-            .map(|i| arrow::compute::SortColumn { values: Arc::clone(batch.column(*i)), options })
-            .collect();
+        let key = |e: &Expr| -> Result<arrow::compute::SortColumn> {
+            Ok(arrow::compute::SortColumn { values: e.eval_to_array(&self.cx, &batch)?, options })
+        };
+        let mut keys = self.sort.iter().map(key).collect::<Result<Vec<_>>>()?;
         let rows: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.rows() as u32));
         keys.push(arrow::compute::SortColumn { values: rows, options: None });
         let order = arrow::compute::lexsort_to_indices(&keys, None).map_err(arrow_error)?;
@@ -354,7 +487,7 @@ impl Ingest {
         let Some(expr) = &self.sharding else {
             let shard = match &self.token {
                 _ if shards == 1 => 0,
-                None => self.store.turn(),
+                None => self.log()?.turn(),
                 Some(token) => (hash(token, first_row) % shards) as usize,
             };
             return Ok(vec![(shard, batch)]);
@@ -373,6 +506,20 @@ impl Ingest {
         let parts = rows.into_iter().enumerate().filter(|(_, r)| !r.is_empty());
         parts.map(|(shard, rows)| Ok((shard, take(&batch, &UInt32Array::from(rows))?))).collect()
     }
+}
+
+/// The elements of a sorting key, up to the first that has no order here.
+fn sort_keys(order_by: &str, schema: &Schema, catalog: &dyn Catalog, cx: &BindContext) -> Result<Vec<Expr>> {
+    use LogicalType::{Array, Map, Nested, Tuple};
+    let mut keys = Vec::new();
+    for element in merging::list_of(order_by)? {
+        let bound = bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, catalog, cx);
+        match bound {
+            Ok(key) if !matches!(key.ty.bare(), Array(_) | Map(..) | Tuple(_) | Nested(_)) => keys.push(key),
+            _ => break,
+        }
+    }
+    Ok(keys)
 }
 
 fn take(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {

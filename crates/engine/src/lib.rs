@@ -1,10 +1,10 @@
 //! One API for every front end: a session sends text, a query gives batches.
 //!
 //! In reading order: [`options`] (how an engine is opened), [`engine`] (the engine), [`session`] (who asks, with which
-//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`statement`] (one file
+//! settings), [`query`] (a running query and the list of them), [`place`] (its place on the board), [`meter`] (what it uses of a quota), [`statement`] (one file
 //! for each kind of statement),
 //! [`catalog`] (databases, streams, views), [`stream`] (a stream's logs and history), [`ingest`] (rows on their way into a
-//! stream), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
+//! stream), [`external`] (streams that others keep), [`checkpoint`] (queries that outlive their server), [`view`] (materialized views), [`outcome`] (what became of an INSERT
 //! whose server died), [`system`] (the server's own state as tables), [`crash_report`] (what is kept of a crash), `stack` (the stacks
 //! of computing threads).
 
@@ -12,7 +12,9 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod crash_report;
 pub mod engine;
+pub mod external;
 pub mod ingest;
+pub mod meter;
 pub mod options;
 pub mod outcome;
 pub mod place;

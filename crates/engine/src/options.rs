@@ -12,6 +12,8 @@ pub struct EngineOptions {
     pub data_dir: PathBuf,
     /// The directory that `file('…')` reads from; `None`: any path (`hydron local`).
     pub user_files: Option<PathBuf>,
+    /// The directory whose programs may be functions; `None`: there are no such functions.
+    pub user_scripts: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     /// Threads that compute; 0: two more than cores.
     pub cpu_threads: usize,
@@ -36,6 +38,8 @@ pub struct EngineOptions {
     /// Whether `trap('…')` may be called, which makes the server fault.
     pub allow_trap: bool,
     pub checkpoint: CheckpointOptions,
+    /// Names and numbers of the server's ports, for `get_server_port`.
+    pub ports: Vec<(&'static str, u16)>,
 }
 
 /// How the state of subscriptions and views is kept.
@@ -73,6 +77,7 @@ impl EngineOptions {
         EngineOptions {
             data_dir: data_dir.into(),
             user_files: None,
+            user_scripts: None,
             clock: Arc::new(SystemClock),
             cpu_threads: 0,
             memory_bytes_max: 0,
@@ -87,6 +92,7 @@ impl EngineOptions {
             lock: true,
             allow_trap: false,
             checkpoint: CheckpointOptions::default(),
+            ports: Vec::new(),
         }
     }
 

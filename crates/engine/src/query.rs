@@ -5,6 +5,7 @@
 //! without a deadline when `max_execution_time` is set.
 
 use crate::catalog::GivenTable;
+use crate::meter::Meter;
 use crate::place::Place;
 use crate::session::Session;
 use async_trait::async_trait;
@@ -43,6 +44,8 @@ pub struct QueryOptions {
     /// `http`, `tcp`, `rest`, `local`: for the query log.
     pub interface: &'static str,
     pub client_address: String,
+    /// By which a quota KEYED BY client_key is counted.
+    pub quota_key: String,
     /// The board's place of the connection that waits for the answer.
     pub connection: Option<usize>,
     /// Tables that this query alone sees.
@@ -138,6 +141,8 @@ pub struct QueryInfo {
     complete_before: AtomicI64,
     /// Columns that an INSERT of batches expects.
     pub insert_header: Mutex<Option<Arc<Schema>>>,
+    /// What its user has left, counted while it runs.
+    pub quota: OnceLock<Meter>,
     ended: tokio::sync::watch::Sender<bool>,
 }
 
@@ -309,6 +314,7 @@ impl Queries {
             place,
             complete_before: AtomicI64::new(-1),
             insert_header: Mutex::default(),
+            quota: OnceLock::new(),
             ended: tokio::sync::watch::Sender::new(false),
         });
         let mut running = self.running.lock();
@@ -389,6 +395,9 @@ impl Drop for QueryGuard {
             }
         }
         let now = self.queries.clock.now();
+        if let Some(meter) = info.quota.get() {
+            meter.finish(&info.progress, info.started_at.elapsed(), self.error.is_some());
+        }
         if let Some(e) = &self.error {
             let mut errors = self.queries.errors.lock();
             let entry = errors.entry(e.code).or_insert((0, String::new(), now));
@@ -548,8 +557,13 @@ impl Running {
     fn take(&mut self, item: Result<Option<Item>>) -> Result<Option<Item>> {
         match item {
             Ok(Some(Item::Rows(batch))) => self.count(batch),
+            Ok(None) if let Some(e) = self.over_quota() => self.take(Err(e)),
             Ok(None) => {
                 self.guard.completed = true;
+                // A limit on the result counts the rows that come to it, as LIMIT does.
+                if self.limit.rows_max > 0 {
+                    self.progress.rows_before_limit.lock().get_or_insert(self.limit.rows);
+                }
                 self.finish();
                 Ok(None)
             }
@@ -584,7 +598,16 @@ impl Running {
         }
         Progress::add(&self.progress.result_rows, batch.rows());
         Progress::add(&self.progress.result_bytes, bytes);
-        Ok(Some(Item::Rows(batch)))
+        match self.over_quota() {
+            Some(e) => self.take(Err(e)),
+            None => Ok(Some(Item::Rows(batch))),
+        }
+    }
+
+    /// Counts what the query has used since the last time.
+    fn over_quota(&self) -> Option<Error> {
+        let info = &self.guard.info;
+        info.quota.get()?.progress(&info.progress, info.started_at.elapsed()).err()
     }
 
     /// Frees what makes items, early: the answer is complete or will not be.

@@ -188,6 +188,8 @@ fn scan() -> Plan {
         shards: 1,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: vec![],
         comment: String::new(),
     };
@@ -200,6 +202,7 @@ fn scan() -> Plan {
             pruning: None,
             limit_hint: 0,
             replay: None,
+            is_final: false,
         }),
         fields,
     )

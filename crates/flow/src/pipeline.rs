@@ -124,18 +124,19 @@ impl Graph {
     }
 
     pub fn snapshot(&self, w: &mut StateWriter) -> Result<()> {
-        w.put_u64(self.stages.len() as u64);
-        self.stages.iter().try_for_each(|s| w.put_nested(|w| s.op.snapshot(w)))
+        let keeping = || self.stages.iter().filter(|s| s.op.keeps_state());
+        w.put_u64(keeping().count() as u64);
+        keeping().try_for_each(|s| w.put_nested(|w| s.op.snapshot(w)))
     }
 
     pub fn restore(&mut self, r: &mut StateReader) -> Result<()> {
         let stages = r.u64()? as usize;
-        if stages != self.stages.len() {
-            let message =
-                format!("the saved state is of a query of {stages} operators, this one has {}", self.stages.len());
+        let mut keeping: Vec<&mut Stage> = self.stages.iter_mut().filter(|s| s.op.keeps_state()).collect();
+        if stages != keeping.len() {
+            let message = format!("the saved state is of {stages} operators, this query has {}", keeping.len());
             return Err(hydron_base::Error::bad_arguments(message));
         }
-        self.stages.iter_mut().try_for_each(|s| s.op.restore(&mut r.nested()?))
+        keeping.iter_mut().try_for_each(|s| s.op.restore(&mut r.nested()?))
     }
 }
 

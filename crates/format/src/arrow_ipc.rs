@@ -2,6 +2,7 @@
 
 use crate::arrow_check::{check_file, check_message, message_bytes};
 use crate::foreign::adopt;
+use crate::guard::guarded;
 use crate::output::{OutputFormat, ResultStats};
 use crate::rows::ROW_BYTES_MAX;
 use crate::{FormatOptions, InputBatch, InputFormat};
@@ -116,8 +117,13 @@ impl StreamReader {
     fn decode(&mut self, message: &[u8], batches: &mut Vec<InputBatch>) -> Result<()> {
         let mut buffer = Buffer::from(message);
         while !buffer.is_empty() {
-            let Some(batch) = self.decoder.decode(&mut buffer).map_err(cannot_read)? else { break };
-            batches.push(adopt(&batch, &self.schema, &self.options)?);
+            let (decoder, schema, options) = (&mut self.decoder, &self.schema, &self.options);
+            let read = guarded("Arrow", || match decoder.decode(&mut buffer).map_err(cannot_read)? {
+                Some(batch) => adopt(&batch, schema, options).map(Some),
+                None => Ok(None),
+            });
+            let Some(batch) = read? else { break };
+            batches.push(batch);
         }
         Ok(())
     }
@@ -179,10 +185,12 @@ impl<F: FnMut(Vec<u8>) -> Result<Vec<InputBatch>> + Send> InputFormat for WholeF
 pub(crate) fn open_file(schema: &Arc<Schema>, options: &FormatOptions) -> Box<dyn InputFormat> {
     let (schema, options) = (Arc::clone(schema), options.clone());
     Box::new(WholeFile::new(move |bytes: Vec<u8>| {
-        let mut file = Cursor::new(bytes);
-        check_file(&mut file)?;
-        let reader = FileReader::try_new(file, None).map_err(cannot_read)?;
-        reader.map(|batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)).collect()
+        guarded("Arrow", || {
+            let mut file = Cursor::new(bytes);
+            check_file(&mut file)?;
+            let reader = FileReader::try_new(file, None).map_err(cannot_read)?;
+            reader.map(|batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)).collect()
+        })
     }))
 }
 

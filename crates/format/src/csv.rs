@@ -361,4 +361,10 @@ impl RowReader for CsvReader {
             _ => Ok(()),
         }
     }
+
+    fn restart(&mut self) -> bool {
+        (self.scanned, self.quote) = (0, None);
+        // What names said holds for the document whose head they were.
+        self.header == Header::None && !self.names_read
+    }
 }

@@ -5,6 +5,7 @@
 use crate::arrow_check::check_file;
 use crate::arrow_ipc::cannot_read;
 use crate::foreign::adopt;
+use crate::guard::{Guarded, guarded};
 #[cfg(feature = "parquet")]
 use crate::parquet_file;
 use crate::{FormatOptions, InputBatch};
@@ -36,12 +37,15 @@ pub fn file_batches(
         "Arrow" => {
             let mut file = BufReader::new(open(path)?);
             check_file(&mut file)?;
-            let reader = FileReader::try_new(file, None).map_err(cannot_read)?;
-            Box::new(reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)))
+            let reader = guarded("Arrow", || FileReader::try_new(file, None).map_err(cannot_read))?;
+            let batches = reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options));
+            Box::new(Guarded::new("Arrow", batches))
         }
         "ArrowStream" => {
-            let reader = StreamReader::try_new(BufReader::new(open(path)?), None).map_err(cannot_read)?;
-            Box::new(reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options)))
+            let file = BufReader::new(open(path)?);
+            let reader = guarded("Arrow", || StreamReader::try_new(file, None).map_err(cannot_read))?;
+            let batches = reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options));
+            Box::new(Guarded::new("Arrow", batches))
         }
         _ => return Ok(None),
     }))

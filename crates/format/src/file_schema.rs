@@ -20,14 +20,18 @@ pub fn file_schema(format: &str, path: &Path) -> Result<Option<Schema>> {
     }
     let file = File::open(path)
         .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot open '{}': {e}", path.display())))?;
-    let schema = match format {
-        "Parquet" => {
-            let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(|e| damaged(e.to_string()))?;
-            Arc::clone(metadata.schema())
-        }
-        "Arrow" => arrow::ipc::reader::FileReader::try_new(file, None).map_err(|e| damaged(e.to_string()))?.schema(),
-        _ => arrow::ipc::reader::StreamReader::try_new(file, None).map_err(|e| damaged(e.to_string()))?.schema(),
-    };
+    let schema = crate::guard::guarded(format, || {
+        Ok(match format {
+            "Parquet" => {
+                let metadata = ArrowReaderMetadata::load(&file, Default::default());
+                Arc::clone(metadata.map_err(|e| damaged(e.to_string()))?.schema())
+            }
+            "Arrow" => {
+                arrow::ipc::reader::FileReader::try_new(file, None).map_err(|e| damaged(e.to_string()))?.schema()
+            }
+            _ => arrow::ipc::reader::StreamReader::try_new(file, None).map_err(|e| damaged(e.to_string()))?.schema(),
+        })
+    })?;
     let fields = schema.fields().iter().map(|f| Ok(Field::new(f.name().as_str(), logical(f)?)));
     Ok(Some(Schema::new(fields.collect::<Result<_>>()?)))
 }

@@ -31,6 +31,15 @@ pub trait InputFormat: Send {
         Ok(None)
     }
 
+    /// Takes one whole document, and keeps its rows until [`InputFormat::flush`] or until a batch is full of them. Returns how many
+    /// they are; `None` where the format cannot read one document after another, and has read nothing.
+    ///
+    /// Errors: as of `feed`; the document has given no row then, and the next one may follow.
+    fn feed_document(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
+        let _ = bytes;
+        Ok(None)
+    }
+
     /// Rows that did not parse and were skipped, as `input_format_allow_errors_num` and `_ratio` permit.
     fn rows_skipped(&self) -> u64 {
         0

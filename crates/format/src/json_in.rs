@@ -1,4 +1,4 @@
-//! JSONEachRow, JSONCompactEachRow and their string and headed kinds, as input; JSONAsString too.
+//! JSONEachRow, JSONCompactEachRow and their string and headed kinds, JSONObjectEachRow, as input; JSONAsString and JSONAsObject too.
 //!
 //! Objects or arrays may be separated by white space, commas or semicolons; objects may also stand in one array.
 
@@ -18,12 +18,14 @@ struct Values {
     scanned: usize,
     /// Inside the array that holds all rows.
     in_array: bool,
+    /// The rows are members of one object.
+    keyed: bool,
     started: bool,
 }
 
 impl Values {
     fn new(open: u8) -> Values {
-        Values { open, nesting: Nesting::default(), scanned: 0, in_array: false, started: false }
+        Values { open, nesting: Nesting::default(), scanned: 0, in_array: false, keyed: false, started: false }
     }
 
     fn frame(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {
@@ -36,6 +38,17 @@ impl Values {
                 Some(start) => return Ok(Frame::Skip(start)),
             }
             let first = bytes[0];
+            if self.keyed {
+                match first {
+                    b'{' if !self.started => {
+                        self.started = true;
+                        return Ok(Frame::Skip(1));
+                    }
+                    b'}' if self.started => return Ok(Frame::Skip(1)),
+                    b'"' => return self.key(bytes, last),
+                    _ => {}
+                }
+            }
             if first == b'[' && self.open == b'{' && !self.started {
                 self.in_array = true;
                 self.started = true;
@@ -64,6 +77,20 @@ impl Values {
                 self.scanned = bytes.len();
                 Ok(Frame::More)
             }
+        }
+    }
+
+    /// The name of a row and the colon after it.
+    fn key(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {
+        let end = match string_end(bytes, 0) {
+            Ok(end) => skip_spaces(bytes, end),
+            Err(_) if !last => return Ok(Frame::More),
+            Err(e) => return Err(e),
+        };
+        match bytes.get(end) {
+            Some(b':') => Ok(Frame::Skip(skip_spaces(bytes, end + 1))),
+            None if !last => Ok(Frame::More),
+            _ => Err(expected("':'", bytes, end)),
         }
     }
 
@@ -110,9 +137,19 @@ pub struct ObjectReader {
 
 impl ObjectReader {
     pub fn open(schema: &Arc<Schema>, options: &FormatOptions, strings: bool) -> Box<dyn InputFormat> {
+        ObjectReader::open_with(schema, options, strings, false)
+    }
+
+    /// `keyed`: the rows are the members of one object.
+    pub fn open_with(
+        schema: &Arc<Schema>,
+        options: &FormatOptions,
+        strings: bool,
+        keyed: bool,
+    ) -> Box<dyn InputFormat> {
         let names = schema.fields.iter().map(|f| f.name.as_bytes().to_vec()).collect::<Vec<_>>();
         let reader = ObjectReader {
-            values: Values::new(b'{'),
+            values: Values { keyed, ..Values::new(b'{') },
             options: options.clone(),
             columns: names.iter().cloned().enumerate().map(|(i, n)| (n, i)).collect(),
             names,
@@ -190,6 +227,11 @@ impl RowReader for ObjectReader {
             }
         }
         Ok(())
+    }
+
+    fn restart(&mut self) -> bool {
+        self.values = Values::new(b'{');
+        true
     }
 }
 
@@ -291,6 +333,10 @@ pub struct AsStringReader {
 impl AsStringReader {
     pub fn open(schema: &Arc<Schema>, options: &FormatOptions, name: &str) -> Result<Box<dyn InputFormat>> {
         single_string_column(name, schema)?;
+        if name == "JSONAsObject" && *schema.fields[0].ty.bare() != LogicalType::Json {
+            let message = format!("format JSONAsObject fills a json column, this one is {}", schema.fields[0].ty);
+            return Err(Error::bad_arguments(message).hint("JSONAsString"));
+        }
         Ok(Box::new(Framed::new(AsStringReader { values: Values::new(b'{') }, Arc::clone(schema), options)))
     }
 }
@@ -308,5 +354,10 @@ impl RowReader for AsStringReader {
             LogicalType::Json => rows.value(0, row, Style::Json),
             _ => rows.append(0, &Value::Bytes(row.to_vec())),
         }
+    }
+
+    fn restart(&mut self) -> bool {
+        self.values = Values::new(b'{');
+        true
     }
 }

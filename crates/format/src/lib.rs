@@ -9,6 +9,8 @@ pub mod compression;
 pub mod file;
 #[cfg(feature = "parquet")]
 pub mod file_schema;
+pub mod format_schema;
+pub mod infer;
 pub mod input;
 pub mod native;
 pub mod options;
@@ -18,18 +20,31 @@ pub mod rows;
 
 mod arrow_check;
 mod arrow_ipc;
+mod avro;
 mod csv;
+mod custom;
+mod escaping;
 mod foreign;
+mod guard;
 mod json;
+mod json_columns;
 mod json_document;
 mod json_in;
+mod json_objects;
 mod json_rows;
+mod loose;
 mod markdown;
+mod msgpack;
 #[cfg(feature = "parquet")]
 mod parquet_file;
 mod pretty;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 mod raw;
+mod regexp;
 mod row_binary;
+mod sql_insert;
+mod template;
 mod tsv;
 mod values;
 mod vertical;

@@ -1,6 +1,11 @@
 //! The settings that shape a format, read once when a query starts.
 
+use crate::custom::CustomOptions;
+use crate::format_schema::NamedSchema;
 use crate::native::NativeOptions;
+use crate::regexp::RegexpOptions;
+use crate::sql_insert::SqlInsertOptions;
+use crate::template::TemplateOptions;
 use hydron_base::Settings;
 use hydron_types::{TextOptions, TypeNames, Zone};
 
@@ -24,6 +29,14 @@ pub struct FormatOptions {
     pub allow_errors_num: u64,
     pub allow_errors_ratio: f64,
     pub values_interpret_expressions: bool,
+    /// The schema that the query names, for formats that need one.
+    pub schema: NamedSchema,
+    pub custom: CustomOptions,
+    pub template: TemplateOptions,
+    pub regexp: RegexpOptions,
+    pub sql_insert: SqlInsertOptions,
+    /// `null`, `deflate`, `snappy` or `zstandard`.
+    pub avro_codec: String,
     /// Rows of an input batch, at most.
     pub batch_rows_max: usize,
 }
@@ -65,6 +78,12 @@ impl FormatOptions {
             allow_errors_num: settings.uint("input_format_allow_errors_num"),
             allow_errors_ratio: settings.float("input_format_allow_errors_ratio"),
             values_interpret_expressions: settings.bool("input_format_values_interpret_expressions"),
+            schema: NamedSchema::from_settings(settings),
+            custom: CustomOptions::from_settings(settings),
+            template: TemplateOptions::from_settings(settings),
+            regexp: RegexpOptions::from_settings(settings),
+            sql_insert: SqlInsertOptions::from_settings(settings),
+            avro_codec: settings.text("output_format_avro_codec").to_string(),
             batch_rows_max: (settings.uint("max_insert_block_size") as usize).clamp(1, BATCH_ROWS_LIMIT),
         }
     }

@@ -3,6 +3,7 @@
 use crate::arrow_ipc::WholeFile;
 use crate::file::FileBatches;
 use crate::foreign::adopt;
+use crate::guard::{Guarded, guarded};
 use crate::output::{OutputFormat, ResultStats};
 use crate::{FormatOptions, InputFormat};
 use bytes::Bytes;
@@ -80,11 +81,16 @@ pub(crate) fn batches(
     schema: Arc<Schema>,
     options: FormatOptions,
 ) -> Result<FileBatches> {
+    guarded("Parquet", || unguarded(file, schema, options))
+}
+
+fn unguarded(file: impl ChunkReader + 'static, schema: Arc<Schema>, options: FormatOptions) -> Result<FileBatches> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(cannot_read)?;
     let wanted = builder.schema().fields().iter().enumerate();
     let wanted = wanted.filter(|(_, f)| schema.index_of(f.name()).is_some() || !options.skip_unknown_fields);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(i, _)| i).collect::<Vec<_>>());
     let builder = builder.with_projection(mask).with_batch_size(options.batch_rows_max);
     let reader = builder.build().map_err(cannot_read)?;
-    Ok(Box::new(reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options))))
+    let batches = reader.map(move |batch| adopt(&batch.map_err(cannot_read)?, &schema, &options));
+    Ok(Box::new(Guarded::new("Parquet", batches)))
 }

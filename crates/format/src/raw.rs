@@ -65,6 +65,10 @@ impl RowReader for BlobReader {
     fn row(&mut self, row: &[u8], rows: &mut Rows) -> Result<()> {
         rows.append(0, &Value::Bytes(row.to_vec()))
     }
+
+    fn restart(&mut self) -> bool {
+        true
+    }
 }
 
 /// Each line is one value.
@@ -86,5 +90,10 @@ impl RowReader for LineReader {
 
     fn row(&mut self, row: &[u8], rows: &mut Rows) -> Result<()> {
         rows.append(0, &Value::Bytes(row.to_vec()))
+    }
+
+    fn restart(&mut self) -> bool {
+        self.lines = Lines::default();
+        true
     }
 }

@@ -36,6 +36,11 @@ pub trait RowReader: Send {
 
     /// Reads the row into `rows`: each column once, by `value`, `append` or `default`; columns left out become defaults.
     fn row(&mut self, row: &[u8], rows: &mut Rows) -> Result<()>;
+
+    /// Forgets what it has seen of a document, for the next one. False where each document needs a reader of its own.
+    fn restart(&mut self) -> bool {
+        false
+    }
 }
 
 /// Column builders and what belongs to them.
@@ -195,6 +200,10 @@ impl Rows {
         }
     }
 
+    pub(crate) fn rows_skipped(&self) -> u64 {
+        self.rows_skipped
+    }
+
     fn skip_or(&self, error: Error) -> Result<()> {
         if self.allow_errors_num == 0 && self.allow_errors_ratio == 0.0 {
             return Err(error);
@@ -210,6 +219,17 @@ impl Rows {
         )))
     }
 
+    /// Withdraws the rows from number `rows` of the batch on.
+    fn truncate(&mut self, rows: usize) {
+        self.builders.iter_mut().for_each(|b| b.truncate(rows));
+        for defaulted in &mut self.defaulted {
+            while defaulted.last().is_some_and(|row| *row as usize >= rows) {
+                defaulted.pop();
+            }
+        }
+        self.rows = rows;
+    }
+
     /// The rows since the last batch.
     pub fn take(&mut self) -> Result<Option<InputBatch>> {
         if self.rows == 0 {
@@ -221,7 +241,7 @@ impl Rows {
         Ok(Some(InputBatch { batch: Batch::new(Arc::clone(&self.schema), columns, rows), defaults }))
     }
 
-    fn take_full(&mut self) -> Vec<InputBatch> {
+    pub(crate) fn take_full(&mut self) -> Vec<InputBatch> {
         std::mem::take(&mut self.full)
     }
 }
@@ -340,6 +360,22 @@ impl<R: RowReader> InputFormat for Framed<R> {
 
     fn flush(&mut self) -> Result<Option<InputBatch>> {
         self.rows.take()
+    }
+
+    fn feed_document(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
+        if !self.reader.restart() {
+            return Ok(None);
+        }
+        let (before, rows_max) = (self.rows.rows, std::mem::replace(&mut self.rows.rows_max, usize::MAX));
+        let read = self.read(bytes, true);
+        self.rows.rows_max = rows_max;
+        match read {
+            Ok(_) => Ok(Some(self.rows.rows - before)),
+            Err(e) => {
+                self.rows.truncate(before);
+                Err(e)
+            }
+        }
     }
 
     fn rows_skipped(&self) -> u64 {

@@ -5,6 +5,8 @@ use hydron_base::{Code, Error, Settings};
 use hydron_types::{Batch, Field, Schema, Value, Zone, parse_type, value_at};
 use std::sync::Arc;
 
+mod framed;
+
 /// `"a uint8, s string"` as a schema.
 fn schema(columns: &[(&str, &str)]) -> Arc<Schema> {
     let field = |(name, ty): &(&str, &str)| Field::new(*name, parse_type(ty).unwrap());
@@ -434,9 +436,14 @@ fn names_are_exact() {
     let code = |name: &str| output(name, schema(TWO), &FormatOptions::default()).err().map(|e| e.code);
     assert_eq!(code("CSV"), None);
     assert_eq!(code("csv"), Some(Code::UNKNOWN_FORMAT));
-    assert_eq!(code("Protobuf"), Some(Code::NOT_IMPLEMENTED));
+    assert_eq!(code("CapnProto"), Some(Code::NOT_IMPLEMENTED));
+    assert_eq!(code("Template"), Some(Code::INVALID_TEMPLATE_FORMAT));
     assert_eq!(code("JSONAsString"), Some(Code::UNKNOWN_FORMAT));
-    for format in crate::registry::FORMATS {
+    // These need a schema, a text or an expression, and a column of json.
+    let needy = |name: &str| {
+        ["Protobuf", "Template", "Regexp", "AvroConfluent", "JSONAsObject"].iter().any(|n| name.starts_with(n))
+    };
+    for format in crate::registry::FORMATS.iter().filter(|f| !needy(f.name)) {
         let one = [("s", "string")];
         assert!(
             !format.is_output || output(format.name, schema(&one), &FormatOptions::default()).is_ok(),
@@ -464,15 +471,20 @@ fn no_text_brings_a_reader_down() {
         b"/*", b"*/", b"1", b"-2.5e3", b"null", b"NULL", b"\\N", b"DEFAULT", b"x", b"s", b"\"x\"", b"{\"x\":",
         b"(1,'a')", b"\xff", b"\xd0", b"\0", b" ",
     ];
+    const SETTINGS: &[(&str, &str)] = &[
+        ("input_format_allow_errors_num", "3"),
+        ("format_template_row_format", "${x:CSV};${s:JSON}x${a:Quoted}${m:Escaped}"),
+        ("format_regexp", "(.*),(.*);(.*):(.*)"),
+        ("format_custom_row_between_delimiter", ";"),
+        ("format_custom_row_after_delimiter", ""),
+    ];
     let columns =
         [("x", "nullable(int32)"), ("s", "string"), ("a", "array(tuple(uint8, string))"), ("m", "map(string, date)")];
     for format in
         crate::registry::FORMATS.iter().filter(|f| f.is_input && !f.name.contains("Arrow") && f.name != "Parquet")
     {
         for _ in 0..200 {
-            let Ok(mut reader) =
-                input(format.name, schema(&columns), &options(&[("input_format_allow_errors_num", "3")]), None)
-            else {
+            let Ok(mut reader) = input(format.name, schema(&columns), &options(SETTINGS), None) else {
                 break;
             };
             for _ in 0..next(8) {
@@ -485,4 +497,27 @@ fn no_text_brings_a_reader_down() {
             let _ = reader.feed(b"", true);
         }
     }
+}
+
+#[test]
+fn documents_are_read_one_after_the_other_and_a_broken_one_leaves_no_row() {
+    let columns = [("a", "int32"), ("s", "string")];
+    let rows_of = |format: &str, documents: &[&str]| {
+        let mut reader = input(format, schema(&columns), &options(&[]), None).unwrap();
+        let counts: Vec<_> = documents.iter().map(|d| reader.feed_document(d.as_bytes()).ok().flatten()).collect();
+        (counts, reader.flush().unwrap().as_ref().map(shown).unwrap_or_default())
+    };
+    let json =
+        ["{\"a\": 1, \"s\": \"x\"}", "{\"a\": 2}\n{\"a\": \"no\"}", "{\"a\": 3", "[{\"s\": \"y\"}, {\"a\": 4}]", ""];
+    let (counts, rows) = rows_of("JSONEachRow", &json);
+    assert_eq!(counts, [Some(1), None, None, Some(2), Some(0)]);
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    let (counts, rows) = rows_of("CSV", &["1,\"a,b\"\n2,c", "x,y", "3,\"open", "4,d\n"]);
+    assert_eq!((counts[0], counts[1], counts[3]), (Some(2), None, Some(1)));
+    assert!(rows.starts_with("1|a,b\n2|c\n") && rows.ends_with("4|d\n"), "{rows}");
+    let (counts, rows) = rows_of("TSV", &["1\ta", "1", "2\tb\n3\tc\n"]);
+    assert_eq!((counts.as_slice(), rows.as_str()), (&[Some(1), None, Some(2)][..], "1|a\n2|b\n3|c\n"));
+    // A header is of its own document.
+    assert_eq!(rows_of("CSVWithNames", &["a,s\n1,x"]).0, [None]);
+    assert_eq!(rows_of("TSVWithNames", &["a\ts\n1\tx"]).0, [None]);
 }

@@ -259,6 +259,7 @@ pub struct TsvReader {
     raw: bool,
     /// Header rows still to come.
     header: Header,
+    has_header: bool,
     names_read: bool,
     map: FieldMap,
     rows_read: u64,
@@ -271,6 +272,7 @@ impl TsvReader {
             options: options.clone(),
             lines: Lines::default(),
             raw,
+            has_header: !matches!(header, Header::None),
             header,
             names_read: false,
             map: FieldMap::straight(schema.len()),
@@ -328,6 +330,12 @@ impl RowReader for TsvReader {
             at = end + 1;
         }
         Ok(())
+    }
+
+    fn restart(&mut self) -> bool {
+        (self.lines, self.rows_read) = (Lines::default(), 0);
+        // What names said holds for the document whose head they were.
+        matches!(self.header, Header::None) && !self.has_header
     }
 }
 
@@ -390,5 +398,10 @@ impl RowReader for TskvReader {
             }
         }
         Ok(())
+    }
+
+    fn restart(&mut self) -> bool {
+        self.lines = Lines::default();
+        true
     }
 }

@@ -4,7 +4,7 @@
 //! groups gives the same answers (checkpoints and parallel parts rest on it); a group never updated answers as for no rows.
 
 use crate::call::{ArgInfo, BindContext};
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray, Int8Array};
 use arrow::datatypes::DataType;
 use hydron_base::{Error, Result};
 use hydron_types::{LogicalType, Value};
@@ -38,6 +38,11 @@ pub trait AggFn: Send + Sync {
     fn param_positions(&self, args: usize) -> Range<usize> {
         self.params_from().unwrap_or(args).min(args)..args
     }
+
+    /// The same, where that depends on which arguments are constant.
+    fn param_positions_of(&self, args: &[ArgInfo]) -> Range<usize> {
+        self.param_positions(args.len())
+    }
 }
 
 /// An aggregate bound to the types of one call.
@@ -64,6 +69,24 @@ pub trait Aggregate: Send + Sync {
     fn retracting(&self) -> Option<Arc<dyn Aggregate>> {
         None
     }
+
+    /// What it needs beside its arguments and their groups.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+}
+
+/// What is special about the states of an aggregate. Those of our own functions are merged and saved at will, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The function that is meant, where one of these is set.
+    pub function: Option<Arc<str>>,
+    /// Rows of a group come in their order, all into one state: it may look at what stands next to each other.
+    pub order: bool,
+    /// `save` is NOT_IMPLEMENTED, or the `merge` of what it gave.
+    pub no_save: bool,
+    /// It decides itself when it has answers: they are taken with [`GroupState::take_answers`] after each update.
+    pub own_emit: bool,
 }
 
 /// The state of one aggregate for all groups of an operator. Groups are dense numbers from 0.
@@ -79,6 +102,31 @@ pub trait GroupState: Send {
     fn retract(&mut self, groups: &[u32], args: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<()> {
         let _ = (groups, args, filter);
         Err(Error::not_implemented("withdrawing rows from this aggregate"))
+    }
+
+    /// Adds the rows whose sign is +1 and withdraws those whose sign is -1. By default additions come first: what a row adds, a
+    /// later row of the same batch may withdraw.
+    fn apply(
+        &mut self,
+        groups: &[u32],
+        args: &[ArrayRef],
+        signs: &Int8Array,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let with = |sign: fn(i8) -> bool| {
+            let mask = BooleanArray::new(signs.values().iter().map(|s| sign(*s)).collect(), None);
+            match filter {
+                Some(f) => BooleanArray::new(mask.values() & f.values(), None),
+                None => mask,
+            }
+        };
+        self.update(groups, args, Some(&with(|s| s > 0)))?;
+        self.retract(groups, args, Some(&with(|s| s < 0)))
+    }
+
+    /// Of an aggregate that decides itself when it answers: the answers since the last call, each with its group.
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        Ok(None)
     }
 
     /// Adds saved states: row `i` of `state` goes into group `groups[i]`.

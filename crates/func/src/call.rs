@@ -4,7 +4,7 @@
 //! decides every type; a kernel never converts its arguments on its own and never looks at Arrow metadata.
 
 use arrow::array::{Array, ArrayRef};
-use hydron_base::world::WallTime;
+use hydron_base::world::{Stop, WallTime};
 use hydron_base::{Error, Result, Settings};
 use hydron_types::{LogicalType, Value, Zone, gather};
 use std::sync::Arc;
@@ -43,6 +43,59 @@ pub struct BindContext {
     pub streaming: bool,
     /// Whether `trap` may be called.
     pub traps: bool,
+    /// Whether the query was ended: for calls of code that is not ours.
+    pub stop: Stop,
+    pub identity: Arc<Identity>,
+    /// The server that the query runs in; `None` where there is none, as in a test.
+    pub server: Option<Arc<dyn ServerFacts>>,
+}
+
+/// Names of what a user has been given, for the functions that ask.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub current_roles: Vec<String>,
+    pub enabled_roles: Vec<String>,
+    pub default_roles: Vec<String>,
+    pub current_profiles: Vec<String>,
+    pub enabled_profiles: Vec<String>,
+    pub default_profiles: Vec<String>,
+}
+
+/// What functions may ask about the server and the query they run in.
+pub trait ServerFacts: Send + Sync + std::fmt::Debug {
+    /// The id of the query; empty for an expression that stands in no query.
+    fn query_id(&self) -> &str;
+
+    fn server_uuid(&self) -> [u8; 16];
+
+    /// Seconds since the server started.
+    fn uptime_seconds(&self) -> u32;
+
+    /// The number of a port by the name it has in the configuration: `tcp_port`, `http_port`, `rest_port`.
+    fn port(&self, name: &str) -> Option<u16>;
+
+    /// Bytes of the disk that the data is on: all, free, and free for the server.
+    fn disk_space(&self) -> Result<[u64; 3]>;
+
+    /// The bytes of a file under the directory that `file('…')` reads.
+    ///
+    /// Errors: DATABASE_ACCESS_DENIED (291) outside of it, FILE_DOESNT_EXIST (107).
+    fn user_file(&self, path: &str) -> Result<Vec<u8>>;
+
+    /// Whether a stream has a column. Errors: UNKNOWN_DATABASE (81), UNKNOWN_STREAM (60).
+    fn has_column(&self, database: &str, stream: &str, column: &str) -> Result<bool>;
+
+    /// Rows of these columns as a format writes them, one text for each, without what stands before and behind all rows.
+    ///
+    /// Errors: UNKNOWN_FORMAT (73), BAD_ARGUMENTS (36) for a format that does not write row by row.
+    fn format_rows(
+        &self,
+        format: &str,
+        fields: &[(Arc<str>, LogicalType)],
+        columns: &[ArrayRef],
+        rows: usize,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<()>;
 }
 
 impl Default for BindContext {
@@ -54,6 +107,9 @@ impl Default for BindContext {
             user: Arc::from("default"),
             streaming: false,
             traps: false,
+            server: None,
+            identity: Arc::default(),
+            stop: Stop::default(),
         }
     }
 }
@@ -96,6 +152,8 @@ pub enum NullRule {
     Propagate,
     /// The function sees nullable types and arrays as they are.
     Custom,
+    /// The same, and `low_cardinality` too: for a function that asks for the type itself.
+    Whole,
 }
 
 /// An argument at evaluation.

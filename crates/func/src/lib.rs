@@ -10,8 +10,10 @@ pub mod nulls;
 pub mod registry;
 pub mod scalar;
 
-pub use agg::{AggFn, Aggregate, BoundAgg, GroupState};
+pub use agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
+pub use call::Identity;
 pub use call::{
-    ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, Volatility,
+    ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, ServerFacts,
+    Volatility,
 };
 pub use registry::Registry;

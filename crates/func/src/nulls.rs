@@ -17,11 +17,15 @@ use hydron_types::physical::arrow_type;
 use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
 
-/// Binds `function` by its own rule for NULL. `low_cardinality` is taken off the arguments either way.
+/// Binds `function` by its own rule for NULL. `low_cardinality` is taken off the arguments unless the
+/// function asks for it.
 pub fn bind_with_nulls(function: &dyn ScalarFn, cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
+    if function.null_rule() == NullRule::Whole {
+        return function.bind(cx, args);
+    }
     let args: Vec<ArgInfo> = args.iter().map(|a| ArgInfo { ty: plain(&a.ty).clone(), ..a.clone() }).collect();
     let bound = match function.null_rule() {
-        NullRule::Custom => function.bind(cx, &args)?,
+        NullRule::Custom | NullRule::Whole => function.bind(cx, &args)?,
         NullRule::Propagate => propagate(function, cx, &args)?,
     };
     let lambdas = args.iter().any(|a| a.lambda_params.is_some());

@@ -4,7 +4,8 @@ use crate::agg::{AggFn, BoundAgg};
 use crate::call::{ArgInfo, BindContext, BoundCall, ScalarFn};
 use crate::nulls::bind_with_nulls;
 use hydron_base::{Code, Error, Result};
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 /// A registered name, for `system.functions`.
@@ -23,6 +24,8 @@ pub struct Registry {
     /// Lower-case spelling to registered name, for names whose case does not matter.
     folded: HashMap<String, Arc<str>>,
     aliases: HashMap<Arc<str>, Arc<str>>,
+    /// Names that the binder knows by itself.
+    syntax: HashSet<Arc<str>>,
 }
 
 impl Registry {
@@ -55,23 +58,40 @@ impl Registry {
         self.folded.insert(name.to_ascii_lowercase(), Arc::from(name));
     }
 
-    /// The registered name behind a spelling: itself, the target of an alias, or the name of another case.
-    pub fn canonical<'a>(&'a self, name: &'a str) -> &'a str {
-        let known = |n: &str| self.scalars.contains_key(n) || self.aggregates.contains_key(n);
-        if known(name) {
-            return name;
+    /// Notes a name that the binder knows without a function behind it, so that it is listed and its case does not matter.
+    pub fn add_syntax(&mut self, name: &str) {
+        self.syntax.insert(Arc::from(name));
+    }
+
+    /// The registered name behind a spelling: itself, the target of an alias, or the name of another case. As in Proton, the case
+    /// of no name matters; a name that is registered in this very case goes first.
+    pub fn canonical<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
+        if let Some(known) = self.exact(name) {
+            return Cow::Borrowed(known);
         }
-        if let Some(target) = self.aliases.get(name) {
-            return target;
+        let lower = name.to_ascii_lowercase();
+        if let Some(folded) = self.folded.get(&lower) {
+            return Cow::Borrowed(self.aliases.get(folded).unwrap_or(folded));
         }
-        match self.folded.get(&name.to_ascii_lowercase()) {
-            Some(folded) => self.aliases.get(folded).unwrap_or(folded),
-            None => name,
+        if lower == name {
+            return Cow::Borrowed(name);
+        }
+        match self.exact(&lower) {
+            Some(known) => Cow::Owned(known.to_owned()),
+            None if crate::aggregate::combined(self, &lower).is_some() => Cow::Owned(lower),
+            None => Cow::Borrowed(name),
         }
     }
 
+    fn exact<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if self.scalars.contains_key(name) || self.aggregates.contains_key(name) || self.syntax.contains(name) {
+            return Some(name);
+        }
+        self.aliases.get(name).map(|target| &**target)
+    }
+
     pub fn scalar(&self, name: &str) -> Option<&Arc<dyn ScalarFn>> {
-        self.scalars.get(self.canonical(name))
+        self.scalars.get(&*self.canonical(name))
     }
 
     /// Binds a call of the scalar function `name`; NULL and `low_cardinality` are taken care of.
@@ -108,7 +128,7 @@ impl Registry {
     /// An aggregate by its full name, combinators (`_if`, `_distinct`, …) included: see [`crate::aggregate`].
     pub fn aggregate(&self, name: &str) -> Option<Arc<dyn AggFn>> {
         let name = self.canonical(name);
-        self.aggregates.get(name).cloned().or_else(|| crate::aggregate::combined(self, name))
+        self.aggregates.get(&*name).cloned().or_else(|| crate::aggregate::combined(self, &name))
     }
 
     /// Binds a call of the aggregate `name`: constant trailing arguments that are parameters are split off, NULL and
@@ -117,7 +137,7 @@ impl Registry {
     /// Errors: UNKNOWN_FUNCTION (46) with the nearest names as hint, FUNCTION_NOT_ALLOWED (446) for the internal names of
     /// changelog queries, PARAMETERS_TO_AGGREGATE_FUNCTIONS_MUST_BE_LITERALS (134), and what the function itself answers.
     pub fn bind_aggregate(&self, name: &str, cx: &BindContext, args: &[ArgInfo], distinct: bool) -> Result<BoundAgg> {
-        let name = match self.canonical(name) {
+        let name = match &*self.canonical(name) {
             "count" if distinct && !args.is_empty() => "unique_exact".to_owned(),
             "count_distinct" => "unique_exact".to_owned(),
             canonical if distinct => format!("{canonical}_distinct"),
@@ -131,7 +151,7 @@ impl Registry {
             }
             return Err(self.unknown_function(&name));
         };
-        let positions = function.param_positions(args.len());
+        let positions = function.param_positions_of(args);
         let literal = |arg: &ArgInfo| {
             arg.constant.clone().ok_or_else(|| {
                 Error::new(
@@ -162,6 +182,7 @@ impl Registry {
             alias_to,
         };
         let mut names: Vec<FunctionName> = self.scalars.keys().map(|n| entry(n, false, None)).collect();
+        names.extend(self.syntax.iter().map(|n| entry(n, false, None)));
         names.extend(self.aggregates.keys().map(|n| entry(n, true, None)));
         let aliases = self.aliases.iter().map(|(a, n)| entry(a, self.aggregates.contains_key(n), Some(Arc::clone(n))));
         names.extend(aliases);

@@ -70,6 +70,7 @@ impl Function {
             args: self.args,
             ids: Vec::new(),
             known: 0,
+            left: 0,
         }
     }
 }
@@ -110,7 +111,8 @@ impl AggregateUDFImpl for Function {
     /// For window frames: rows leave the frame again where the aggregate can withdraw them.
     fn create_sliding_accumulator(&self, _: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
         let mut groups = self.groups();
-        let retracting = self.aggregate.retracting();
+        // Code of a user that follows a changelog answers for all that ever came, not for a frame.
+        let retracting = self.aggregate.retracting().filter(|r| r.needs().function.is_none());
         let can_retract = retracting.is_some();
         if let Some(retracting) = retracting {
             groups.state = retracting.new_state();
@@ -143,6 +145,8 @@ struct Groups {
     ids: Vec<u32>,
     /// Groups that exist.
     known: usize,
+    /// Numbers of the state that stand before them, empty: groups that left, where states are not moved.
+    left: usize,
 }
 
 impl Groups {
@@ -155,11 +159,11 @@ impl Groups {
 
     fn take_ids(&mut self, groups: &[usize], total: usize) {
         if total > self.known {
-            self.state.resize(total);
+            self.state.resize(self.left + total);
             self.known = total;
         }
         self.ids.clear();
-        self.ids.extend(groups.iter().map(|g| *g as u32));
+        self.ids.extend(groups.iter().map(|g| (self.left + *g) as u32));
     }
 
     fn arguments<'a>(&self, values: &'a [ArrayRef]) -> &'a [ArrayRef] {
@@ -172,13 +176,19 @@ impl Groups {
         emit_to: EmitTo,
         answer: impl FnOnce(&mut dyn GroupState, &[u32]) -> Result<T>,
     ) -> Result<T> {
-        let all: Vec<u32> = (0..self.known as u32).collect();
+        let all: Vec<u32> = (self.left as u32..(self.left + self.known) as u32).collect();
         let count = match emit_to {
             EmitTo::All => self.known,
             EmitTo::First(n) => n.min(self.known),
         };
         let (leaving, staying) = all.split_at(count);
         let answer = answer(self.state.as_mut(), leaving)?;
+        if !staying.is_empty() && self.aggregate.needs().order {
+            // Code of a user need not know how its state is saved.
+            self.state.clear(leaving);
+            (self.left, self.known) = (self.left + count, staying.len());
+            return Ok(answer);
+        }
         let mut next = self.aggregate.new_state();
         if !staying.is_empty() {
             let kept = self.state.save(staying)?;
@@ -186,7 +196,7 @@ impl Groups {
             next.merge(&(0..staying.len() as u32).collect::<Vec<_>>(), &kept)?;
         }
         self.state = next;
-        self.known = staying.len();
+        (self.left, self.known) = (0, staying.len());
         Ok(answer)
     }
 }

@@ -6,6 +6,7 @@ use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::limit::GlobalLimitExec;
@@ -34,6 +35,33 @@ pub fn in_order(plan: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>
         return Ok(Arc::new(ConcatExec::new(plan)));
     }
     Ok(plan)
+}
+
+/// `plan` with aggregations in one phase over one partition: what cannot be put together of several states is never divided. For
+/// a plan that runs in order.
+pub fn undivided(plan: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
+    let one_phase = |node: Arc<dyn ExecutionPlan>| {
+        let last = node.downcast_ref::<AggregateExec>();
+        let last = last.filter(|a| matches!(a.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned));
+        let Some(last) = last else { return Ok(Transformed::no(node)) };
+        let below = match last.input().downcast_ref::<CoalescePartitionsExec>() {
+            Some(coalesce) => coalesce.input(),
+            None => last.input(),
+        };
+        let first = below.downcast_ref::<AggregateExec>().filter(|a| *a.mode() == AggregateMode::Partial);
+        let Some(first) = first else { return Ok(Transformed::no(node)) };
+        let rows = Arc::clone(first.input());
+        let rows: Arc<dyn ExecutionPlan> = match rows.output_partitioning().partition_count() {
+            0 | 1 => rows,
+            _ => Arc::new(ConcatExec::new(rows)),
+        };
+        let (aggregates, filters) = (first.aggr_expr().to_vec(), first.filter_expr().to_vec());
+        let group_by = first.group_expr().clone();
+        let whole =
+            AggregateExec::try_new(AggregateMode::Single, group_by, aggregates, filters, rows, first.input_schema())?;
+        Ok(Transformed::yes(Arc::new(whole.with_limit_options(last.limit_options())) as Arc<dyn ExecutionPlan>))
+    };
+    Ok(plan.transform_up(one_phase)?.data)
 }
 
 #[derive(Debug)]

@@ -296,6 +296,25 @@ impl FillRun {
         Ok(())
     }
 
+    /// A row before its FROM is no step of the filling, which then stands at FROM.
+    fn wait_for_from(&mut self, row: &Point) {
+        for (i, own) in row.iter().enumerate().take(self.at.len()) {
+            let column = &self.fill.columns[i];
+            if let (Some(from), Some(own)) = (column.from, *own)
+                && column.compare(own, from) == Ordering::Less
+                && self.at[i].is_none_or(|at| column.compare(at, from) == Ordering::Less)
+            {
+                let mut at = self.at.clone();
+                self.starts(&mut at, i);
+                self.at = at;
+                return;
+            }
+            if self.at[i] != *own {
+                return;
+            }
+        }
+    }
+
     /// Adds what lies between where filling stands and `goal`.
     fn fill_to(&mut self, goal: &Point, points: &mut Vec<Option<Number>>, out: &mut Vec<Out>) -> Result<()> {
         if self.held && self.before(&self.at, goal) {
@@ -373,6 +392,7 @@ impl StepRun for FillRun {
                 })
                 .collect();
             self.fill_to(&goal, &mut points, &mut out)?;
+            self.wait_for_from(&goal);
             self.held = self.before(&goal, &self.at);
             out.push(Out::Input(row));
         }

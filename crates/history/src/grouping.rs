@@ -4,7 +4,7 @@
 
 use hydron_base::Result;
 use hydron_func::{ArgInfo, BindContext, Registry, Volatility};
-use hydron_plan::node::{Aggregate, Grouping};
+use hydron_plan::node::{Aggregate, Grouping, Join, JoinKind, JoinStrictness};
 use hydron_plan::{Expr, ExprKind, Node, Plan};
 use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
@@ -16,8 +16,12 @@ pub fn expand(plan: Plan) -> Result<Plan> {
         return Ok(plan);
     };
     let keys = aggregate.keys.len();
-    let sets: Vec<Vec<usize>> = match &aggregate.grouping {
-        Grouping::Plain => return Ok(plan),
+    let grouping = match &aggregate.grouping {
+        Grouping::WithTotals(inner) => inner,
+        grouping => grouping,
+    };
+    let sets: Vec<Vec<usize>> = match grouping {
+        Grouping::Plain | Grouping::WithTotals(_) => return Ok(plan),
         Grouping::Totals => vec![(0..keys).collect()],
         Grouping::Rollup => (0..=keys).rev().map(|n| (0..n).collect()).collect(),
         Grouping::Cube => {
@@ -76,7 +80,18 @@ fn left_out(ty: LogicalType) -> Result<Expr> {
 /// The row is over all rows of the aggregation. Sorting, limits and filters above do not touch it; projections do.
 pub fn totals_of(plan: &Plan) -> Option<Plan> {
     match &plan.node {
-        Node::Aggregate(aggregate) if aggregate.grouping == Grouping::Totals => of_set(aggregate, plan, &[]).ok(),
+        Node::Aggregate(aggregate) if aggregate.grouping.has_totals() => of_set(aggregate, plan, &[]).ok(),
+        Node::Join(join) => totals_of_join(join, plan),
+        // One row is no array to unfold.
+        Node::ArrayJoin { input, columns, .. } => {
+            let totals = totals_of(input)?;
+            let element = |(i, field): (usize, &hydron_types::Field)| match columns.contains(&i) {
+                true => Expr::literal(Value::default_of(&field.ty), field.ty.clone()),
+                false => Expr::column(i, field.ty.clone()),
+            };
+            let exprs = plan.schema.fields.iter().enumerate().map(element).collect();
+            Some(Plan { node: Node::Project { input: Box::new(totals), exprs }, ..plan.clone() })
+        }
         Node::Project { input, exprs } => {
             let node = Node::Project { input: Box::new(totals_of(input)?), exprs: exprs.clone() };
             Some(Plan { node, ..plan.clone() })
@@ -89,6 +104,34 @@ pub fn totals_of(plan: &Plan) -> Option<Plan> {
         | Node::Distinct { input, .. } => totals_of(input),
         _ => None,
     }
+}
+
+/// The totals of both sides beside each other; a side without totals has the defaults of its columns.
+fn totals_of_join(join: &Join, plan: &Plan) -> Option<Plan> {
+    let (left, right) = (totals_of(&join.left), totals_of(&join.right));
+    if left.is_none() && right.is_none() {
+        return None;
+    }
+    let side = |totals: Option<Plan>, of: &Plan| totals.unwrap_or_else(|| defaults(of));
+    let cross = Join {
+        left: Box::new(side(left, &join.left)),
+        right: Box::new(side(right, &join.right)),
+        kind: JoinKind::Cross,
+        strictness: JoinStrictness::All,
+        on: Vec::new(),
+        filter: None,
+        asof: None,
+        range: None,
+        use_nulls: join.use_nulls,
+        align: None,
+    };
+    Some(Plan { node: Node::Join(cross), ..plan.clone() })
+}
+
+/// One row with the defaults of the columns of `plan`.
+fn defaults(plan: &Plan) -> Plan {
+    let column = |f: &hydron_types::Field| (Arc::clone(&f.name), Expr::literal(Value::default_of(&f.ty), f.ty.clone()));
+    Plan::one_row().project(plan.schema.fields.iter().map(column).collect())
 }
 
 /// The plan with `map` applied to its inputs.
@@ -105,7 +148,7 @@ fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<
         Node::Fill { input, columns } => Node::Fill { input: boxed(input)?, columns },
         Node::Limit { input, offset, limit, ties } => Node::Limit { input: boxed(input)?, offset, limit, ties },
         Node::LimitBy { input, keys, offset, limit } => Node::LimitBy { input: boxed(input)?, keys, offset, limit },
-        Node::Distinct { input, on } => Node::Distinct { input: boxed(input)?, on },
+        Node::Distinct { input, on, forget } => Node::Distinct { input: boxed(input)?, on, forget },
         Node::Union { inputs } => Node::Union { inputs: inputs.into_iter().map(&mut *map).collect::<Result<_>>()? },
         Node::SetOperation { left, right, except, distinct } => {
             Node::SetOperation { left: boxed(left)?, right: boxed(right)?, except, distinct }

@@ -165,6 +165,13 @@ fn any_that_fits(cx: &mut Lowering, plan: &Plan, join: &Join, sides: Sides) -> R
     output(cx, plan, first)
 }
 
+/// The left column that is compared with column `right` of the right side and is of its type: ANTI LEFT JOIN shows the key
+/// that has no match on both sides.
+fn left_key_of(join: &Join, right: usize) -> Option<usize> {
+    let is = |(l, r): &&(Expr, Expr)| r.as_column() == Some(right) && l.ty == r.ty;
+    join.on.iter().find(is).and_then(|(l, _)| l.as_column())
+}
+
 /// Rows of one side that have no match; the columns of the other side have defaults or NULLs.
 fn anti(cx: &mut Lowering, plan: &Plan, join: &Join, sides: Sides) -> Result<Lowered> {
     let both: Vec<Column> = [sides.left.columns.clone(), sides.right.columns.clone()].concat();
@@ -185,6 +192,7 @@ fn anti(cx: &mut Lowering, plan: &Plan, join: &Join, sides: Sides) -> Result<Low
     for (i, field) in plan.schema.fields.iter().enumerate() {
         exprs.push(match kept.contains(&i) {
             true => DfExpr::Column(both[i].clone()),
+            false if !of_right && let Some(key) = left_key_of(join, i - width) => DfExpr::Column(both[key].clone()),
             false => literal(&Value::default_of(&field.ty), &field.ty)?,
         });
     }

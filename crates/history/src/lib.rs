@@ -15,6 +15,7 @@ mod feed;
 mod fill;
 mod grouping;
 mod join;
+mod lags;
 mod limits;
 mod lower;
 mod mark;

@@ -8,11 +8,12 @@ use crate::assign::AssignWindow;
 use crate::error::inward;
 use crate::expr::{self, QueryTime, column, is_nan, literal, lower, or_default, row_position};
 use crate::fill::Fill;
+use crate::lags::Lags;
 use crate::limits::{GroupLimit, LimitGroups};
 use crate::numbers::Numbers;
 use crate::source::ScanData;
 use crate::step;
-use crate::steps::{ArrayJoin, LimitBy};
+use crate::steps::{ArrayJoin, Barrier, LimitBy};
 use crate::table::ScanTable;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt8Array};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
@@ -32,6 +33,10 @@ use object_store::ObjectStore;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Rows that a sort with a limit keeps in memory, at most. DataFusion's sort for the first rows cannot spill; above this all rows
+/// are sorted, on disk where they must, and then cut.
+const TOP_ROWS_MAX: u64 = 1_000_000;
 
 /// A lowered node: the plan and where the columns of our node are in it.
 pub struct Lowered {
@@ -121,7 +126,12 @@ impl Lowering {
                 Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns: lowered.columns })
             }
             Node::Limit { input, offset, limit, ties } => {
-                let input = self.plan(input)?;
+                let sorted = matches!(input.node, Node::Sort { .. });
+                let mut input = self.plan(input)?;
+                if sorted && limit.is_some_and(|l| l.saturating_add(*offset) > TOP_ROWS_MAX) {
+                    let schema: SchemaRef = Arc::new(input.plan.schema().as_arrow().clone());
+                    input.plan = step::plan(Arc::new(Barrier { schema }), input.plan)?;
+                }
                 if let (Some(limit), false) = (limit, ties.is_empty()) {
                     return crate::window::limit_with_ties(self, input, *offset, *limit, ties);
                 }
@@ -135,7 +145,10 @@ impl Lowering {
                 let input = self.plan(input)?;
                 self.limit_by(input, keys, *offset, *limit)
             }
-            Node::Distinct { input, on } => {
+            Node::Distinct { forget, .. } if forget.keys_max.is_some() => {
+                Err(Error::not_implemented("dedup() with a limit over a table"))
+            }
+            Node::Distinct { input, on, .. } => {
                 let input = self.plan(input)?;
                 if on.is_empty() && !self.in_order {
                     let input = self.renamed(input)?;
@@ -146,8 +159,17 @@ impl Lowering {
                     plan.schema.fields.iter().enumerate().map(|(i, f)| Expr::column(i, f.ty.clone())).collect();
                 self.limit_by(input, if on.is_empty() { &all } else { on }, 0, 1)
             }
-            Node::Changelog { .. } | Node::Signs { .. } | Node::Lags { .. } => {
-                Err(Error::not_implemented("changelog() and lag() in a historical query"))
+            Node::Changelog { .. } | Node::Signs { .. } => {
+                Err(Error::not_implemented("changelog() in a historical query"))
+            }
+            Node::Lags { input, keys, calls } => {
+                let lowered = self.plan(input)?;
+                let exprs = keys.iter().chain(calls.iter().map(|c| &c.value));
+                let exprs = exprs.map(|e| lower(e, &lowered.columns, &self.time)).collect::<Result<Vec<_>>>()?;
+                let (lowered, _) = self.extended(lowered, exprs)?;
+                let (schema, columns) = self.step_schema(plan);
+                let step = Lags { width: input.schema.len(), keys: keys.len(), calls: calls.clone(), schema };
+                Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns })
             }
             Node::Union { inputs } => {
                 let mut lowered = Vec::with_capacity(inputs.len());
@@ -419,6 +441,11 @@ impl Lowering {
         for key in keys {
             let value = lower(&key.expr, &input.columns, &self.time)?;
             let float = matches!(key.expr.ty.bare(), LogicalType::Float32 | LogicalType::Float64);
+            // NaN stands between the numbers and the NULLs, whichever end those are at.
+            if float && key.expr.ty.is_nullable() && (key.descending || key.nulls_first) {
+                exprs.push(value.clone().is_null());
+                orders.push((!key.nulls_first, false));
+            }
             if float && (key.descending || key.nulls_first) {
                 exprs.push(is_nan(value.clone()));
                 orders.push((!key.nulls_first, false));
@@ -437,7 +464,7 @@ impl Lowering {
             .zip(orders)
             .map(|(c, (asc, nulls_first))| DfExpr::Column(c).sort(asc, nulls_first))
             .collect();
-        let fetch = limit.and_then(|l| usize::try_from(l).ok());
+        let fetch = limit.filter(|l| *l <= TOP_ROWS_MAX).and_then(|l| usize::try_from(l).ok());
         let sorted =
             LogicalPlanBuilder::from(all.plan).sort_with_limit(sorts, fetch).and_then(LogicalPlanBuilder::build);
         debug_assert_eq!(all.columns.len(), width);
@@ -499,6 +526,10 @@ fn stored_name(scan: &Scan, column: ScanColumn) -> Result<String> {
         ScanColumn::ProcessTime => "_tp_process_time".to_owned(),
         ScanColumn::Sequence => "_tp_sn".to_owned(),
         ScanColumn::Shard => "_tp_shard".to_owned(),
+        ScanColumn::MessageKey => "_tp_message_key".to_owned(),
+        ScanColumn::MessageHeaders => "_tp_message_headers".to_owned(),
+        ScanColumn::Part => "_part".to_owned(),
+        ScanColumn::PartitionId => "_partition_id".to_owned(),
     })
 }
 

@@ -196,6 +196,8 @@ struct Prepared {
     logical: LogicalPlan,
     state: SessionState,
     in_order: bool,
+    /// An aggregate has one state for each group.
+    undivided: bool,
     read_limit: Option<ReadLimit>,
     metrics: Arc<HistoryMetrics>,
     memory: Arc<Budget>,
@@ -232,6 +234,7 @@ impl Prepared {
             logical: lowered.plan,
             state,
             in_order,
+            undivided: size.undivided,
             read_limit,
             metrics,
             memory: Arc::clone(&options.memory),
@@ -247,6 +250,7 @@ impl Prepared {
             Some(limit) => limit_reads(physical, limit).map_err(inward)?,
             None => physical,
         };
+        let physical = if self.undivided { concat::undivided(physical).map_err(inward)? } else { physical };
         if self.in_order { concat::in_order(physical).map_err(inward) } else { Ok(physical) }
     }
 
@@ -317,6 +321,8 @@ struct Size {
     parallel_pays: bool,
     /// A function depends on the rows before.
     needs_order: bool,
+    /// An aggregate has one state for each group.
+    undivided: bool,
 }
 
 /// Asks for the rows of every scan, in the order in which they are lowered.
@@ -329,15 +335,17 @@ fn measure(plan: &Plan, source: &dyn HistorySource, scans: &mut VecDeque<ScanDat
             size.rows = size.rows.saturating_add(data.rows());
             scans.push_back(data);
         }
-        Node::Aggregate(_)
-        | Node::Join(_)
-        | Node::Sort { .. }
-        | Node::Distinct { .. }
-        | Node::WindowFunctions { .. } => {
+        Node::Aggregate(aggregate) => {
+            size.parallel_pays = true;
+            size.undivided |= aggregate.aggs.iter().any(|a| a.bound.aggregate.needs().order);
+            size.needs_order |= size.undivided;
+        }
+        Node::Join(_) | Node::Sort { .. } | Node::Distinct { .. } | Node::WindowFunctions { .. } => {
             size.parallel_pays = true;
         }
         Node::Project { exprs, .. } => size.needs_order |= exprs.iter().any(is_stateful),
         Node::Filter { predicate, .. } => size.needs_order |= is_stateful(predicate),
+        Node::Lags { .. } => size.needs_order = true,
         _ => {}
     }
     plan.inputs().into_iter().try_for_each(|input| measure(input, source, scans, size))

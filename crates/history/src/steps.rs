@@ -19,6 +19,38 @@ pub fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Resu
         .map_err(|e| Error::bug(format!("a batch does not fit its schema: {e}")))
 }
 
+/// Passes rows on in their order: what stands above it says nothing to what stands below.
+#[derive(Debug)]
+pub struct Barrier {
+    pub schema: SchemaRef,
+}
+
+impl Step for Barrier {
+    fn name(&self) -> &'static str {
+        "Barrier"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        true
+    }
+
+    fn start(&self) -> Box<dyn StepRun> {
+        Box::new(PassOn)
+    }
+}
+
+struct PassOn;
+
+impl StepRun for PassOn {
+    fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        Ok(batch)
+    }
+}
+
 /// One row for each element of the arrays (or maps) in `columns`; the columns change to their elements in place.
 #[derive(Debug)]
 pub struct ArrayJoin {

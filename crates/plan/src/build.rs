@@ -94,7 +94,7 @@ impl Plan {
             streaming: self.streaming,
             change: self.change,
             schema,
-            node: Node::Distinct { input: Box::new(self), on },
+            node: Node::Distinct { input: Box::new(self), on, forget: crate::node::Forget::default() },
         }
     }
 

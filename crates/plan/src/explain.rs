@@ -8,6 +8,6 @@ mod names;
 mod plan;
 mod tree;
 
-pub use names::{Names, emit_text, interval_text, lags_text};
+pub use names::{Names, emit_text, forget_text, interval_text, lags_text};
 pub use plan::{plan_text, seek_text, window_text};
 pub use tree::tree_text;

@@ -93,6 +93,7 @@ pub enum Node {
     Distinct {
         input: Box<Plan>,
         on: Vec<Expr>,
+        forget: Forget,
     },
     Union {
         inputs: Vec<Plan>,
@@ -115,7 +116,8 @@ pub enum Node {
         except: bool,
         distinct: bool,
     },
-    /// The input's columns, then one for each call. Streams only: rows have an order there. `keys` divide the rows.
+    /// The input's columns, then one for each call. Rows count in the order in which they come; of history that is the order
+    /// in which they are read. `keys` divide the rows.
     Lags {
         input: Box<Plan>,
         keys: Vec<Expr>,
@@ -126,6 +128,15 @@ pub enum Node {
         input: Box<Plan>,
         calls: Vec<WindowCall>,
     },
+}
+
+/// When a key that DISTINCT or `dedup()` has seen counts as new again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forget {
+    /// Milliseconds of wall time after its first row. History is read in a moment: there it never is so long.
+    pub after_ms: Option<i64>,
+    /// When so many later keys have come.
+    pub keys_max: Option<usize>,
 }
 
 /// How the gaps of one sorted column are filled. Values have the type of the column.
@@ -158,6 +169,8 @@ pub struct Scan {
     pub limit_hint: u64,
     /// Rows of the log come at the pace at which they once came.
     pub replay: Option<Replay>,
+    /// FINAL: the rows of a key are merged, as the engine of the table says.
+    pub is_final: bool,
 }
 
 /// The pace of a replay.
@@ -181,6 +194,12 @@ pub enum ScanColumn {
     Sequence,
     /// `_tp_shard` int32.
     Shard,
+    /// Of messages: `_tp_message_key` string, `_tp_message_headers` map(string, string).
+    MessageKey,
+    MessageHeaders,
+    /// `_part` and `_partition_id` string, of tables of the MergeTree family.
+    Part,
+    PartitionId,
 }
 
 /// Where a streaming read starts.
@@ -213,6 +232,13 @@ pub struct Aggregate {
     pub partition_keys: usize,
 }
 
+impl Aggregate {
+    /// Whether its one aggregate decides itself when it answers: each answer is a row of its own then.
+    pub fn has_own_emit(&self) -> bool {
+        self.aggs.iter().any(|a| a.bound.aggregate.needs().own_emit)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grouping {
     Plain,
@@ -222,6 +248,14 @@ pub enum Grouping {
     Cube,
     /// Each set lists positions of `keys`.
     Sets(Vec<Vec<usize>>),
+    /// One of the three above, and the row of `Totals` apart.
+    WithTotals(Box<Grouping>),
+}
+
+impl Grouping {
+    pub fn has_totals(&self) -> bool {
+        matches!(self, Grouping::Totals | Grouping::WithTotals(_))
+    }
 }
 
 /// Which keys of an Aggregate are the window's columns.
@@ -308,6 +342,8 @@ pub struct Join {
     pub asof: Option<(Expr, Expr, AsofOrder)>,
     /// Two streams: pairs match only when their difference is in this range.
     pub range: Option<JoinRange>,
+    /// Two streams: left rows wait until the right side has come as far.
+    pub align: Option<JoinAlign>,
     /// The unmatched side is NULL (its columns are then nullable in the schema) instead of default values.
     pub use_nulls: bool,
 }
@@ -325,6 +361,16 @@ impl JoinRange {
     pub fn contains(&self, difference: i64) -> bool {
         (self.low..=self.high).contains(&difference)
     }
+}
+
+/// `lag_behind` in ON: a left row waits until a right row has come with `right >= left - lag`, or the right side has been silent
+/// for `quiesce_ms` of wall time. The expressions are times of one type, whose ticks are meant.
+#[derive(Clone, Debug)]
+pub struct JoinAlign {
+    pub left: Expr,
+    pub right: Expr,
+    pub lag: i64,
+    pub quiesce_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,6 +417,8 @@ pub struct LagCall {
     pub to: u64,
     /// All of them as an array; else `from` is `to` and the value stands alone.
     pub array: bool,
+    /// `row_number()`: how many rows came before, and nothing of their values.
+    pub number: bool,
     /// Where there is no such row.
     pub default: Value,
     pub ty: hydron_types::LogicalType,
@@ -423,7 +471,10 @@ impl Plan {
     /// Whether each batch is a whole answer of an aggregation over all, which replaces the one before.
     pub fn is_whole_answer(&self) -> bool {
         match &self.node {
-            Node::Aggregate(a) => self.streaming && a.window.is_none() && !a.emit.as_ref().is_some_and(|e| e.changelog),
+            Node::Aggregate(a) => {
+                let changelog = a.emit.as_ref().is_some_and(|e| e.changelog);
+                self.streaming && a.window.is_none() && !changelog && !a.has_own_emit()
+            }
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }

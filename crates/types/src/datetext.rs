@@ -179,8 +179,9 @@ pub fn date16(days: i32) -> i32 {
     days.clamp(0, DATE_DAY_MAX)
 }
 
-/// The basic form: `YYYY-MM-DD[ T]hh:mm:ss`, a date alone, or unix seconds of five digits and more; `Z` or `±hh:mm` right
-/// after the seconds. With `fraction`, also `.digits` and negative seconds.
+/// The basic form: `YYYY-MM-DD[ T]hh:mm:ss`, a date alone, or unix seconds of five digits and more; `Z` or `±hh:mm` at
+/// the end of a time. With `fraction`, also `.digits` behind the seconds, and negative seconds. Proton's own parser takes no offset behind
+/// digits, and so refuses what it prints itself.
 pub fn parse_basic(text: &[u8], fraction: bool, local: &LocalTime) -> Option<Parsed> {
     let mut b = Bytes { text, at: 0 };
     let negative = fraction && b.take(b'-');
@@ -239,7 +240,7 @@ pub fn parse_basic(text: &[u8], fraction: bool, local: &LocalTime) -> Option<Par
     let zeros = year < 1900 || month == 0 || month > 12 || day == 0 || day > 31;
     let day_number = i64::from(saturated_day(year, month, day));
     let wall = if year > 2299 { DATETIME64_SECOND_MAX } else { day_number * DAY_SECONDS + second_of_day };
-    let offset = if with_time && nanos == 0 { read_offset(&mut b) } else { None };
+    let offset = if with_time { read_offset(&mut b) } else { None };
     let seconds = match offset {
         _ if zeros => 0,
         Some(offset) => wall - offset,
@@ -677,7 +678,8 @@ mod tests {
             ("2023-01-02", false, "2023-01-02 00:00:00", ""),
             ("1648804224", false, "2022-04-01 09:10:24", ""),
             ("2023-01-02 03:04:05.5", true, "2023-01-02 03:04:05.500000000", ""),
-            ("2023-01-02 03:04:05.5Z", true, "2023-01-02 03:04:05.500000000", "Z"),
+            ("2023-01-02 03:04:05.5Z", true, "2023-01-02 03:04:05.500000000", ""),
+            ("2023-01-02 03:04:05.5-02:00", true, "2023-01-02 05:04:05.500000000", ""),
             ("2023-01-02 03:04:05.5", false, "2023-01-02 03:04:05", ".5"),
             ("1640649600123", true, "2021-12-28 00:00:00.123000000", ""),
             ("-1", true, "1969-12-31 23:59:59", ""),

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`logical`] (the types a user names), [`parse`] (text to type), [`names`] (type to text, in two
 //! dialects), [`physical`] (type to Arrow), [`value`] (one value), [`wide`] (integers of 128 and 256 bits), [`column`]
-//! (values to arrays and back), [`gather`] (rows picked and repeated), [`batch`] (columns of values), [`supertype`] (the type that holds several), [`time`]
+//! (values to arrays and back), [`gather`] (rows picked and repeated), [`json`] (what documents have in common), [`batch`] (columns of values), [`supertype`] (the type that holds several), [`time`]
 //! (calendar and zones), [`datetext`] (text to times), [`text`] (columns to text and back), [`cast`] (one type to another).
 
 pub mod batch;
@@ -10,6 +10,7 @@ pub mod cast;
 pub mod column;
 pub mod datetext;
 pub mod gather;
+pub mod json;
 pub mod logical;
 pub mod names;
 pub mod parse;
@@ -23,6 +24,7 @@ pub mod wide;
 pub use batch::{Batch, Delta, Field, Schema};
 pub use cast::{CastMode, CastOptions, can_cast, cast};
 pub use column::{ColumnBuilder, array_of, value_at};
+pub use json::JsonShape;
 pub use logical::{EnumNames, IntervalUnit, LogicalType};
 pub use names::TypeNames;
 pub use parse::{parse_type, parse_type_lenient};

@@ -2,14 +2,12 @@
 //!
 //! In: a name, columns, rows. Out: a table that the query alone sees, before everything else of that name in its database.
 
+use super::temporary::DATABASE;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::{ColumnInfo, StreamInfo, StreamKind, StreamMode};
 use hydron_types::{Batch, Field, LogicalType, Schema, parse_type_lenient};
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The database that such a table counts to; no statement can name it.
-const DATABASE: &str = "_temporary_and_external_tables";
 
 #[derive(Clone, Debug)]
 pub struct GivenTable {
@@ -35,6 +33,8 @@ impl GivenTable {
             shards: 1,
             sharding_expr: String::new(),
             engine: Arc::from("Memory"),
+            engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: Vec::new(),
             comment: String::new(),
         };

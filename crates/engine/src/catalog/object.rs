@@ -2,7 +2,8 @@
 
 use crate::stream::Stream;
 use hydron_base::Settings;
-use hydron_plan::{StreamInfo, ViewInfo};
+use hydron_plan::{DictionaryInfo, StreamInfo, ViewInfo};
+use hydron_udf::Definition;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
@@ -56,6 +57,8 @@ pub struct View {
     pub create_text: String,
     /// Database and name of the streams and views it names.
     pub reads: Vec<(Arc<str>, Arc<str>)>,
+    /// Of a view that is asked by key.
+    pub dictionary: Option<Arc<DictionaryInfo>>,
 }
 
 /// A view whose rows are stored as they come: a query that always runs, and the stream it writes to.
@@ -76,12 +79,34 @@ pub struct MaterializedView {
     pub paused: AtomicBool,
 }
 
-/// CREATE FUNCTION f AS (x) -> expr.
+/// CREATE FORMAT SCHEMA.
 #[derive(Clone)]
-pub struct SqlFunction {
+pub struct FormatSchema {
     pub name: Arc<str>,
     pub uuid: Uuid,
-    /// `(x) -> expr`
-    pub lambda: String,
+    pub kind: hydron_format::format_schema::SchemaKind,
+    pub source: String,
+}
+
+/// What CREATE FUNCTION made.
+#[derive(Clone)]
+pub struct Function {
+    pub name: Arc<str>,
+    pub uuid: Uuid,
+    pub body: FunctionBody,
+    /// With its secrets.
     pub create_text: String,
+}
+
+#[derive(Clone)]
+pub enum FunctionBody {
+    /// `(x) -> expr`
+    Lambda(String),
+    Code(Definition),
+}
+
+impl Function {
+    pub fn is_aggregate(&self) -> bool {
+        matches!(&self.body, FunctionBody::Code(definition) if definition.is_aggregate())
+    }
 }

@@ -2,11 +2,14 @@
 //!
 //! Promise: `stream_info(properties(info)) == info`.
 
-use super::object::MaterializedView;
+use super::object::{Function, FunctionBody, MaterializedView, View};
 use crate::stream::Stream;
 use crate::stream::layout::{Layout, Layouts, StoredColumn};
 use hydron_base::{Code, Error, Result, Settings};
-use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_plan::dictionary::Attribute;
+use hydron_plan::{ColumnDefault, ColumnInfo, DictionaryInfo, StreamInfo, StreamKind, StreamMode, ViewInfo};
+use hydron_sql::ast::StatementKind;
+use hydron_types::LogicalType;
 use hydron_types::parse::parse_type;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +23,12 @@ pub const STREAM: &str = "stream";
 pub const VIEW: &str = "view";
 pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
+/// What the rows of a stream have shown of its json columns.
+pub const JSON_TYPES: &str = "json_types";
+pub const FORMAT_SCHEMA: &str = "format_schema";
+/// A user, role, settings profile, quota or row policy.
+pub const ACCESS: &str = "access";
+pub const DICTIONARY: &str = "dictionary";
 
 #[derive(Serialize, Deserialize)]
 pub struct StreamRecord {
@@ -33,6 +42,10 @@ pub struct StreamRecord {
     shards: u32,
     sharding_expr: String,
     engine: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    engine_args: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    sample_by: String,
     settings: Vec<(String, String)>,
     comment: String,
     /// Of an altered stream: how its rows lie in each version.
@@ -70,6 +83,31 @@ pub struct ViewRecord {
     pub columns: Vec<String>,
     pub comment: String,
     pub reads: Vec<(String, String)>,
+    /// With whose rights it reads. Views of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DictionaryRecord {
+    view: ViewRecord,
+    layout: String,
+    /// Names and types.
+    keys: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[(String, String); 2]>,
+    attributes: Vec<AttributeRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttributeRecord {
+    name: String,
+    #[serde(rename = "type")]
+    ty: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
+    #[serde(default)]
+    hierarchical: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,11 +122,16 @@ pub struct MaterializedViewRecord {
     pub settings: Vec<(String, String)>,
     #[serde(default)]
     pub paused: bool,
+    /// With whose rights it reads. Views of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct FunctionRecord {
-    pub lambda: String,
+    /// Of a function whose code is SQL; others are in the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<String>,
 }
 
 fn damaged(what: &str, name: &str, why: impl std::fmt::Display) -> Error {
@@ -119,6 +162,8 @@ pub fn properties_with(info: &StreamInfo, layouts: Option<&Layouts>) -> serde_js
         shards: info.shards,
         sharding_expr: info.sharding_expr.clone(),
         engine: info.engine.to_string(),
+        engine_args: info.engine_args.clone(),
+        sample_by: info.sample_by.clone(),
         settings: info.settings.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
         comment: info.comment.clone(),
         layouts: layouts.map(layouts_record),
@@ -179,6 +224,8 @@ pub fn stream_info(database: &str, name: &str, uuid: Uuid, properties: serde_jso
         shards: record.shards.max(1),
         sharding_expr: record.sharding_expr,
         engine: Arc::from(record.engine),
+        engine_args: record.engine_args,
+        sample_by: record.sample_by,
         settings: record.settings.into_iter().map(|(k, v)| (Arc::from(k), v)).collect(),
         comment: record.comment,
     })
@@ -189,6 +236,7 @@ fn kind_name(kind: StreamKind) -> &'static str {
         StreamKind::Stream => "stream",
         StreamKind::Table => "table",
         StreamKind::Random => "random",
+        StreamKind::External => "external",
         StreamKind::System => "system",
         StreamKind::Function => "function",
     }
@@ -199,6 +247,7 @@ fn kind_of(name: &str) -> Option<StreamKind> {
         "stream" => StreamKind::Stream,
         "table" => StreamKind::Table,
         "random" => StreamKind::Random,
+        "external" => StreamKind::External,
         _ => return None,
     })
 }
@@ -253,13 +302,76 @@ fn column_info(stream: &str, c: ColumnRecord) -> Result<ColumnInfo> {
 }
 
 pub fn view_properties(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> serde_json::Value {
-    let record = ViewRecord {
+    serde_json::to_value(record_of_view(info, reads)).unwrap_or_default()
+}
+
+fn record_of_view(info: &ViewInfo, reads: &[(Arc<str>, Arc<str>)]) -> ViewRecord {
+    ViewRecord {
         select: info.select.clone(),
         columns: info.columns.iter().map(|c| c.to_string()).collect(),
         comment: info.comment.clone(),
         reads: reads.iter().map(|(d, n)| (d.to_string(), n.to_string())).collect(),
+        owner: info.owner.as_deref().map(str::to_string),
+    }
+}
+
+pub fn dictionary_properties(view: &View) -> serde_json::Value {
+    let Some(info) = &view.dictionary else { return serde_json::Value::Null };
+    let typed = |(name, ty): &(Arc<str>, LogicalType)| (name.to_string(), ty.to_string());
+    let attribute = |a: &Attribute| AttributeRecord {
+        name: a.name.to_string(),
+        ty: a.ty.to_string(),
+        default: a.default.clone(),
+        hierarchical: a.hierarchical,
+    };
+    let record = DictionaryRecord {
+        view: record_of_view(&view.info, &view.reads),
+        layout: info.layout.to_string(),
+        keys: info.keys.iter().map(typed).collect(),
+        range: info.range.as_ref().map(|range| range.each_ref().map(typed)),
+        attributes: info.attributes.iter().map(attribute).collect(),
     };
     serde_json::to_value(record).unwrap_or_default()
+}
+
+pub fn dictionary(
+    database: &Arc<str>,
+    name: &Arc<str>,
+    uuid: Uuid,
+    create_text: String,
+    properties: serde_json::Value,
+) -> Result<View> {
+    let damaged = |e: String| damaged("dictionary", name, e);
+    let record: DictionaryRecord = serde_json::from_value(properties).map_err(|e| damaged(e.to_string()))?;
+    let typed = |(name, ty): (String, String)| -> Result<(Arc<str>, LogicalType)> {
+        Ok((Arc::from(name), parse_type(&ty).map_err(|e| damaged(e.message))?))
+    };
+    let range = match record.range {
+        Some([min, max]) => Some([typed(min)?, typed(max)?]),
+        None => None,
+    };
+    let attribute = |a: AttributeRecord| -> Result<Attribute> {
+        let (name, ty) = typed((a.name, a.ty))?;
+        Ok(Attribute { name, ty, default: a.default, hierarchical: a.hierarchical })
+    };
+    let info = Arc::new(ViewInfo {
+        database: Arc::clone(database),
+        name: Arc::clone(name),
+        uuid,
+        select: record.view.select,
+        columns: Vec::new(),
+        comment: record.view.comment,
+        owner: record.view.owner.map(Arc::from),
+    });
+    let dictionary = DictionaryInfo {
+        view: Arc::clone(&info),
+        layout: Arc::from(record.layout),
+        keys: record.keys.into_iter().map(typed).collect::<Result<_>>()?,
+        range,
+        attributes: record.attributes.into_iter().map(attribute).collect::<Result<_>>()?,
+    };
+    let reads = record.view.reads.into_iter().map(|(d, n)| (Arc::from(d), Arc::from(n))).collect();
+    Ok(View { info, create_text, reads, dictionary: Some(Arc::new(dictionary)) })
 }
 
 pub fn view_record(name: &str, properties: serde_json::Value) -> Result<ViewRecord> {
@@ -278,6 +390,7 @@ pub fn materialized_view_properties(view: &MaterializedView) -> serde_json::Valu
         user: view.user.to_string(),
         settings: view.settings.changed().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
         paused: view.paused.load(Ordering::Acquire),
+        owner: view.info.owner.as_deref().map(str::to_string),
     };
     serde_json::to_value(record).unwrap_or_default()
 }
@@ -305,6 +418,7 @@ pub fn materialized_view(
         select: record.select,
         columns: Vec::new(),
         comment: record.comment,
+        owner: record.owner.map(Arc::from),
     };
     Ok(MaterializedView {
         info: Arc::new(info),
@@ -319,14 +433,27 @@ pub fn materialized_view(
     })
 }
 
-pub fn function_record(name: &str, properties: serde_json::Value) -> Result<FunctionRecord> {
-    serde_json::from_value(properties).map_err(|e| damaged("function", name, e))
+pub fn function(name: &Arc<str>, uuid: Uuid, create_text: String, properties: serde_json::Value) -> Result<Function> {
+    let record: FunctionRecord = serde_json::from_value(properties).map_err(|e| damaged("function", name, e))?;
+    let body = match record.lambda {
+        Some(lambda) => FunctionBody::Lambda(lambda),
+        None => {
+            let parsed = hydron_sql::parse_statement(&create_text).map_err(|e| damaged("function", name, e))?;
+            let StatementKind::CreateFunction(create) = parsed.statement.kind else {
+                return Err(damaged("function", name, "its text is no CREATE FUNCTION"));
+            };
+            match crate::statement::function::definition(&create).map_err(|e| damaged("function", name, e))? {
+                Some(definition) => FunctionBody::Code(definition),
+                None => return Err(damaged("function", name, "its lambda is missing")),
+            }
+        }
+    };
+    Ok(Function { name: Arc::clone(name), uuid, body, create_text })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hydron_types::LogicalType;
 
     #[test]
     fn a_stream_comes_back_as_it_was() {
@@ -351,6 +478,8 @@ mod tests {
             shards: 2,
             sharding_expr: "rand()".into(),
             engine: Arc::from("Stream"),
+            engine_args: Vec::new(),
+            sample_by: "t".into(),
             settings: vec![(Arc::from("shards"), "2".into())],
             comment: String::new(),
         };

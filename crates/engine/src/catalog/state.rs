@@ -3,12 +3,15 @@
 //! In: changes by DDL statements, one at a time. Out: snapshots that never change. Promise: an object is stored durably
 //! before any reader sees it, and a reader never sees half a change.
 
-use super::object::{MaterializedView, Object, SqlFunction};
+use super::functions::registry;
+use super::object::{FormatSchema, Function, MaterializedView, Object};
 use crate::stream::Stream;
 use hydron_base::{Code, Error, Result};
+use hydron_func::Registry;
 use hydron_plan::StreamInfo;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,10 +27,20 @@ pub struct Database {
 #[derive(Clone, Default)]
 pub struct CatalogState {
     pub databases: BTreeMap<Arc<str>, Database>,
-    pub functions: BTreeMap<Arc<str>, SqlFunction>,
+    pub functions: BTreeMap<Arc<str>, Function>,
+    /// Those of them whose code is not SQL, for the binder.
+    pub user_functions: Arc<Registry>,
+    /// In the order in which they were made.
+    pub format_schemas: Vec<Arc<FormatSchema>>,
 }
 
 impl CatalogState {
+    /// Changes the functions. `scripts`: the directory `user_scripts`.
+    pub fn edit_functions(&mut self, scripts: Option<&Path>, edit: impl FnOnce(&mut BTreeMap<Arc<str>, Function>)) {
+        edit(&mut self.functions);
+        self.user_functions = Arc::new(registry(self.functions.values(), scripts));
+    }
+
     pub fn object(&self, database: &str, name: &str) -> Option<&Object> {
         self.databases.get(database)?.objects.get(name)
     }

@@ -13,7 +13,7 @@ use twox_hash::XxHash3_128;
 use uuid::Uuid;
 
 /// Of the operators' states. Another one cannot be read: what was kept begins anew.
-const STATE_FORMAT: u32 = 1;
+const STATE_FORMAT: u32 = 2;
 
 /// What a query must have in common with the one whose state it goes on with: its text, its sources, its operators.
 ///

@@ -7,6 +7,7 @@ use crate::catalog::lookup::Lookup;
 use crate::engine::Engine;
 use crate::session::Session;
 use crate::statement::{blocking, zone};
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_func::BindContext;
 use hydron_plan::bind::bind_select;
@@ -59,12 +60,15 @@ impl Engine {
         let settings = Arc::new(all);
         let lookup = Lookup {
             engine: Arc::clone(self.inner()),
-            state: self.inner().catalog.snapshot(),
+            state: session.temporary.over(self.inner().catalog.snapshot()),
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             settings: Arc::clone(&settings),
             memory: Budget::alone(settings.uint("max_memory_usage")),
             given: Arc::default(),
+            access: self.enabled(session),
+            reads: Arc::default(),
+            temporary: session.temporary.clone(),
         };
         let bind_cx = BindContext {
             zone: zone(&settings),
@@ -73,6 +77,9 @@ impl Engine {
             database: Arc::clone(&session.database),
             user: Arc::clone(&session.user),
             traps: self.options().allow_trap,
+            server: Some(super::facts::ServerView::facts(self.inner(), "", &session.database)),
+            identity: Arc::default(),
+            stop: Stop::default(),
         };
         blocking(self.inner(), move || of_statement(&parsed.statement, &lookup, &bind_cx)).await
     }

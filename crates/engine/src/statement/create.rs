@@ -1,9 +1,9 @@
-//! CREATE STREAM, CREATE RANDOM STREAM, and tables of ClickHouse's engines.
+//! CREATE STREAM, CREATE RANDOM STREAM, CREATE EXTERNAL STREAM, and tables of ClickHouse's engines.
 //!
 //! In: the syntax tree. Out: a stream with its logs, stored in the catalog. Promise: every check of §2.2 comes before
 //! anything is written; a failed CREATE leaves nothing behind.
 
-use super::{Answer, Context, answer};
+use super::{Answer, Context, answer, table_engine};
 use crate::catalog::record::{self, mode_of};
 use crate::catalog::{CatalogState, Object};
 use crate::engine::Inner;
@@ -20,7 +20,11 @@ const SHARDS_MAX: u32 = 256;
 
 pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
     let kind = kind_of(&create)?;
-    let (database, name) = cx.full_name(&create.name);
+    if create.temporary {
+        return temporary(cx, create).await;
+    }
+    let database: Arc<str> = create.name.database.as_deref().map_or_else(|| Arc::clone(&cx.database), Arc::from);
+    let name: Arc<str> = Arc::from(create.name.name.as_str());
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
@@ -57,9 +61,12 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
         move || {
             let statement = whole.then_some(&*statement);
             let columns = columns_of(&create, kind, &lookup, &bind_cx, &state, statement)?;
-            let info = stream_info(&create, kind, database, name, columns, statement)?;
+            let mut info = checked_info(&create, kind, (database, name), columns, statement, &lookup, &bind_cx)?;
+            if kind == StreamKind::External {
+                info.shards = crate::external::create::check(&info, &lookup, &bind_cx)?;
+            }
             let schema = crate::stream::layout::Layouts::first(&info).current().schema();
-            crate::stream::ttl::check(&create.storage.ttl, &schema, &lookup, &bind_cx)?;
+            crate::stream::ttl::check(&create, &schema, &lookup, &bind_cx)?;
             let text = create_text(&create, &info)?;
             store(&engine, info, text, existing)
         }
@@ -71,14 +78,106 @@ pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
     }
 }
 
+/// What the stream is, with an engine that fits its columns.
+fn checked_info(
+    create: &CreateStream,
+    kind: StreamKind,
+    (database, name): (Arc<str>, Arc<str>),
+    columns: Vec<ColumnInfo>,
+    statement: Option<&str>,
+    lookup: &crate::catalog::lookup::Lookup,
+    bind_cx: &hydron_func::BindContext,
+) -> Result<StreamInfo> {
+    let modern = table_engine::modern(create);
+    let mut info = stream_info(&modern, kind, database, name, columns, statement)?;
+    if kind == StreamKind::Table {
+        info.engine_args = table_engine::arguments(&modern, lookup, bind_cx)?;
+        table_engine::kept_settings(&mut info, bind_cx);
+        table_engine::check(&info)?;
+        table_engine::check_settings(&info.settings)?;
+        let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+        table_engine::check_keys(&info, &schema, lookup, bind_cx)?;
+        table_engine::check_sample(&info, &schema, lookup, bind_cx)?;
+        for index in create.elements.iter().flat_map(|e| &e.indexes) {
+            super::index_check::check(index, &info.columns)?;
+        }
+    }
+    Ok(info)
+}
+
+/// Errors: BAD_DATABASE_FOR_TEMPORARY_STREAM (442).
+pub fn no_database(name: &ast::ObjectName) -> Result<()> {
+    match &name.database {
+        None => Ok(()),
+        Some(database) => {
+            let message = format!("temporary stream {} cannot be in database {database}", name.name);
+            Err(Error::new(Code::BAD_DATABASE_FOR_TEMPORARY_STREAM, message))
+        }
+    }
+}
+
+/// CREATE TEMPORARY STREAM: a table that the session alone sees, and that goes with it.
+///
+/// Errors: BAD_DATABASE_FOR_TEMPORARY_STREAM (442), INCORRECT_QUERY (80) for an engine other than Memory,
+/// STREAM_ALREADY_EXISTS (57), LIMIT_EXCEEDED (290).
+async fn temporary(cx: Context, mut create: CreateStream) -> Result<Answer> {
+    let span = create.name.span;
+    no_database(&create.name).map_err(|e| cx.place(e, span))?;
+    match create.storage.engine.as_ref().map(|e| &*e.name) {
+        None => create.storage.engine = Some(ast::Function::new("Memory", Vec::new())),
+        Some("Memory") => {}
+        Some(other) => {
+            let message = format!("a temporary stream has the engine Memory, not {other}");
+            return Err(cx.place(Error::new(Code::INCORRECT_QUERY, message), span));
+        }
+    }
+    let name: Arc<str> = Arc::from(create.name.name.as_str());
+    if cx.temporary.get(&name).is_some() {
+        if create.if_not_exists {
+            return Ok(answer::nothing());
+        }
+        if !create.or_replace {
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("temporary stream {name} already exists"));
+            return Err(cx.place(error, span));
+        }
+    }
+    cx.temporary.check_room()?;
+    let select = match &create.source {
+        Some(CreateSource::Select(query)) => Some((**query).clone()),
+        _ => None,
+    };
+    let (engine, temporary) = (Arc::clone(&cx.engine), cx.temporary.clone());
+    let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
+    let stream = super::blocking(&cx.engine, move || {
+        let kind = StreamKind::Table;
+        let columns = columns_of(&create, kind, &lookup, &bind_cx, &lookup.state, None)?;
+        let place = (Arc::from(crate::catalog::temporary::DATABASE), name);
+        let info = checked_info(&create, kind, place, columns, None, &lookup, &bind_cx)?;
+        let text = create_text(&create, &info)?;
+        let stream = Stream::open(&engine, info, text)?;
+        if let Some(replaced) = temporary.put(&engine, Arc::clone(&stream)) {
+            engine.streams.remove(&replaced)?;
+        }
+        Ok(stream)
+    });
+    let stream = stream.await?;
+    match select {
+        Some(query) => super::insert::select_into(cx, stream, Vec::new(), query).await,
+        None => Ok(answer::nothing()),
+    }
+}
+
 /// Writes the new object and shows it; an object it replaces goes.
-fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<Object>) -> Result<Arc<Stream>> {
+pub fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<Object>) -> Result<Arc<Stream>> {
     use hydron_store::catalog::Change;
     let stream = Stream::open(engine, info, text)?;
     let info = &stream.info;
     let object = record::properties(info);
     let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &stream.create_text, object);
     let mut changes: Vec<Change> = replaced.iter().map(|o| Change::Remove(o.uuid())).collect();
+    let of_replaced = replaced.as_ref().and_then(Object::stream_info);
+    let apart = of_replaced.and_then(|i| super::detached::of(&engine.catalog.snapshot(), i));
+    changes.extend(apart.iter().map(|s| Change::Remove(s.info.uuid)));
     changes.push(Change::Put(entry));
     if let Err(e) = engine.catalog_store.apply(changes) {
         // Nothing refers to the files of the new stream; what cannot be removed now is removed at the next start.
@@ -87,9 +186,15 @@ fn store(engine: &Arc<Inner>, info: StreamInfo, text: String, replaced: Option<O
     }
     engine.catalog.update(|state| {
         if let Some(db) = state.databases.get_mut(&info.database) {
+            if let Some(apart) = &apart {
+                db.objects.remove(&apart.info.name);
+            }
             db.objects.insert(Arc::clone(&info.name), Object::Stream(Arc::clone(&stream)));
         }
     });
+    if let Some(apart) = &apart {
+        engine.streams.remove(apart)?;
+    }
     if let Some(old) = replaced.as_ref().and_then(Object::as_stream) {
         engine.queries.cancel_users_of(&info.database, &info.name);
         engine.streams.remove(old)?;
@@ -119,7 +224,7 @@ pub fn hidden_stream(
         Some(declared) => declared.to_vec(),
         None => columns.iter().map(column_def).collect::<Result<_>>()?,
     };
-    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new() };
+    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new(), external: false };
     let infos = bind_columns(&defs, None, &options, lookup, bind_cx)?;
     create.elements = Some(ast::TableElements { columns: defs, ..ast::TableElements::default() });
     let info = stream_info(&create, StreamKind::Stream, Arc::clone(database), Arc::clone(name), infos, None)?;
@@ -128,55 +233,18 @@ pub fn hidden_stream(
 }
 
 fn kind_of(create: &CreateStream) -> Result<StreamKind> {
-    if create.temporary {
-        return Err(Error::not_implemented("TEMPORARY STREAM"));
-    }
     if create.attach {
         return Err(Error::not_implemented("ATTACH STREAM"));
     }
     let engine = create.storage.engine.as_ref().map(|e| e.name.as_str());
     match create.kind {
-        ast::StreamKind::ExternalStream => Err(Error::not_implemented("EXTERNAL STREAM")),
+        ast::StreamKind::ExternalStream => Ok(StreamKind::External),
         ast::StreamKind::ExternalTable => Err(Error::not_implemented("EXTERNAL TABLE")),
         ast::StreamKind::Mutable => Err(Error::not_implemented("MUTABLE STREAM")),
         ast::StreamKind::Random => Ok(StreamKind::Random),
-        ast::StreamKind::Stream => match engine {
-            None | Some("Stream") => Ok(StreamKind::Stream),
-            Some("Random") => Ok(StreamKind::Random),
-            Some("MergeTree" | "Memory" | "Log" | "TinyLog" | "StripeLog") => Ok(StreamKind::Table),
-            Some(other) if KNOWN_ENGINES.contains(&other) => Err(Error::not_implemented(format!("engine {other}"))),
-            Some(other) => Err(Error::new(Code::UNKNOWN_STORAGE, format!("engine {other} is unknown"))
-                .hint("ENGINE = Stream, MergeTree or Memory, or none")),
-        },
+        ast::StreamKind::Stream => table_engine::kind_of(engine),
     }
 }
-
-const KNOWN_ENGINES: &[&str] = &[
-    "MaterializedView",
-    "View",
-    "ExternalStream",
-    "ExternalTable",
-    "ReplacingMergeTree",
-    "CollapsingMergeTree",
-    "VersionedCollapsingMergeTree",
-    "SummingMergeTree",
-    "AggregatingMergeTree",
-    "GraphiteMergeTree",
-    "Null",
-    "Buffer",
-    "Distributed",
-    "File",
-    "URL",
-    "Dictionary",
-    "Set",
-    "Join",
-    "Merge",
-    "GenerateRandom",
-    "Executable",
-    "S3",
-    "COSN",
-    "EmbeddedRocksDB",
-];
 
 /// Columns as declared, or as the source named after AS has them.
 fn columns_of(
@@ -191,6 +259,7 @@ fn columns_of(
         mode: mode(create)?,
         stream: kind != StreamKind::Table,
         event_time: setting(create, "event_time_column").unwrap_or_default(),
+        external: kind == StreamKind::External,
     };
     if let Some(elements) = &create.elements {
         return bind_columns(&elements.columns, text, &options, lookup, bind_cx);
@@ -207,6 +276,7 @@ fn columns_of(
         }
         Some(CreateSource::Select(query)) => {
             let bound = bind_select_in(query, text, lookup, bind_cx)?;
+            super::permit::reads(lookup, Some(&bound.plan))?;
             let fields = bound.plan.schema.fields.iter();
             fields.map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect::<Vec<_>>()
         }
@@ -250,7 +320,9 @@ fn stream_info(
 ) -> Result<StreamInfo> {
     let mode = mode(create)?;
     let storage = &create.storage;
-    check_settings(create, statement)?;
+    if kind != StreamKind::External {
+        check_settings(create, statement)?;
+    }
     let text = |e: &Option<ast::Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
     let in_list = create.elements.as_ref().and_then(|e| e.primary_key.clone());
     let primary = storage.primary_key.clone().or(in_list);
@@ -289,8 +361,11 @@ fn stream_info(
         engine: Arc::from(match (&storage.engine, kind) {
             (Some(e), _) => e.name.as_str(),
             (None, StreamKind::Random) => "Random",
+            (None, StreamKind::External) => "ExternalStream",
             (None, _) => "Stream",
         }),
+        engine_args: Vec::new(),
+        sample_by: text(&storage.sample_by),
         settings: storage
             .settings
             .iter()
@@ -419,6 +494,7 @@ pub fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
         "persistent",
         "join_",
     ];
+    super::storage_check::check(create)?;
     for s in &create.storage.settings {
         setting_text(s)?;
         let name = s.name.as_str();
@@ -492,7 +568,7 @@ fn codec_of(codec: &str) -> Result<Vec<ast::Expr>> {
 /// The CREATE statement as SHOW CREATE prints it: every column with its type, the engine and the keys spelled out.
 pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     let mut full = create.clone();
-    full.name.database = Some(info.database.to_string());
+    full.name.database = Some(info.database.to_string()).filter(|_| !create.temporary);
     (full.or_replace, full.if_not_exists, full.source, full.uuid) = (false, false, None, None);
     let mut elements = create.elements.clone().unwrap_or_default();
     elements.columns = info.columns.iter().map(column_def).collect::<Result<_>>()?;
@@ -525,7 +601,8 @@ pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     full.elements = Some(elements);
     // ClickHouse shows this setting of such a table always.
     let storage = &mut full.storage;
-    let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name == "MergeTree" && e.args.is_empty());
+    let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name.ends_with("MergeTree"));
+    let is_merge_tree = is_merge_tree && (storage.order_by.is_some() || storage.primary_key.is_some());
     if is_merge_tree && !storage.settings.iter().any(|s| s.name == "index_granularity") {
         storage.settings.push(ast::Setting {
             name: "index_granularity".to_string(),

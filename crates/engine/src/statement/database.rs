@@ -18,8 +18,9 @@ pub async fn run(cx: Context, create: CreateDatabase) -> Result<Answer> {
     }
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
-    let exists =
-        create.name == crate::system::DATABASE || engine.catalog.snapshot().databases.contains_key(&*create.name);
+    let exists = create.name == crate::system::DATABASE
+        || create.name == crate::catalog::temporary::DATABASE
+        || engine.catalog.snapshot().databases.contains_key(&*create.name);
     if exists {
         if create.if_not_exists {
             return Ok(answer::nothing());

@@ -5,7 +5,7 @@
 
 use super::{Answer, Context, answer};
 use hydron_base::{Error, Result};
-use hydron_plan::explain::plan_text;
+use hydron_plan::explain::{plan_text, tree_text};
 use hydron_sql::ast::{Explain, ExplainKind, ExplainTarget, Statement, StatementKind};
 
 pub async fn run(cx: Context, explain: Explain) -> Result<Answer> {
@@ -13,13 +13,36 @@ pub async fn run(cx: Context, explain: Explain) -> Result<Answer> {
         return Err(Error::not_implemented(format!("EXPLAIN {:?}", explain.kind)));
     };
     let text = match explain.kind {
-        ExplainKind::Ast => format!("{:#?}", statement.kind),
-        ExplainKind::Syntax => statement.pretty(),
+        ExplainKind::Ast => tree_text(&statement.kind).unwrap_or_else(|| format!("{:#?}", statement.kind)),
+        ExplainKind::Syntax => syntax(&cx, *statement).await?,
         ExplainKind::Plan => plan(&cx, *statement, false).await?,
         ExplainKind::Pipeline => plan(&cx, *statement, true).await?,
         other => return Err(Error::not_implemented(format!("EXPLAIN {other:?}"))),
     };
     answer::strings("explain", text.lines().map(str::to_string))
+}
+
+/// The statement as it was understood, rewritten as ClickHouse rewrites its syntax.
+async fn syntax(cx: &Context, mut statement: Statement) -> Result<String> {
+    let query = match &mut statement.kind {
+        StatementKind::Query(query) => Some(query),
+        StatementKind::Insert(insert) => match &mut insert.source {
+            hydron_sql::ast::InsertSource::Select(query) => Some(query),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(query) = query {
+        let (lookup, asked) = (cx.lookup(), (**query).clone());
+        let bind_cx = cx.bind_context(cx.settings.text("query_mode") != "table");
+        let explained = super::blocking(&cx.engine, move || {
+            let explained = hydron_plan::bind::explained(&asked, &lookup, &bind_cx)?;
+            super::permit::reads(&lookup, None)?;
+            Ok(explained)
+        });
+        **query = explained.await?;
+    }
+    Ok(statement.pretty())
 }
 
 async fn plan(cx: &Context, statement: Statement, pipeline: bool) -> Result<String> {

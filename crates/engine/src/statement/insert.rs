@@ -8,6 +8,7 @@ use crate::catalog::Object;
 use crate::ingest::Ingest;
 use crate::query::{Input, Item};
 use crate::stream::Stream;
+use crate::stream::partition::PartitionKey;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use hydron_base::{Code, Error, Result};
@@ -18,6 +19,7 @@ use hydron_plan::bind::bind_scalar_expr;
 use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query};
 use hydron_types::column::value_at;
 use hydron_types::{Field, Schema};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input) -> Result<Answer> {
@@ -27,11 +29,14 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     }
     let name = match &insert.target {
         InsertTarget::Stream(name) => name,
-        InsertTarget::Function(f) => return Err(Error::not_implemented(format!("INSERT INTO FUNCTION {}", f.name))),
+        InsertTarget::Function(f) => {
+            let function = (**f).clone();
+            return super::insert_function::run(cx, insert, function, data, input).await;
+        }
     };
     let span = name.span;
     let (database, name) = cx.full_name(name);
-    let stream = match cx.engine.catalog.snapshot().existing(&database, &name).map_err(|e| cx.place(e, span))? {
+    let stream = match cx.catalog().existing(&database, &name).map_err(|e| cx.place(e, span))? {
         Object::Stream(s) => Arc::clone(s),
         Object::View(_) | Object::MaterializedView(_) => {
             return Err(Error::not_implemented(format!("INSERT into view {database}.{name}")));
@@ -40,8 +45,26 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     if stream.info.kind == StreamKind::Random {
         return Err(Error::not_implemented(format!("INSERT into random stream {name}")));
     }
+    if &*stream.info.engine == "File" && stream.info.engine_args.len() > 1 {
+        return Err(Error::not_implemented(format!("INSERT into {name}, which reads a file,")));
+    }
+    if let Some(external) = stream.external().cloned() {
+        // The first one waits for a broker; those behind it find the connection made.
+        super::blocking(&cx.engine, move || external.writer().map(drop)).await?;
+    }
     cx.info.uses.lock().push((database, name));
-    let columns = column_names(&cx, &stream, &insert.columns)?;
+    let mut columns = column_names(&cx, &stream, &insert.columns)?;
+    let stream = match destination(&cx, &stream)? {
+        Some(target) => {
+            if columns.is_empty() {
+                columns = select_columns(&stream);
+            }
+            target
+        }
+        None => stream,
+    };
+    check_parts(&cx, &stream).await?;
+    super::permit::insert(&cx, &stream, &columns)?;
     match insert.source {
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
@@ -57,6 +80,58 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
                 from_bytes(cx, stream, columns, format, data, input).await
             }
         },
+    }
+}
+
+/// The settings `max_parts_in_total` and `parts_to_throw_insert` of a table that has them.
+///
+/// Errors: TOO_MANY_PARTS (252).
+async fn check_parts(cx: &Context, stream: &Arc<Stream>) -> Result<()> {
+    let limit = |name: &str| -> Option<u64> {
+        let found = stream.info.settings.iter().rfind(|(k, _)| &**k == name);
+        found.and_then(|(_, v)| v.parse().ok()).filter(|max| *max > 0)
+    };
+    let (in_total, in_one) = (limit("max_parts_in_total"), limit("parts_to_throw_insert"));
+    if stream.info.kind != StreamKind::Table || in_total.is_none() && in_one.is_none() {
+        return Ok(());
+    }
+    let (of, store, eval) = (Arc::clone(stream), Arc::clone(stream.stored()?), cx.eval_context());
+    let (lookup, bind_cx, cpu) = (cx.lookup(), cx.bind_context(false), cx.engine.cpu.handle().clone());
+    let parts = super::blocking(&cx.engine, move || {
+        let key = PartitionKey::of(&of.info.partition_by, &store.schema, &lookup, &bind_cx)?;
+        store.parts_of_partitions(&key, &eval, &cpu)
+    });
+    let parts = parts.await?;
+    let mut by_partition: BTreeMap<&str, u64> = BTreeMap::new();
+    for (partition, _) in parts.keys() {
+        *by_partition.entry(partition).or_default() += 1;
+    }
+    let most = by_partition.values().copied().max().unwrap_or(0);
+    let name = &stream.info.name;
+    for (what, setting, count, max) in [
+        ("parts", "max_parts_in_total", parts.len() as u64, in_total),
+        ("parts in one partition", "parts_to_throw_insert", most, in_one),
+    ] {
+        if let Some(max) = max.filter(|max| count >= *max) {
+            let message = format!("{name} has {count} {what}, {setting} is {max}");
+            return Err(Error::new(Code::TOO_MANY_PARTS, message).hint(format!("OPTIMIZE STREAM {name}")));
+        }
+    }
+    Ok(())
+}
+
+/// Where the rows of a Buffer go: at once, so that what is acknowledged is durable there. Without a destination they wait in
+/// the Buffer. `None` for any other table.
+fn destination(cx: &Context, buffer: &Stream) -> Result<Option<Arc<Stream>>> {
+    let ("Buffer", [database, table, ..]) = (&*buffer.info.engine, buffer.info.engine_args.as_slice()) else {
+        return Ok(None);
+    };
+    let name = |text: &str| text.trim_matches(['\'', '`']).to_string();
+    match cx.catalog().object(&name(database), &name(table)) {
+        Some(Object::Stream(target)) if target.info.uuid != buffer.info.uuid && &*target.info.engine != "Buffer" => {
+            Ok(Some(Arc::clone(target)))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -95,9 +170,12 @@ fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -
     let progress = Arc::clone(&cx.info.progress);
     let bind_cx = cx.bind_context(false);
     let stream = Arc::clone(stream);
+    let stream_is_stored = stream.store().is_some();
     let mut ingest =
         Ingest::new(stream, columns, named, &cx.lookup(), &bind_cx, cx.eval_context(), progress, cx.info.memory())?;
-    if let Some(place) = &cx.info.place {
+    if let Some(place) = &cx.info.place
+        && stream_is_stored
+    {
         ingest.track(place.query());
     }
     Ok(ingest)
@@ -107,7 +185,8 @@ fn ingest(cx: &Context, stream: &Arc<Stream>, columns: &[String], named: bool) -
 fn names_columns(format: &str) -> bool {
     format.contains("EachRow") && !format.contains("Compact")
         || format.contains("WithNames")
-        || ["TSKV", "Parquet", "Arrow", "ArrowStream", "JSON", "JSONColumns"].contains(&format)
+        || ["Protobuf", "Avro", "Arrow", "Template", "JSONColumns"].iter().any(|f| format.starts_with(f))
+        || ["TSKV", "Parquet", "JSON"].contains(&format)
 }
 
 async fn from_bytes(
@@ -167,7 +246,7 @@ async fn from_bytes(
 }
 
 /// Evaluates an expression that stands where VALUES expects a literal.
-fn evaluator(cx: &Context) -> Evaluator {
+pub(super) fn evaluator(cx: &Context) -> Evaluator {
     let lookup = cx.lookup();
     let bind_cx = cx.bind_context(false);
     let eval_cx = cx.eval_context();
@@ -237,7 +316,7 @@ fn select_columns(stream: &Stream) -> Vec<String> {
 }
 
 /// Runs `work` on the computing threads while the answer is awaited; dropping the answer ends it.
-fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
+pub(super) fn background(cx: &Context, work: impl Future<Output = Result<()>> + Send + 'static) -> Answer {
     cx.info.set_phase(Phase::Run);
     let task = AbortOnDrop(cx.engine.cpu.handle().spawn(cx.info.mark().on(work)));
     let done = async move {

@@ -2,6 +2,7 @@
 
 use super::{Answer, Context, answer};
 use crate::query::QueryInfo;
+use hydron_access::{Object, Privilege};
 use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_scalar_expr;
 use hydron_sql::ast::{Kill, KillMode, KillObject};
@@ -18,8 +19,12 @@ pub async fn run(cx: Context, kill: Kill) -> Result<Answer> {
         KillObject::Mutation => return Err(Error::not_implemented("KILL MUTATION")),
         other => return Err(Error::not_implemented(format!("KILL {other:?}"))),
     }
-    let all: Vec<Arc<QueryInfo>> = cx.engine.queries.running();
-    let candidates = crate::system::processes(&cx.engine, &all)?;
+    let mut all: Vec<Arc<QueryInfo>> = cx.engine.queries.running();
+    // Everyone may end their own queries.
+    if !cx.access.rights.has(Privilege::KILL_QUERY.into(), &Object::ANY) {
+        all.retain(|q| q.user == cx.user);
+    }
+    let candidates = crate::system::processes(&all)?;
     let wanted = matching(&cx, &kill, &candidates)?;
     let mut rows = Vec::new();
     for (query, _) in all.iter().zip(&wanted).filter(|(_, w)| **w) {

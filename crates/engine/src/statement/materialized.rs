@@ -5,7 +5,7 @@
 //! that comes after is missed, whatever happens to the server.
 
 use super::{Answer, Context, answer};
-use crate::catalog::{MaterializedView, Object, record};
+use crate::catalog::{MaterializedView, Object, Temporary, record};
 use crate::engine::Inner;
 use crate::stream::Stream;
 use crate::view::target::common;
@@ -26,7 +26,8 @@ const FIRST_EPOCH_PATIENCE: Duration = Duration::from_secs(10);
 const NOT_OF_VIEWS: &[&str] = &["exec_mode", "query_mode", "readonly", "max_execution_time"];
 
 pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> {
-    check(&cx, &create)?;
+    let cx = Context { temporary: Temporary::default(), ..cx };
+    check(&create)?;
     let (database, name) = cx.full_name(&create.name);
     let engine = Arc::clone(&cx.engine);
     let changes = engine.catalog.lock_changes().await;
@@ -35,14 +36,19 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         return Err(Error::new(Code::QUERY_IS_PROHIBITED, "views cannot be created in database system"));
     }
     state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
-    if state.object(&database, &name).is_some() {
+    if state.object(&database, &name).is_some() && !create.or_replace {
         if create.if_not_exists {
             return Ok(answer::nothing());
         }
         let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
         return Err(cx.place(error, create.name.span));
     }
-    let settings = settings_of(&cx, &create)?;
+    let mut settings = settings_of(&cx, &create)?;
+    let policy = query_settings(&create.query, &settings, cx.text())?.text("recovery_policy").to_string();
+    if !matches!(policy.as_str(), "strict" | "best_effort") {
+        let text = format!("setting recovery_policy cannot be '{policy}'");
+        return Err(Error::new(Code::INVALID_SETTING_VALUE, text).hint("strict or best_effort"));
+    }
     let of_query = Context {
         settings: Arc::new(query_settings(&create.query, &settings, cx.text())?),
         format: None,
@@ -53,7 +59,12 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         return Err(crate::view::run::not_streaming(&name));
     }
     // What cannot run is told here, not in the background.
+    crate::checkpoint::keepable::check(&bound.plan)?;
     hydron_flow::build(&bound.plan, super::select::build_options(&of_query.settings))?;
+    if !bound.json_path_types.is_empty() {
+        // The types that its state is made of; they would be wider after other rows.
+        settings.set("json_path_types", &bound.json_path_types)?;
+    }
     let reads = source_names(&create.query, &cx.lookup());
     let uuid = Uuid::new_v4();
     let target = match &create.into {
@@ -62,7 +73,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     };
     let mut normalized = create.clone();
     normalized.name.database = Some(database.to_string());
-    normalized.if_not_exists = false;
+    (normalized.if_not_exists, normalized.or_replace) = (false, false);
     let info = ViewInfo {
         database: Arc::clone(&database),
         name: Arc::clone(&name),
@@ -70,6 +81,7 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         select: create.query.to_string(),
         columns: Vec::new(),
         comment: create.comment.clone().unwrap_or_default(),
+        owner: Some(Arc::clone(&cx.user)),
     };
     let view = Arc::new(MaterializedView {
         info: Arc::new(info),
@@ -82,6 +94,9 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
         settings,
         paused: AtomicBool::new(false),
     });
+    if create.or_replace {
+        super::alter::query::replace(&cx, &database, &name).await?;
+    }
     super::blocking(&cx.engine, {
         let (engine, view) = (Arc::clone(&engine), Arc::clone(&view));
         let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
@@ -106,22 +121,24 @@ pub async fn run(cx: Context, create: CreateMaterializedView) -> Result<Answer> 
     Err(removed.err().unwrap_or(e))
 }
 
-fn context_of(cx: &Context) -> Context {
+pub fn context_of(cx: &Context) -> Context {
     Context {
         engine: Arc::clone(&cx.engine),
         user: Arc::clone(&cx.user),
+        access: Arc::clone(&cx.access),
         database: Arc::clone(&cx.database),
         settings: Arc::clone(&cx.settings),
         info: Arc::clone(&cx.info),
         now: cx.now,
         format: cx.format.clone(),
+        // A view runs without the session.
+        temporary: Temporary::default(),
     }
 }
 
-fn check(cx: &Context, create: &CreateMaterializedView) -> Result<()> {
+fn check(create: &CreateMaterializedView) -> Result<()> {
     let refused = [
         (create.attach, "ATTACH MATERIALIZED VIEW"),
-        (create.or_replace, "CREATE OR REPLACE MATERIALIZED VIEW"),
         (create.populate, "POPULATE of a materialized view"),
         (create.into_inner_uuid.is_some(), "INTO INNER UUID"),
         (create.storage.engine.is_some(), "ENGINE of a materialized view"),
@@ -131,9 +148,6 @@ fn check(cx: &Context, create: &CreateMaterializedView) -> Result<()> {
     }
     if create.into.is_some() && create.columns.is_some() {
         return Err(Error::bad_arguments("a view INTO a stream has the columns of that stream, not its own"));
-    }
-    if cx.settings.text("recovery_policy") == "best_effort" {
-        return Err(Error::not_implemented("recovery_policy = 'best_effort'"));
     }
     Ok(())
 }
@@ -169,7 +183,7 @@ fn into_target(
         Object::Stream(stream) => stream,
         _ => return Err(Error::not_implemented(format!("a materialized view INTO view {name}"))),
     };
-    if !matches!(stream.info.kind, StreamKind::Stream | StreamKind::Table) {
+    if !matches!(stream.info.kind, StreamKind::Stream | StreamKind::Table | StreamKind::External) {
         return Err(Error::not_implemented(format!("a materialized view INTO {name}, which stores no rows")));
     }
     if reads.iter().any(|(d, n)| **d == *database && **n == *name) {
@@ -247,7 +261,7 @@ fn store(
     Ok(())
 }
 
-fn entry(view: &MaterializedView) -> hydron_store::catalog::Entry {
+pub fn entry(view: &MaterializedView) -> hydron_store::catalog::Entry {
     let (info, properties) = (&view.info, record::materialized_view_properties(view));
     Inner::entry(record::MATERIALIZED_VIEW, info.uuid, &info.database, &info.name, &view.create_text, properties)
 }
@@ -286,7 +300,7 @@ pub fn forget(engine: &Inner, view: &MaterializedView) -> Result<()> {
     Ok(engine.checkpoints.remove(&crate::view::query_id(view.info.uuid))?)
 }
 
-/// `SYSTEM PAUSE | RESUME | RECOVER | CHECKPOINT MATERIALIZED VIEW mv`.
+/// `SYSTEM PAUSE | RESUME | ABORT | RECOVER | CHECKPOINT MATERIALIZED VIEW mv`. ABORT is a PAUSE that is noted as an error.
 pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer> {
     let (database, full) = cx.full_name(name);
     let engine = Arc::clone(&cx.engine);
@@ -299,8 +313,14 @@ pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer
     let run = engine.views.get(view.info.uuid);
     let run = run.ok_or_else(|| Error::bug(format!("view {database}.{full} has no task")))?;
     match verb {
-        "PAUSE" | "RESUME" => {
-            let paused = verb == "PAUSE";
+        "PAUSE" | "RESUME" | "ABORT" | "RECOVER" => {
+            let paused = matches!(verb, "PAUSE" | "ABORT");
+            if verb == "ABORT" {
+                run.abort(engine.options.clock.now());
+            }
+            if verb == "RECOVER" {
+                run.nudge();
+            }
             if view.paused.swap(paused, Ordering::AcqRel) == paused {
                 return Ok(answer::nothing());
             }
@@ -311,7 +331,6 @@ pub async fn system(cx: Context, verb: &str, name: &ObjectName) -> Result<Answer
             .await?;
             if paused { run.interrupt() } else { run.nudge() }
         }
-        "RECOVER" => run.nudge(),
         _ => {
             let id = crate::view::query_id(view.info.uuid);
             let keeper = engine.keepers.running().into_iter().find(|k| k.id() == id);

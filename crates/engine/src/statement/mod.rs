@@ -3,48 +3,64 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`], [`database`], [`view`],
-//! [`materialized`], [`function`], [`remove`], [`alter`],
-//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`]; [`refuse`] is asked before any of them,
-//! [`answer`] makes small answers and [`text`] small texts.
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`storage_check`], [`table_engine`] and
+//! [`index_check`], [`database`], [`view`], [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`detached`], [`alter`],
+//! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`], [`access`]; [`refuse`] and [`permit`] are asked
+//! before any of them, [`answer`] makes small answers, [`text`] small texts, and [`facts`] tell functions about the server.
 
+pub mod access;
 pub mod alter;
 pub mod analyze;
 pub mod answer;
+pub mod check;
 pub mod create;
 pub mod database;
+pub mod detached;
+pub mod dictionary;
 pub mod explain;
 pub mod extremes;
+pub mod facts;
+pub mod format_schema;
 pub mod function;
+pub mod index_check;
 pub mod insert;
+mod insert_function;
 pub mod kill;
 pub mod materialized;
+pub mod permit;
 pub mod refuse;
 pub mod remove;
 pub mod rename;
 pub mod select;
 pub mod set;
 pub mod show;
+pub mod storage_check;
 pub mod subscribe;
 pub mod system;
+pub mod table_engine;
 pub mod text;
 pub mod view;
 
 use crate::catalog::lookup::Lookup;
+use crate::catalog::{CatalogState, Temporary, temporary};
 use crate::engine::Inner;
+use crate::meter::Meter;
 use crate::place::Place;
 use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
 use crate::session::Session;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::BoxStream;
+use hydron_access::Enabled;
 use hydron_base::limit::QUERY_BYTES_MAX;
-use hydron_base::world::WallTime;
+use hydron_base::world::{Stop, WallTime};
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
 use hydron_func::{BindContext, EvalContext};
 use hydron_plan::bind::{apply_settings, query_settings};
-use hydron_sql::ast::{DropObject, DropVerb, InsertSource, ObjectName, Span, Statement, StatementKind};
+use hydron_sql::ast::{
+    CreateSource, DropObject, DropVerb, InsertSource, ObjectName, SetRole, Span, Statement, StatementKind,
+};
 use hydron_types::{Schema, Zone};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -53,12 +69,16 @@ use std::sync::Arc;
 pub struct Context {
     pub engine: Arc<Inner>,
     pub user: Arc<str>,
+    /// What the user may do.
+    pub access: Arc<Enabled>,
     pub database: Arc<str>,
     /// Profile, session, query and SETTINGS clause together.
     pub settings: Arc<Settings>,
     pub info: Arc<QueryInfo>,
     pub now: WallTime,
     pub format: Option<String>,
+    /// Streams of the session.
+    pub temporary: Temporary,
 }
 
 /// What a statement answers with.
@@ -150,8 +170,17 @@ async fn run(
     }
     let statement = parsed.statement;
 
+    let access = engine.access.enabled(&session.user, session.roles.as_deref());
+    if let Some(meter) =
+        Meter::of(&engine.access, &access, &engine.options.clock, &options.client_address, &options.quota_key)?
+    {
+        let meter = guard.info.quota.get_or_init(|| meter);
+        meter.begin(kind_name(&statement.kind))?;
+    }
     let mut settings = engine.profile.clone();
+    settings.overlay(&access.settings);
     settings.overlay(&session.profile);
+    let before = (!access.constraints.is_empty()).then(|| settings.clone());
     let profile_readonly = settings.uint("readonly");
     check_profile(profile_readonly, &session.settings)?;
     settings.overlay(&session.settings);
@@ -169,6 +198,13 @@ async fn run(
             apply_settings(&mut settings, &insert.settings, Some(utf8))?;
             if let InsertSource::Select(query) = &insert.source {
                 settings = query_settings(query, &settings, Some(utf8))?;
+                // What the INSERT says of itself counts more than what its SELECT says.
+                apply_settings(&mut settings, &insert.settings, Some(utf8))?;
+            }
+        }
+        StatementKind::CreateStream(create) => {
+            if let Some(CreateSource::Select(query)) = &create.source {
+                settings = query_settings(query, &settings, Some(utf8))?;
             }
         }
         StatementKind::Query(query) | StatementKind::SubscribeTo(query) => {
@@ -184,7 +220,17 @@ async fn run(
     {
         return Err(readonly_error(name));
     }
-    let settings = Arc::new(settings);
+    if let Some(before) = before {
+        access.constraints.check(&before, &settings)?;
+    }
+    let format = match &statement.kind {
+        StatementKind::Insert(insert) => match &insert.source {
+            InsertSource::Format(format) => Some(format.as_str()),
+            _ => None,
+        },
+        _ => statement.output.format.as_deref(),
+    };
+    let settings = format_schema::with_source(engine, Arc::new(settings), format).await?;
     *guard.info.settings.lock() = Arc::clone(&settings);
     *guard.info.kind.lock() = kind_name(&statement.kind);
     guard.info.set_loss(loss(&statement.kind));
@@ -208,12 +254,15 @@ async fn run(
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&session.user),
+        access,
         database: Arc::clone(&session.database),
         settings: Arc::clone(&settings),
         now: engine.options.clock.now(),
         format: statement.output.format.clone(),
         info: Arc::clone(&guard.info),
+        temporary: session.temporary.clone(),
     };
+    permit::statement(&cx, &statement.kind)?;
     let data = insert_data.map(|at| text.slice(at..));
     let answer = dispatch(cx, session, statement, data, input).await?;
     Ok((answer.0, settings, answer.1))
@@ -267,6 +316,8 @@ async fn dispatch(
         S::Drop(drop) => match (drop.verb, drop.object) {
             (DropVerb::Drop, DropObject::Database) => database::drop(cx, drop).await?,
             (DropVerb::Drop, DropObject::Function) => function::drop(cx, drop).await?,
+            (DropVerb::Drop, DropObject::FormatSchema) => format_schema::drop(cx, drop).await?,
+            (DropVerb::Drop, DropObject::Dictionary) => dictionary::drop(cx, drop).await?,
             _ => remove::run(cx, drop).await?,
         },
         S::Rename(rename) => rename::run(cx, rename).await?,
@@ -279,16 +330,18 @@ async fn dispatch(
         S::Kill(kill) => kill::run(cx, kill).await?,
         S::System(system) => system::run(cx, system).await?,
         S::Optimize(optimize) => remove::optimize(cx, optimize).await?,
-        S::SetRole(_) => return Err(Error::not_implemented("SET ROLE")),
+        S::SetRole(set) => access::set_role(cx, session, set).await?,
         S::CreateMaterializedView(create) => materialized::run(cx, *create).await?,
-        S::CreateDictionary(_) => return Err(Error::not_implemented("CREATE DICTIONARY")),
-        S::CreateFormatSchema(_) => return Err(Error::not_implemented("CREATE FORMAT SCHEMA")),
+        S::CreateDictionary(create) => dictionary::create(cx, *create).await?,
+        S::CreateFormatSchema(create) => format_schema::run(cx, *create).await?,
         S::Alter(alter) => alter::run(cx, *alter).await?,
-        S::Check { .. } => return Err(Error::not_implemented("CHECK STREAM")),
+        S::Check { name, partition } => check::run(cx, name, partition).await?,
         S::SubscribeTo(query) => subscribe::subscribe(cx, *query).await?,
         S::RecoverFrom(id) => subscribe::recover(cx, &id).await?,
         S::UnsubscribeTo(id) => subscribe::unsubscribe(cx, &id).await?,
-        S::Access(_) | S::DropAccess(_) | S::Grant(_) => return Err(Error::not_implemented("access control by SQL")),
+        S::Access(entity) => access::entity(cx, *entity).await?,
+        S::DropAccess(drop) => access::drop(cx, drop).await?,
+        S::Grant(grant) => access::grant(cx, *grant).await?,
         S::Transaction(word) => return Err(Error::not_implemented(word)),
         S::Other(other) => return Err(Error::not_implemented(other.name)),
     };
@@ -315,6 +368,11 @@ fn kind_name(kind: &StatementKind) -> &'static str {
         S::SubscribeTo(_) => "Subscribe",
         S::RecoverFrom(_) => "Recover",
         S::UnsubscribeTo(_) => "Unsubscribe",
+        S::Access(entity) if entity.alter => "Alter",
+        S::Access(_) => "Create",
+        S::DropAccess(_) => "Drop",
+        S::Grant(grant) if grant.revoke => "Revoke",
+        S::Grant(_) => "Grant",
         _ => "Other",
     }
 }
@@ -363,6 +421,7 @@ fn check_readonly(kind: &StatementKind, settings: &Settings) -> Result<()> {
             | S::Use(_)
             | S::SubscribeTo(_)
             | S::RecoverFrom(_)
+            | S::SetRole(SetRole { to: None, .. })
     );
     if reads || (level == 2 && matches!(kind, S::Set(_))) {
         return Ok(());
@@ -383,13 +442,21 @@ impl Context {
     pub fn lookup(&self) -> Lookup {
         Lookup {
             engine: Arc::clone(&self.engine),
-            state: self.engine.catalog.snapshot(),
+            state: self.catalog(),
             database: Arc::clone(&self.database),
             user: Arc::clone(&self.user),
             settings: Arc::clone(&self.settings),
             memory: self.info.memory(),
             given: Arc::clone(&self.info.given),
+            access: Arc::clone(&self.access),
+            reads: Arc::default(),
+            temporary: self.temporary.clone(),
         }
+    }
+
+    /// The catalog as the session sees it now.
+    pub fn catalog(&self) -> Arc<CatalogState> {
+        self.temporary.over(self.engine.catalog.snapshot())
     }
 
     pub fn bind_context(&self, streaming: bool) -> BindContext {
@@ -400,7 +467,16 @@ impl Context {
             user: Arc::clone(&self.user),
             streaming,
             traps: self.engine.options.allow_trap,
+            server: Some(facts::ServerView::facts(&self.engine, &self.info.query_id, &self.database)),
+            identity: Arc::new(access::identity(&self.access)),
+            stop: self.stop(),
         }
+    }
+
+    /// Set when the statement has ended, whatever ended it.
+    pub fn stop(&self) -> Stop {
+        let cancel = self.info.cancel.clone();
+        Stop::when(move || cancel.is_cancelled())
     }
 
     pub fn eval_context(&self) -> EvalContext {
@@ -421,10 +497,20 @@ impl Context {
         }
     }
 
-    /// Database and name that `name` means in this session.
+    /// Database and name that `name` means in this session, whose own streams come first.
     pub fn full_name(&self, name: &ObjectName) -> (Arc<str>, Arc<str>) {
-        let database = name.database.as_deref().map_or_else(|| Arc::clone(&self.database), Arc::from);
-        (database, Arc::from(name.name.as_str()))
+        // A parameter that is not set is a name that no object has.
+        let value = |part: &str| match ObjectName::parameter(part) {
+            Some(parameter) => Arc::from(self.settings.text(&format!("param_{parameter}"))),
+            None => Arc::from(part),
+        };
+        let stream: Arc<str> = value(&name.name);
+        let database = match name.database.as_deref() {
+            Some(database) => value(database),
+            None if self.temporary.get(&stream).is_some() => Arc::from(temporary::DATABASE),
+            None => Arc::clone(&self.database),
+        };
+        (database, stream)
     }
 }
 

@@ -20,6 +20,9 @@ pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
     for (from, to) in &rename.pairs {
         let (database, name) = cx.full_name(from);
         let (to_database, to_name) = cx.full_name(to);
+        if &*database == crate::catalog::temporary::DATABASE {
+            return Err(Error::not_implemented(format!("RENAME of the temporary stream {name}")));
+        }
         if database != to_database {
             return Err(Error::not_implemented("RENAME STREAM into another database"));
         }
@@ -71,7 +74,7 @@ async fn rename_one(cx: &Context, database: Arc<str>, from: Arc<str>, to: Arc<st
 }
 
 /// The CREATE text under a new name.
-fn renamed_text(text: &str, name: &str) -> Result<String> {
+pub fn renamed_text(text: &str, name: &str) -> Result<String> {
     use hydron_sql::ast::StatementKind;
     let parsed = hydron_sql::parse_statement(text)?;
     match parsed.statement.kind {

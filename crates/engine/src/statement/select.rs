@@ -6,13 +6,16 @@
 use super::{Answer, Context};
 use crate::catalog::Object;
 use crate::catalog::lookup::Lookup;
+use crate::external::decode::Decoder;
+use crate::external::source::{ExternalSource, Opening};
 use crate::query::{Item, Progress};
 use crate::stream::source::{LogSource, Piece, Start};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::{Kind, Phase};
-use hydron_flow::host::{EndedReader, Origin, SourceCut};
+use hydron_external::Cuts;
+use hydron_flow::host::{EndedReader, Origin, Resume, SourceCut, Step};
 use hydron_flow::{
     BuildOptions, HostContext, JoinLimits, Pipeline, Query as Flow, QueryHandle, RunOptions, SourceItem, SourceKind,
     SourceReader,
@@ -38,6 +41,9 @@ pub async fn start(cx: &Context, query: Query, width: Option<usize>) -> Result<A
     }
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
     cx.info.set_phase(Phase::Run);
+    if bound.limited {
+        *cx.info.progress.rows_before_limit.lock() = Some(0);
+    }
     if bound.streaming && width.is_none() {
         cx.info.set_loss(Kind::Stream);
     }
@@ -63,7 +69,9 @@ pub async fn bind_as(cx: &Context, query: Query, streaming: bool) -> Result<Boun
     let whole = cx.text().is_some();
     super::blocking(&cx.engine, move || {
         let whole = whole.then_some(&*text);
-        bind_select_in(&query, whole, &lookup, &bind_cx)
+        let bound = bind_select_in(&query, whole, &lookup, &bind_cx)?;
+        super::permit::reads(&lookup, Some(&bound.plan))?;
+        Ok(bound)
     })
     .await
 }
@@ -113,6 +121,10 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
     BuildOptions {
         parallelism: asked.unwrap_or(1),
         emit_during_backfill: settings.bool("emit_during_backfill"),
+        groups_max: usize::try_from(settings.uint("max_rows_to_group_by"))
+            .ok()
+            .filter(|n| *n > 0 && settings.text("group_by_overflow_mode") == "throw"),
+        idle_ms: i64::try_from(settings.uint("idle_shard_timeout_ms")).ok().filter(|ms| *ms > 0),
         join: JoinLimits {
             bytes_max: settings.uint("join_max_buffered_bytes") as usize,
             versions_max: settings.uint("keep_versions") as usize,
@@ -150,7 +162,9 @@ async fn run_stream(cx: &Context, plan: Plan) -> Result<Answer> {
 fn is_answered_row_by_row(plan: &Plan) -> bool {
     match &plan.node {
         Node::Filter { input, .. } | Node::Project { input, .. } => is_answered_row_by_row(input),
-        Node::Scan(scan) => scan.stream.shards == 1 && plan.change == Change::Append,
+        Node::Scan(scan) => {
+            scan.stream.shards == 1 && scan.stream.kind != StreamKind::External && plan.change == Change::Append
+        }
         _ => false,
     }
 }
@@ -179,6 +193,10 @@ pub async fn start_pipeline(cx: &Context, pipeline: Pipeline, run: Run) -> Resul
     for (at, source) in pipeline.sources.iter().enumerate() {
         let saved = saved.as_ref().map(|s| &s[at]);
         readers.push(match &source.kind {
+            SourceKind::Stream(scan) if scan.stream.kind == StreamKind::External => {
+                let cuts = run.options.resume.as_ref().map(|r| cuts_of(r, at)).unwrap_or_default();
+                open_external(cx, scan, &source.schema, saved, cuts).await?
+            }
             SourceKind::Stream(scan) => open(cx, scan, &source.schema, run.kept, run.can_resume, saved).await?,
             SourceKind::Bounded(_) if saved.is_some_and(|s| s.ended) => Box::new(EndedReader),
             SourceKind::Bounded(plan) => bounded(cx, (**plan).clone()).await?,
@@ -194,6 +212,43 @@ pub async fn start_pipeline(cx: &Context, pipeline: Pipeline, run: Run) -> Resul
     let handle = Flow::run(pipeline, readers, context, run.options)?;
     *cx.info.flow.lock() = Some(Arc::clone(handle.progress()));
     Ok(handle)
+}
+
+/// Where the pieces of a source ended that a query has read before.
+fn cuts_of(resume: &Resume, source: usize) -> Cuts {
+    let known = resume.cut.step + 1;
+    let steps = resume.replay.steps.iter().zip(resume.replay.first..).filter(|(_, number)| *number >= known);
+    Cuts::new(steps.filter_map(|(stamped, _)| match stamped.step {
+        Step::Rows { source: of, shard, sequence } if of as usize == source => Some((shard, sequence)),
+        _ => None,
+    }))
+}
+
+/// Opens an external stream as a source, when a broker has answered.
+async fn open_external(
+    cx: &Context,
+    scan: &Scan,
+    schema: &Arc<Schema>,
+    saved: Option<&SourceCut>,
+    cuts: Cuts,
+) -> Result<Box<dyn SourceReader>> {
+    let stream = cx.engine.catalog.snapshot().stream_of(&scan.stream)?;
+    let external = stream.external().cloned().ok_or_else(|| Error::bug("an external stream has no other side"))?;
+    let (scan, schema, saved) = (scan.clone(), Arc::clone(schema), saved.cloned());
+    let (lookup, bind_cx, eval_cx) = (cx.lookup(), cx.bind_context(true), cx.eval_context());
+    let clock = Arc::clone(&cx.engine.options.clock);
+    let progress = Arc::clone(&cx.info.progress);
+    let open = move || {
+        let definition = external.definition()?;
+        let shards = lookup.settings.text("shards");
+        let opening = Opening { seek: &scan.seek, shards, saved: saved.as_ref(), cuts, bounded: false };
+        let reading = crate::external::source::begin(&definition, opening)?;
+        let counters = Arc::clone(&external.counters);
+        let decoder = Decoder::new(&definition, &scan, &schema, &lookup, &bind_cx, eval_cx, clock, counters)?;
+        let in_past = saved.map(|s| s.in_past);
+        Ok(Box::new(ExternalSource::new(reading, decoder, progress, in_past)) as Box<dyn SourceReader>)
+    };
+    super::blocking(&cx.engine, open).await
 }
 
 /// Opens one streaming source. `saved`: where it was. With `can_resume` its client may learn where it begins.

@@ -17,6 +17,11 @@ pub fn set(cx: &Context, session: &mut Session, list: &[Setting]) -> Result<Answ
     }
     let mut settings = session.settings.clone();
     apply_settings(&mut settings, list, cx.text())?;
+    if !cx.access.constraints.is_empty() {
+        let mut after = (*cx.settings).clone();
+        after.overlay(&settings);
+        cx.access.constraints.check(&cx.settings, &after)?;
+    }
     session.settings = settings;
     Ok(answer::nothing())
 }

@@ -1,50 +1,67 @@
 //! SHOW, EXISTS and DESCRIBE: the catalog as small tables.
 
-use super::{Answer, Context, answer};
-use crate::catalog::Object;
+use super::{Answer, Context, answer, dictionary};
+use crate::catalog::Object as Named;
 use crate::system;
+use hydron_access::{Object, Privilege};
 use hydron_base::{Code, Error, Result};
 use hydron_plan::bind::bind_select;
 use hydron_plan::{ColumnDefault, ColumnInfo};
 use hydron_sql::ast::{self, Describe, Exists, LikePattern, Show, ShowFilter, ShowObject, TableExprKind};
 use hydron_sql::secret::mask;
-use hydron_types::{Batch, LogicalType, TypeNames, Value};
+use hydron_types::{Batch, JsonShape, LogicalType, TypeNames, Value};
+use std::sync::Arc;
 
 pub async fn run(cx: Context, show: Show) -> Result<Answer> {
     match show {
         Show::Databases(filter) => {
             let mut names: Vec<String> = cx.engine.catalog.snapshot().databases.keys().map(|n| n.to_string()).collect();
+            names.retain(|n| cx.access.rights.may_see(Privilege::SHOW_DATABASES, &Object::database(n)));
             names.push(system::DATABASE.to_string());
             names.sort();
             filtered(&cx, "name", names, &filter)
         }
-        Show::Streams { temporary: true, .. } => answer::strings("name", []),
+        Show::Streams { temporary: true, filter, .. } => filtered(&cx, "name", cx.temporary.names(), &filter),
         Show::Streams { from, filter, full, .. } => {
             let database = from.as_deref().unwrap_or(&cx.database).to_string();
             streams(&cx, &database, &filter, full)
         }
         Show::Functions(filter) => {
             let names = hydron_func::Registry::builtin().names().into_iter().map(|f| f.name.to_string());
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let mut names: Vec<String> = names.chain(state.functions.keys().map(|n| n.to_string())).collect();
             names.sort();
             filtered(&cx, "name", names, &filter)
         }
         Show::Settings { changed, filter } => settings(&cx, changed, &filter),
-        Show::ProcessList => Ok(answer::batch(system::processes(&cx.engine, &cx.engine.queries.running())?)),
-        Show::Dictionaries { filter, .. } => filtered(&cx, "name", Vec::new(), &filter),
-        Show::FormatSchemas { .. } => answer::strings("name", []),
+        Show::ProcessList => {
+            let mut running = cx.engine.queries.running();
+            running.retain(|q| super::permit::sees_query(&cx.access, &q.user));
+            Ok(answer::batch(system::processes(&running)?))
+        }
+        Show::Dictionaries { from, filter } => {
+            let names = dictionary::names(&cx, from.as_deref().unwrap_or(&cx.database))?;
+            filtered(&cx, "name", names, &filter)
+        }
+        Show::FormatSchemas { ty } => super::format_schema::show(&cx, ty.as_deref()),
         Show::Create { object: ShowObject::Database, name, .. } => {
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             state.database(&name.name).map_err(|e| cx.place(e, name.span))?;
             let text = format!("CREATE DATABASE {}\nENGINE = Atomic", hydron_types::logical::identifier(&name.name));
             answer::strings("statement", [text])
         }
-        Show::Create { object: ShowObject::Dictionary, .. } => Err(Error::not_implemented("SHOW CREATE DICTIONARY")),
+        Show::Create { object: ShowObject::Dictionary, name, .. } => {
+            let view = dictionary::existing(&cx, &name)?;
+            answer::strings("statement", [mask(&view.create_text).into_owned()])
+        }
+        Show::Create { name, temporary: true, .. } if cx.temporary.get(&name.name).is_none() => {
+            let message = format!("temporary stream {} does not exist", name.name);
+            Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), name.span))
+        }
         Show::Create { name, object, .. } => {
             let span = name.span;
             let (database, name) = cx.full_name(&name);
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let found = state.existing(&database, &name).map_err(|e| cx.place(e, span))?;
             if object == ShowObject::View && found.as_stream().is_some() {
                 return Err(Error::new(Code::BAD_ARGUMENTS, format!("{database}.{name} is a stream, not a view")));
@@ -52,33 +69,34 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
             answer::strings("statement", [mask(found.create_text()).into_owned()])
         }
         Show::CreateFunction(name) => {
-            let state = cx.engine.catalog.snapshot();
+            let state = cx.catalog();
             let function = state.functions.get(name.as_str()).ok_or_else(|| {
                 Error::new(Code::UNKNOWN_FUNCTION, format!("function {name} was not made by CREATE FUNCTION"))
             })?;
             answer::strings("statement", [mask(&function.create_text).into_owned()])
         }
-        Show::CreateFormatSchema { name, .. } => {
-            Err(Error::new(Code::UNKNOWN_FORMAT_SCHEMA, format!("format schema {name} does not exist")))
-        }
-        Show::List { what, .. } => Err(Error::not_implemented(format!("SHOW {what}"))),
+        Show::CreateFormatSchema { name, ty } => super::format_schema::show_create(&cx, &name, ty.as_deref()),
+        Show::List { what, on } => super::access::show_list(&cx, &what, on.as_ref()).await,
         Show::Clusters(_) | Show::Cluster(_) => Err(Error::not_implemented("SHOW CLUSTERS")),
-        Show::CreateAccess { .. } | Show::Grants { .. } => Err(Error::not_implemented("access control by SQL")),
+        Show::CreateAccess { kind, names } => super::access::show_create(&cx, kind, &names),
+        Show::Grants { of } => super::access::show_grants(&cx, of.as_ref()),
     }
 }
 
 fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Result<Answer> {
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let names: Vec<(String, &str)> = if database == system::DATABASE {
         system::table_names().into_iter().map(|n| (n, "SYSTEM")).collect()
     } else {
         let db = state.database(database)?;
-        let kind = |o: &Object| match o {
-            Object::Stream(_) => "STREAM",
-            Object::View(_) => "VIEW",
-            Object::MaterializedView(_) => "MATERIALIZED VIEW",
+        let kind = |o: &Named| match o {
+            Named::Stream(_) => "STREAM",
+            Named::View(view) if view.dictionary.is_some() => "DICTIONARY",
+            Named::View(_) => "VIEW",
+            Named::MaterializedView(_) => "MATERIALIZED VIEW",
         };
-        db.objects.iter().map(|(n, o)| (n.to_string(), kind(o))).collect()
+        let seen = |n: &str| cx.access.rights.may_see(Privilege::SHOW_TABLES, &Object::stream(database, n));
+        db.objects.iter().filter(|(n, _)| seen(n)).map(|(n, o)| (n.to_string(), kind(o))).collect()
     };
     let inner = cx.settings.bool("include_internal_streams");
     let names = names.into_iter().filter(|(n, _)| inner || !n.starts_with(".inner."));
@@ -134,15 +152,18 @@ fn select(cx: &Context, batch: Batch, filter: &ShowFilter) -> Result<Answer> {
 
 pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
     let (database, name) = cx.full_name(&exists.name);
-    let state = cx.engine.catalog.snapshot();
+    let state = cx.catalog();
     let found = match exists.object {
         ShowObject::Database => state.databases.contains_key(&*exists.name.name) || &*name == system::DATABASE,
-        ShowObject::Dictionary => false,
-        ShowObject::View => {
-            matches!(state.object(&database, &name), Some(Object::View(_) | Object::MaterializedView(_)))
+        ShowObject::Dictionary => {
+            matches!(state.object(&database, &name), Some(Named::View(view)) if view.dictionary.is_some())
         }
+        ShowObject::View => {
+            matches!(state.object(&database, &name), Some(Named::View(_) | Named::MaterializedView(_)))
+        }
+        ShowObject::Any | ShowObject::Stream if exists.temporary => cx.temporary.get(&name).is_some(),
         ShowObject::Any | ShowObject::Stream => {
-            (state.object(&database, &name).is_some() && !exists.temporary)
+            state.object(&database, &name).is_some()
                 || (&*database == system::DATABASE && system::table(&name).is_some())
         }
     };
@@ -153,7 +174,8 @@ pub fn exists(cx: Context, exists: Exists) -> Result<Answer> {
 /// `DESCRIBE s`, `DESCRIBE (SELECT …)`, `DESCRIBE table_function(…)`.
 pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
     let names = TypeNames::parse(cx.settings.text("type_names"));
-    let described = |c: &ColumnInfo| described(c, names);
+    let inner = cx.settings.bool("describe_include_subcolumns");
+    let none = |_: &str| None;
     let rows = match &describe.target.kind {
         TableExprKind::Name(name) => {
             let (database, name) = cx.full_name(name);
@@ -162,31 +184,95 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                     let error = Error::new(Code::UNKNOWN_STREAM, format!("stream {database}.{name} does not exist"));
                     cx.place(error, describe.target.span)
                 })?;
-                table.columns.iter().map(described).collect()
+                rows_of(&table.columns, names, inner, none)
             } else {
-                let state = cx.engine.catalog.snapshot();
-                match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
-                    Object::Stream(s) => s.info.columns.iter().map(described).collect(),
-                    Object::MaterializedView(v) => state.target(v)?.info.columns.iter().map(described).collect(),
-                    Object::View(_) => bound_columns(&cx, &describe, names).await?,
+                let state = cx.catalog();
+                let stream = match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {
+                    Named::Stream(s) => Some(Arc::clone(s)),
+                    Named::MaterializedView(v) => Some(state.target(v)?),
+                    Named::View(_) => None,
+                };
+                match stream {
+                    Some(s) => {
+                        let shape = |column: &str| s.store()?.json_shape(column);
+                        rows_of(&s.info.columns, names, inner, shape)
+                    }
+                    None => rows_of(&bound_columns(&cx, &describe).await?, names, inner, none),
                 }
             }
         }
-        _ => bound_columns(&cx, &describe, names).await?,
+        _ => rows_of(&bound_columns(&cx, &describe).await?, names, inner, none),
     };
-    let columns =
+    let mut columns =
         ["name", "type", "default_type", "default_expression", "comment", "codec_expression", "ttl_expression"]
-            .map(|c| (c, LogicalType::String));
+            .map(|c| (c, LogicalType::String))
+            .to_vec();
+    if inner {
+        columns.push(("is_subcolumn", LogicalType::UInt8));
+    }
     Ok(answer::batch(answer::rows_of(&columns, rows)?))
 }
 
-async fn bound_columns(cx: &Context, describe: &Describe, names: TypeNames) -> Result<Vec<Vec<Value>>> {
+/// A row for each column; with `inner` then one for each name that leads into a column. `shape` knows json columns.
+fn rows_of(
+    columns: &[ColumnInfo],
+    names: TypeNames,
+    inner: bool,
+    shape: impl Fn(&str) -> Option<Arc<JsonShape>>,
+) -> Vec<Vec<Value>> {
+    let mut rows: Vec<_> = columns.iter().map(|c| described(c, names)).collect();
+    if !inner {
+        return rows;
+    }
+    rows.iter_mut().for_each(|row| row.push(Value::UInt(0)));
+    for column in columns {
+        let mut found = Vec::new();
+        subcolumns(&column.name, &column.ty, shape(&column.name).as_deref(), &mut found);
+        for (name, ty) in found {
+            let of = ColumnInfo { name: Arc::from(name), ty, ..column.clone() };
+            let mut row = described(&of, names);
+            row.push(Value::UInt(1));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// The names that lead into a column, with their types.
+fn subcolumns(name: &str, ty: &LogicalType, shape: Option<&JsonShape>, found: &mut Vec<(String, LogicalType)>) {
+    match ty {
+        LogicalType::Json => {
+            let leaves = shape.map(JsonShape::leaves).unwrap_or_default();
+            found.extend(leaves.into_iter().map(|(path, ty)| (format!("{name}.{path}"), ty)));
+        }
+        LogicalType::Nullable(_) => found.push((format!("{name}.null"), LogicalType::UInt8)),
+        LogicalType::Array(_) => found.push((format!("{name}.size0"), LogicalType::UInt64)),
+        LogicalType::Map(key, value) => {
+            found.push((format!("{name}.keys"), LogicalType::array((**key).clone())));
+            found.push((format!("{name}.values"), LogicalType::array((**value).clone())));
+        }
+        LogicalType::Tuple(elements) => {
+            for (at, (element, ty)) in elements.iter().enumerate() {
+                let element = element.as_deref().map_or_else(|| (at + 1).to_string(), str::to_string);
+                let name = format!("{name}.{element}");
+                found.push((name.clone(), ty.clone()));
+                subcolumns(&name, ty, None, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn bound_columns(cx: &Context, describe: &Describe) -> Result<Vec<ColumnInfo>> {
     let query = all_of(describe.target.clone());
     let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
-    let schema = super::blocking(&cx.engine, move || Ok(bind_select(&query, &lookup, &bind_cx)?.schema)).await?;
-    let column = |f: &hydron_types::Field| ColumnInfo::new(std::sync::Arc::clone(&f.name), f.ty.clone());
-    let plain = schema.fields.iter().map(|f| described(&column(f), names));
-    Ok(plain.collect())
+    let schema = super::blocking(&cx.engine, move || {
+        let bound = bind_select(&query, &lookup, &bind_cx)?;
+        super::permit::reads(&lookup, Some(&bound.plan))?;
+        Ok(bound.schema)
+    })
+    .await?;
+    Ok(schema.fields.iter().map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect())
 }
 
 /// `SELECT * FROM target`.

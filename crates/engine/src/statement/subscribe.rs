@@ -119,11 +119,15 @@ fn check_id(id: &str) -> Result<()> {
 }
 
 /// Binds a query and starts it, from the newest epoch or anew.
-async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew: bool) -> Result<Answer> {
+async fn start(cx: Context, id: &str, query: Query, mut definition: Definition, anew: bool) -> Result<Answer> {
     let bound = select::bind_as(&cx, query, true).await?;
+    if anew && !bound.json_path_types.is_empty() {
+        definition.settings.push(("json_path_types".to_string(), bound.json_path_types.clone()));
+    }
     if !bound.streaming {
         return Err(Error::not_implemented("SUBSCRIBE TO a query that ends by itself"));
     }
+    crate::checkpoint::keepable::check(&bound.plan)?;
     cx.info.uses.lock().extend(bound.uses.iter().cloned());
     cx.info.set_phase(Phase::Run);
     cx.info.set_loss(Kind::Stream);
@@ -152,7 +156,7 @@ async fn start(cx: Context, id: &str, query: Query, definition: Definition, anew
         found.map(|e| (e.number, e.manifest)),
         false,
     )?;
-    let run = Run { kept: true, options: RunOptions { traced: false, resume }, ..Run::default() };
+    let run = Run { kept: true, options: RunOptions { resume, ..RunOptions::default() }, ..Run::default() };
     let handle = select::start_pipeline(&cx, pipeline, run).await?;
     engine.keepers.add(&keeper);
     let asking = keeper.ask(handle.cut_asker());

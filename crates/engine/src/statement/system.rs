@@ -40,11 +40,16 @@ pub async fn run(cx: Context, system: System) -> Result<Answer> {
                 let message = format!("SYSTEM {command} takes the name of a view");
                 return Err(Error::new(Code::SYNTAX_ERROR, message));
             };
-            if verb == "ABORT" {
-                return Err(Error::not_implemented("SYSTEM ABORT MATERIALIZED VIEW"));
-            }
             return super::materialized::system(cx, verb, name).await;
         }
+        "RELOAD DICTIONARIES" | "RELOAD EMBEDDED DICTIONARIES" => {}
+        // A statement reads a dictionary as it is then: there is nothing old to drop.
+        "RELOAD DICTIONARY" => match &system.target {
+            Some(name) => drop(super::dictionary::existing(&cx, name)?),
+            None => {
+                return Err(Error::new(Code::SYNTAX_ERROR, "SYSTEM RELOAD DICTIONARY takes the name of a dictionary"));
+            }
+        },
         command if NOTHING_TO_DO.contains(&command) => {}
         command => return Err(Error::not_implemented(format!("SYSTEM {command}"))),
     }

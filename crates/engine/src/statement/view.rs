@@ -1,7 +1,7 @@
 //! CREATE VIEW: a SELECT kept as text and bound anew at each use.
 
 use super::{Answer, Context, answer};
-use crate::catalog::{Object, View, record};
+use crate::catalog::{Object, Temporary, View, record};
 use crate::engine::Inner;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::ViewInfo;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
+    // A view outlives the session, so it sees nothing of it.
+    let cx = Context { temporary: Temporary::default(), ..cx };
     let (database, name) = cx.full_name(&create.name);
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
@@ -19,7 +21,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
     let existing = state.object(&database, &name).cloned();
     match &existing {
         Some(_) if create.if_not_exists => return Ok(answer::nothing()),
-        Some(Object::View(_)) if create.or_replace => {}
+        Some(Object::View(view)) if create.or_replace && view.dictionary.is_none() => {}
         Some(_) => {
             let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
             return Err(cx.place(error, create.name.span));
@@ -44,12 +46,13 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         select: create.query.to_string(),
         columns,
         comment: create.comment.clone().unwrap_or_default(),
+        owner: Some(Arc::clone(&cx.user)),
     };
     let mut normalized = create.clone();
     normalized.name.database = Some(database.to_string());
     (normalized.or_replace, normalized.if_not_exists) = (false, false);
     let create_text = super::text::multi_line(hydron_sql::ast::StatementKind::CreateView(Box::new(normalized)));
-    let view = View { info: Arc::new(info), create_text, reads };
+    let view = View { info: Arc::new(info), create_text, reads, dictionary: None };
     super::blocking(&cx.engine, {
         let engine = Arc::clone(&cx.engine);
         let lookup = cx.lookup();
@@ -59,6 +62,7 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         move || {
             // A view that cannot be bound now could not be read later.
             let bound = bind_select_in(&create.query, whole.then_some(&*statement), &lookup, &bind_cx)?;
+            super::permit::reads(&lookup, Some(&bound.plan))?;
             if !view.info.columns.is_empty() && view.info.columns.len() != bound.plan.schema.len() {
                 let message = format!(
                     "view {database}.{name} lists {} columns, its SELECT returns {}",

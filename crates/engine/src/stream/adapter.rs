@@ -6,10 +6,13 @@
 
 use super::completion::Completion;
 use super::layout::{Layout, Layouts, Origin};
+use crate::catalog::Temporary;
 use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use hydron_access::Enabled;
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result};
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
@@ -157,6 +160,9 @@ impl Adapter {
             user: Arc::clone(&user),
             streaming: true,
             traps: false,
+            server: Some(crate::statement::facts::ServerView::facts(&engine, "", &database)),
+            identity: Arc::default(),
+            stop: Stop::default(),
         };
         let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup {
@@ -167,6 +173,9 @@ impl Adapter {
             settings,
             memory,
             given: Arc::default(),
+            access: Arc::new(Enabled::everything("default")),
+            reads: Arc::default(),
+            temporary: Temporary::default(),
         };
         Ok((lookup, bind_cx))
     }

@@ -200,18 +200,7 @@ impl StreamStore {
         }
         let store = Arc::clone(self);
         let part = blocking(move || store.encode_sorted(&batches)).await?;
-        let mut ranges: BTreeMap<u32, SequenceRange> = BTreeMap::new();
-        let mut span: Option<EventSpan> = None;
-        for p in &run {
-            span = match (span, p.event_span) {
-                (Some(a), Some(b)) => Some(a.union(b)),
-                (a, b) => a.or(b),
-            };
-            for (shard, r) in &p.sequences {
-                let all = ranges.entry(*shard).or_insert(*r);
-                (all.first, all.last) = (all.first.min(r.first), all.last.max(r.last));
-            }
-        }
+        let (ranges, span) = extent(&run);
         let meta = self.parts.write_part(part, ranges, span, self.adapter.layout.version, level).await?;
         let removed = run.into_iter().map(|p| p.file).collect();
         self.parts.commit(Commit { added: vec![meta], removed, log_from: BTreeMap::new() }).await?;
@@ -219,7 +208,7 @@ impl StreamStore {
     }
 
     /// One part of rows in any order.
-    fn encode_sorted(&self, batches: &[RecordBatch]) -> Result<EncodedPart> {
+    pub(super) fn encode_sorted(&self, batches: &[RecordBatch]) -> Result<EncodedPart> {
         self.encode(&[sort_rows(&self.schema.arrow(), batches, &self.sort_columns)?])
     }
 
@@ -255,6 +244,23 @@ impl Stretch {
         self.log_from.insert(shard, sn.next());
         self.records.push(record);
     }
+}
+
+/// The records and the event times of several parts together.
+pub(super) fn extent(parts: &[PartMeta]) -> (BTreeMap<u32, SequenceRange>, Option<EventSpan>) {
+    let mut ranges: BTreeMap<u32, SequenceRange> = BTreeMap::new();
+    let mut span: Option<EventSpan> = None;
+    for p in parts {
+        span = match (span, p.event_span) {
+            (Some(a), Some(b)) => Some(a.union(b)),
+            (a, b) => a.or(b),
+        };
+        for (shard, r) in &p.sequences {
+            let all = ranges.entry(*shard).or_insert(*r);
+            (all.first, all.last) = (all.first.min(r.first), all.last.max(r.last));
+        }
+    }
+    (ranges, span)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

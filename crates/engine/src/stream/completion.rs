@@ -81,6 +81,14 @@ impl Completion {
         Ok(order)
     }
 
+    /// Marks the columns that the defaults of marked ones read, by position in `all`.
+    pub fn reads(&self, needed: &mut [bool]) {
+        let marked: Vec<usize> = (0..needed.len()).filter(|at| needed[*at]).collect();
+        for expr in marked.iter().filter_map(|at| self.defaults[*at].as_ref()) {
+            expr.columns(&mut |column| needed[column] = true);
+        }
+    }
+
     /// Columns whose default another INSERT of the same rows would give another value, by position in `all`.
     pub fn changing(&self) -> Vec<bool> {
         let changes = |d: &Option<Expr>| d.as_ref().is_some_and(|e| e.volatility() != Volatility::Immutable);

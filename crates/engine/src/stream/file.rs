@@ -1,7 +1,7 @@
-//! `file('path'[, format[, structure]])`: rows of files as a table.
+//! `file('path'[, format[, structure]])`: rows of files as a table; `format(name, [structure,] 'data')`: rows of a text.
 //!
-//! In: a path under the permitted directory, perhaps with `*` and `?`. Out: columns (given or found in the file) and rows.
-//! Promise: nothing outside the permitted directory is read, whatever the path says.
+//! In: a path under the permitted directory, perhaps with `*` and `?`, or the data. Out: columns (given or found in the data)
+//! and rows. Promise: nothing outside the permitted directory is read, whatever the path says.
 
 use crate::catalog::given::columns_of_structure;
 use crate::engine::Inner;
@@ -9,7 +9,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_format::{FormatOptions, InputFormat};
 use hydron_history::{FeedBatches, RowFeed};
 use hydron_plan::{ColumnInfo, ScanColumn, StreamInfo, StreamKind, StreamMode};
-use hydron_types::{Batch, Field, LogicalType, Schema, Value, parse_type};
+use hydron_types::{Batch, Field, Schema, Value, parse_type};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
@@ -26,36 +26,79 @@ const SAMPLE_BYTES: usize = 1 << 20;
 /// Files that one pattern may match.
 const FILES_MAX: usize = 10_000;
 
-/// The table behind a call of `file`; `None` for any other function.
-pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Option<Arc<StreamInfo>>> {
-    if name != "file" {
-        return Ok(None);
+/// Table functions that are known here, for `system.table_functions`.
+pub const TABLE_FUNCTIONS: [&str; 3] = ["file", "format", "remote"];
+
+/// The table behind a call of `file`, `format` or `remote`; `None` for any other function.
+pub fn table_function(
+    engine: &Inner,
+    options: &FormatOptions,
+    name: &str,
+    args: &[Value],
+) -> Result<Option<Arc<StreamInfo>>> {
+    match name {
+        "file" => file(engine, options, args).map(Some),
+        "format" => format(options, args).map(Some),
+        "remote" => super::remote::table_function(args).map(Some),
+        "remote_secure" | "cluster" | "url" | "input" => Err(Error::not_implemented(format!("table function {name}"))),
+        _ => Ok(None),
     }
+}
+
+fn text_of(function: &str, args: &[Value], at: usize) -> Result<Option<String>> {
+    let Some(value) = args.get(at) else { return Ok(None) };
+    let bytes = value.as_bytes().ok_or_else(|| {
+        let message = format!("argument {} of {function} must be a constant string", at + 1);
+        Error::new(Code::ILLEGAL_TYPE_OF_ARGUMENT, message)
+    })?;
+    Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+fn file(engine: &Inner, options: &FormatOptions, args: &[Value]) -> Result<Arc<StreamInfo>> {
     if args.is_empty() || args.len() > 3 {
         let message = format!("file takes a path, a format and a structure: 1 to 3 arguments, not {}", args.len());
         return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, message));
     }
-    let text = |i: usize| -> Result<Option<String>> {
-        let Some(value) = args.get(i) else { return Ok(None) };
-        let bytes = value.as_bytes().ok_or_else(|| {
-            Error::new(Code::ILLEGAL_TYPE_OF_ARGUMENT, format!("argument {} of file must be a constant string", i + 1))
-        })?;
-        Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
-    };
-    let path = text(0)?.unwrap_or_default();
+    let path = text_of("file", args, 0)?.unwrap_or_default();
     let files = resolve(engine.options.user_files.as_deref(), &path)?;
-    let format = match text(1)?.filter(|f| f != "auto") {
+    let format = match text_of("file", args, 1)?.filter(|f| f != "auto") {
         Some(format) => format,
         None => format_of(&path)?.to_string(),
     };
-    let columns = match text(2)?.filter(|s| s != "auto") {
+    let columns = match text_of("file", args, 2)?.filter(|s| s != "auto") {
         Some(structure) => columns_of_structure(&structure, parse_type)?,
-        None => find_columns(&files[0], &format)?,
+        None => find_columns(&files[0], &format, options)?,
     };
     let list = files.iter().map(|f| f.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n");
-    Ok(Some(Arc::new(StreamInfo {
+    Ok(Arc::new(info("file", columns, vec![(Arc::from("files"), list), (Arc::from("format"), format)])))
+}
+
+/// `format(name, 'data')` and `format(name, 'structure', 'data')`.
+fn format(options: &FormatOptions, args: &[Value]) -> Result<Arc<StreamInfo>> {
+    if args.len() < 2 || args.len() > 3 {
+        let message =
+            format!("format takes a format, perhaps a structure, and data: 2 or 3 arguments, not {}", args.len());
+        return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, message));
+    }
+    let name = text_of("format", args, 0)?.unwrap_or_default();
+    let structure = if args.len() == 3 { text_of("format", args, 1)?.filter(|s| s != "auto") } else { None };
+    let data = args
+        .last()
+        .and_then(Value::as_bytes)
+        .ok_or_else(|| Error::new(Code::ILLEGAL_TYPE_OF_ARGUMENT, "the data of format must be a constant string"))?;
+    let columns = match structure {
+        Some(structure) => columns_of_structure(&structure, parse_type)?,
+        None => columns_of_data(&name, data, options)?,
+    };
+    // Settings are text; the data may be any bytes.
+    let data = data.iter().map(|b| char::from(*b)).collect();
+    Ok(Arc::new(info("format", columns, vec![(Arc::from("data"), data), (Arc::from("format"), name)])))
+}
+
+fn info(name: &str, columns: Vec<Field>, settings: Vec<(Arc<str>, String)>) -> StreamInfo {
+    StreamInfo {
         database: Arc::from("_table_function"),
-        name: Arc::from("file"),
+        name: Arc::from(name),
         uuid: Uuid::nil(),
         kind: StreamKind::Function,
         mode: StreamMode::Append,
@@ -67,9 +110,17 @@ pub fn table_function(engine: &Inner, name: &str, args: &[Value]) -> Result<Opti
         shards: 1,
         sharding_expr: String::new(),
         engine: Arc::from("File"),
-        settings: vec![(Arc::from("files"), list), (Arc::from("format"), format)],
+        engine_args: Vec::new(),
+        sample_by: String::new(),
+        settings,
         comment: String::new(),
-    })))
+    }
+}
+
+/// The data of a `format(…)` table.
+fn data(info: &StreamInfo) -> Option<Arc<[u8]>> {
+    let (_, text) = info.settings.iter().find(|(k, _)| &**k == "data")?;
+    Some(text.chars().map(|c| c as u8).collect())
 }
 
 /// The files behind a `file(…)` table.
@@ -86,6 +137,8 @@ fn format_name(info: &StreamInfo) -> &str {
 #[derive(Clone, Debug)]
 pub struct FileFeed {
     files: Vec<PathBuf>,
+    /// Instead of files.
+    data: Option<Arc<[u8]>>,
     format: String,
     /// All columns of the table: formats without names are read by position.
     whole: Arc<Schema>,
@@ -108,6 +161,7 @@ impl FileFeed {
         let schema = Schema::new(columns.iter().map(|c| whole.fields[*c].clone()).collect());
         Ok(FileFeed {
             files: files(info),
+            data: data(info),
             format: format_name(info).to_string(),
             whole: Arc::new(whole),
             columns,
@@ -131,10 +185,21 @@ impl FileFeed {
         };
         Ok(Box::new(text.map(move |batch| Ok(batch?.project(Arc::clone(&schema), &columns)))))
     }
+
+    /// The rows of data that came with the query.
+    fn given(&self, data: &[u8]) -> Result<FeedBatches> {
+        let mut reader = hydron_format::input(&self.format, Arc::clone(&self.whole), &self.options, None)?;
+        let batches = reader.feed(data, true)?;
+        let (schema, columns) = (Arc::clone(&self.schema), self.columns.clone());
+        Ok(Box::new(batches.into_iter().map(move |b| Ok(b.batch.project(Arc::clone(&schema), &columns)))))
+    }
 }
 
 impl RowFeed for FileFeed {
     fn start(&self) -> Result<FeedBatches> {
+        if let Some(data) = &self.data {
+            return self.given(data);
+        }
         let feed = self.clone();
         let one = move |path: PathBuf| -> FeedBatches {
             match feed.one(&path) {
@@ -203,6 +268,23 @@ fn cannot(action: &str, path: &Path, e: std::io::Error) -> Error {
     Error::new(Code::CANNOT_OPEN_FILE, format!("cannot {action} '{}': {e}", path.display()))
 }
 
+/// The text of one file among the user files. Errors: as `resolve`; BAD_ARGUMENTS for a file that is too large or no text.
+pub fn user_text(engine: &Inner, path: &str) -> Result<String> {
+    const TEXT_BYTES_MAX: u64 = 1 << 20;
+    // The empty file that every script knows, wherever the user files lie.
+    if path == "/dev/null" {
+        return Ok(String::new());
+    }
+    let file = resolve(engine.options.user_files.as_deref(), path)?.swap_remove(0);
+    let mut text = String::new();
+    let read = open(&file)?.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|e| cannot("read", &file, e))?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(Error::bad_arguments(format!("file '{path}' has more than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
 /// The files that a path means. Errors: FILE_DOESNT_EXIST; DATABASE_ACCESS_DENIED outside the permitted directory.
 fn resolve(root: Option<&Path>, path: &str) -> Result<Vec<PathBuf>> {
     let full = root.map_or_else(|| PathBuf::from(path), |r| r.join(path));
@@ -224,6 +306,77 @@ fn resolve(root: Option<&Path>, path: &str) -> Result<Vec<PathBuf>> {
         return Err(missing());
     }
     Ok(found)
+}
+
+/// The one file that a path without patterns means. Errors: as [`resolve`].
+pub fn one_file(root: Option<&Path>, path: &str) -> Result<PathBuf> {
+    let missing = || Error::new(Code::FILE_DOESNT_EXIST, format!("file '{path}' does not exist"));
+    if path.contains(['*', '?']) {
+        return Err(missing());
+    }
+    resolve(root, path)?.pop().ok_or_else(missing)
+}
+
+/// A file that is being written, under another name until it is whole.
+pub struct NewFile {
+    file: File,
+    unfinished: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+/// A new file under the permitted directory.
+///
+/// Errors: DATABASE_ACCESS_DENIED (291) outside of it, BAD_ARGUMENTS (36) for a file that is there, CANNOT_OPEN_FILE (76).
+pub fn new_file(root: Option<&Path>, path: &str) -> Result<NewFile> {
+    let denied = || {
+        let message = format!("file '{path}' is outside the directory for user files");
+        Error::new(Code::DATABASE_ACCESS_DENIED, message)
+    };
+    let full = root.map_or_else(|| PathBuf::from(path), |r| r.join(path));
+    let name = full.file_name().ok_or_else(denied)?.to_owned();
+    let dir = full.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = dir.canonicalize().map_err(|e| cannot("open the directory of", &full, e))?;
+    if let Some(root) = root {
+        let allowed = root.canonicalize().map_err(|e| cannot("open", root, e))?;
+        if !dir.starts_with(&allowed) {
+            return Err(denied());
+        }
+    }
+    let full = dir.join(&name);
+    if full.exists() {
+        return Err(Error::bad_arguments(format!("file '{path}' exists already")).hint("another name"));
+    }
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(&name);
+    hidden.push(format!(".{}", Uuid::new_v4().simple()));
+    let unfinished = dir.join(hidden);
+    let file = File::create_new(&unfinished).map_err(|e| cannot("create", &unfinished, e))?;
+    Ok(NewFile { file, unfinished, path: full, done: false })
+}
+
+impl NewFile {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        use std::io::Write;
+        self.file.write_all(bytes).map_err(|e| cannot("write", &self.path, e))
+    }
+
+    /// Gives the file its name. Errors: as [`new_file`], when another one has taken it meanwhile.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.sync_all().map_err(|e| cannot("write", &self.path, e))?;
+        // A link, unlike a rename, never replaces what is there.
+        std::fs::hard_link(&self.unfinished, &self.path).map_err(|e| cannot("name", &self.path, e))?;
+        self.done = true;
+        std::fs::remove_file(&self.unfinished).map_err(|e| cannot("name", &self.path, e))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = std::fs::remove_file(&self.unfinished);
+        }
+    }
 }
 
 /// Files of one directory whose names match a pattern in the last part of the path.
@@ -255,7 +408,7 @@ fn glob(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The format that a file name tells.
-fn format_of(path: &str) -> Result<&'static str> {
+pub fn format_of(path: &str) -> Result<&'static str> {
     let extension = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     Ok(match extension.as_str() {
         "csv" => "CSVWithNames",
@@ -272,7 +425,7 @@ fn format_of(path: &str) -> Result<&'static str> {
 }
 
 /// Columns as the file itself tells them.
-fn find_columns(path: &Path, format: &str) -> Result<Vec<Field>> {
+fn find_columns(path: &Path, format: &str, options: &FormatOptions) -> Result<Vec<Field>> {
     if let Some(schema) = hydron_format::file_schema(format, path)? {
         return Ok(schema.fields);
     }
@@ -284,163 +437,19 @@ fn find_columns(path: &Path, format: &str) -> Result<Vec<Field>> {
     {
         head.truncate(end + 1);
     }
-    match format {
-        "CSVWithNames" | "CSV" => Ok(infer_separated(&head, b',', format.ends_with("WithNames"))),
-        "TabSeparatedWithNames" | "TSVWithNames" | "TabSeparated" | "TSV" => {
-            Ok(infer_separated(&head, b'\t', format.ends_with("WithNames")))
-        }
-        "JSONEachRow" => infer_json(&head, path),
-        "LineAsString" => Ok(vec![Field::new("line", LogicalType::String)]),
-        "RawBLOB" => Ok(vec![Field::new("raw_blob", LogicalType::String)]),
-        other => {
-            Err(Error::new(Code::CANNOT_EXTRACT_STREAM_STRUCTURE, format!("columns of format {other} must be given"))
-                .hint("file('path', 'format', 'a int32, b string')"))
-        }
-    }
+    columns_of_data(format, &head, options).map_err(|e| e.context(path.display()))
 }
 
-/// What all values of a column seen so far could be, from narrow to wide.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-enum Guess {
-    Nothing,
-    Bool,
-    Int,
-    Float,
-    Time,
-    Text,
-}
-
-impl Guess {
-    fn of(text: &str) -> Guess {
-        match text {
-            "" | "\\N" => Guess::Nothing,
-            "true" | "false" => Guess::Bool,
-            t if t.parse::<i64>().is_ok() => Guess::Int,
-            t if t.parse::<f64>().is_ok() => Guess::Float,
-            t if looks_like_time(t) => Guess::Time,
-            _ => Guess::Text,
-        }
-    }
-
-    fn join(self, other: Guess) -> Guess {
-        match (self, other) {
-            (a, b) if a == b => a,
-            (Guess::Nothing, g) | (g, Guess::Nothing) => g,
-            (Guess::Int, Guess::Float) | (Guess::Float, Guess::Int) => Guess::Float,
-            _ => Guess::Text,
-        }
-    }
-
-    fn ty(self) -> LogicalType {
-        match self {
-            Guess::Bool => LogicalType::Bool,
-            Guess::Int => LogicalType::Int64,
-            Guess::Float => LogicalType::Float64,
-            Guess::Time => LogicalType::DateTime64(9, None),
-            Guess::Nothing | Guess::Text => LogicalType::String,
-        }
-    }
-}
-
-fn looks_like_time(text: &str) -> bool {
-    let shape: String = text.chars().take(19).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let rest = text.get(19..).unwrap_or_default();
-    (shape == "0000-00-00 00:00:00" || shape == "0000-00-00T00:00:00")
-        && (rest.is_empty() || (rest.starts_with('.') && rest[1..].bytes().all(|b| b.is_ascii_digit())))
-}
-
-fn infer_separated(head: &[u8], separator: u8, names: bool) -> Vec<Field> {
-    const ROWS: usize = 1_000;
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.lines().map(|l| split_line(l, separator as char));
-    let header = if names { lines.next().unwrap_or_default() } else { Vec::new() };
-    let mut guesses = vec![Guess::Nothing; header.len()];
-    for row in lines.take(ROWS) {
-        guesses.resize(guesses.len().max(row.len()), Guess::Nothing);
-        for (guess, value) in guesses.iter_mut().zip(&row) {
-            *guess = guess.join(Guess::of(value));
-        }
-    }
-    let name = |i: usize| header.get(i).cloned().unwrap_or_else(|| format!("c{}", i + 1));
-    guesses.iter().enumerate().map(|(i, g)| Field::new(name(i), g.ty())).collect()
-}
-
-/// Fields of one line; a quoted field keeps its separators.
-fn split_line(line: &str, separator: char) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    for c in line.chars() {
-        match c {
-            '"' if separator == ',' => quoted = !quoted,
-            c if c == separator && !quoted => fields.push(String::new()),
-            c => {
-                if let Some(field) = fields.last_mut() {
-                    field.push(c);
-                }
-            }
-        }
-    }
-    fields
-}
-
-fn infer_json(head: &[u8], path: &Path) -> Result<Vec<Field>> {
-    const ROWS: usize = 1_000;
-    let mut fields: Vec<(String, Option<LogicalType>)> = Vec::new();
-    let rows = serde_json::Deserializer::from_slice(head).into_iter::<serde_json::Map<String, serde_json::Value>>();
-    for row in rows.take(ROWS) {
-        let row = row.map_err(|e| {
-            Error::new(
-                Code::CANNOT_EXTRACT_STREAM_STRUCTURE,
-                format!("'{}' is not one JSON object a line: {e}", path.display()),
-            )
-        })?;
-        for (name, value) in row {
-            let ty = json_type(&value);
-            match fields.iter_mut().find(|(n, _)| *n == name) {
-                Some((_, known)) => *known = join_json(known.take(), ty),
-                None => fields.push((name, ty)),
-            }
-        }
-    }
-    Ok(fields.into_iter().map(|(n, t)| Field::new(n, t.unwrap_or(LogicalType::String))).collect())
-}
-
-/// `None` for null, which fits any type.
-fn json_type(value: &serde_json::Value) -> Option<LogicalType> {
-    use serde_json::Value as Json;
-    Some(match value {
-        Json::Null => return None,
-        Json::Bool(_) => LogicalType::Bool,
-        Json::Number(n) if n.is_i64() => LogicalType::Int64,
-        Json::Number(n) if n.is_u64() => LogicalType::UInt64,
-        Json::Number(_) => LogicalType::Float64,
-        Json::Array(items) => {
-            let item = items.iter().map(json_type).fold(None, join_json);
-            LogicalType::array(item.unwrap_or(LogicalType::String))
-        }
-        Json::String(_) | Json::Object(_) => LogicalType::String,
+fn columns_of_data(format: &str, head: &[u8], options: &FormatOptions) -> Result<Vec<Field>> {
+    hydron_format::infer::infer(format, head, options)?.ok_or_else(|| {
+        Error::new(Code::CANNOT_EXTRACT_STREAM_STRUCTURE, format!("columns of format {format} must be given"))
+            .hint("file('path', 'format', 'a int32, b string')")
     })
-}
-
-fn join_json(a: Option<LogicalType>, b: Option<LogicalType>) -> Option<LogicalType> {
-    match (a, b) {
-        (None, t) | (t, None) => t,
-        (Some(a), Some(b)) if a == b => Some(a),
-        (Some(a), Some(b)) if a.is_number() && b.is_number() => Some(LogicalType::Float64),
-        (Some(_), Some(_)) => Some(LogicalType::String),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn csv_columns_are_found() {
-        let fields = infer_separated(b"t,n,s\n2001-01-01 00:00:00,1,\"a,b\"\n2001-01-01 00:00:01,2.5,x\n", b',', true);
-        let found: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name, f.ty)).collect();
-        assert_eq!(found, ["t datetime64(9)", "n float64", "s string"]);
-    }
 
     #[test]
     fn a_path_cannot_leave_its_directory() {

@@ -16,15 +16,7 @@ pub type Change = Arc<dyn Fn(&RecordBatch) -> Result<Option<RecordBatch>> + Send
 impl StreamStore {
     /// Applies `change` to all rows of the history. Rows that come meanwhile are not touched.
     pub async fn mutate(self: &Arc<Self>, change: Change) -> Result<()> {
-        if !self.makes_parts {
-            return Err(Error::not_implemented("a change of rows in a stream with storage_type = 'streaming'"));
-        }
-        let heads: Vec<Sequence> = self.logs.iter().map(|l| l.next_sequence()).collect();
-        while self.lags_behind(&heads) {
-            if !self.compact_once(0).await? {
-                break;
-            }
-        }
+        self.move_log().await?;
         let dropped = self.compacting.lock().await;
         if *dropped {
             return Err(Error::new(Code::STREAM_IS_DROPPED, "the stream was dropped"));
@@ -44,6 +36,20 @@ impl StreamStore {
         }
         if !commit.removed.is_empty() {
             self.parts.commit(commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves every record that is in the log now into parts.
+    pub(super) async fn move_log(self: &Arc<Self>) -> Result<()> {
+        if !self.makes_parts {
+            return Err(Error::not_implemented("a change of rows in a stream with storage_type = 'streaming'"));
+        }
+        let heads: Vec<Sequence> = self.logs.iter().map(|l| l.next_sequence()).collect();
+        while self.lags_behind(&heads) {
+            if !self.compact_once(0).await? {
+                break;
+            }
         }
         Ok(())
     }
@@ -68,6 +74,9 @@ impl StreamStore {
             let mut batches = Vec::with_capacity(rows.len());
             for batch in rows {
                 let changed = change(&batch)?;
+                if let Some(changed) = &changed {
+                    store.note_json_columns(changed.columns())?;
+                }
                 is_changed |= changed.is_some();
                 batches.push(changed.unwrap_or(batch));
             }
@@ -95,12 +104,14 @@ impl StreamStore {
             let arrow = self.adapter.arrow_of(part.schema_version)?;
             let read = self.parts.read_part(part, &arrow, None, hydron_base::limit::BATCH_ROWS_MAX);
             for rows in super::store::block_on(cpu, read)? {
-                self.adapter.adapt(&rows.map_err(Error::from)?, part.schema_version)?;
+                let adapted = self.adapter.adapt(&rows.map_err(Error::from)?, part.schema_version)?;
+                self.note_json_columns(adapted.columns())?;
             }
         }
         for (shard, (from, to)) in view.log.iter().enumerate() {
             for record in self.records(shard, *from, *to)? {
-                self.adapter.adapt(&record.batch, record.schema_version)?;
+                let adapted = self.adapter.adapt(&record.batch, record.schema_version)?;
+                self.note_json_columns(adapted.columns())?;
             }
         }
         Ok(())

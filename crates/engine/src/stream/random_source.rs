@@ -4,13 +4,14 @@ use super::random::{RandomRows, Rate};
 use crate::query::Progress;
 use crate::statement::Context;
 use async_trait::async_trait;
-use hydron_base::Result;
 use hydron_base::limit::BATCH_ROWS_MAX;
 use hydron_base::world::{Clock, WallTime};
+use hydron_base::{Error, Result};
 use hydron_flow::{SourceItem, SourceReader};
 use hydron_func::EvalContext;
 use hydron_plan::{Scan, ScanColumn};
 use hydron_types::{Batch, Schema};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,12 @@ pub struct RandomSource {
     progress: Arc<Progress>,
     /// Rows still to be made; `None`: no end.
     left: Option<u64>,
-    next_sequence: i64,
+    /// Of each shard.
+    next_sequences: Vec<i64>,
+    /// The shard whose turn it is.
+    turn: usize,
+    /// Rows that were made at the same time for other shards.
+    made: VecDeque<SourceItem>,
     batch_rows_max: usize,
     first: bool,
 }
@@ -51,7 +57,7 @@ impl RandomSource {
         let max_events = cx.settings.uint("max_events");
         let eval_cx = cx.eval_context();
         Ok(RandomSource {
-            rows: RandomRows::new(info, &cx.lookup(), &cx.bind_context(false), eval_cx.seed)?,
+            rows: RandomRows::new(info, &cx.lookup(), &cx.bind_context(true), eval_cx.seed)?,
             rate: Rate::new(eps),
             columns: scan.columns.clone(),
             schema: Arc::clone(schema),
@@ -61,18 +67,32 @@ impl RandomSource {
             cx: eval_cx,
             progress: Arc::clone(&cx.info.progress),
             left: (max_events > 0).then_some(max_events),
-            next_sequence: 0,
+            next_sequences: vec![0; info.shards.max(1) as usize],
+            turn: 0,
+            made: VecDeque::new(),
             batch_rows_max: if eps > 0.0 { BATCH_ROWS_MAX } else { UNLIMITED_BATCH_ROWS },
             first: true,
         })
     }
 
-    fn make(&mut self, count: usize) -> Result<Batch> {
+    /// Makes so many rows and deals them to the shards, the same number to each, in turn.
+    fn make(&mut self, count: usize) -> Result<()> {
         let cx = EvalContext { now: self.clock.now(), ..self.cx.clone() };
-        let made = self.rows.batch(&cx, count)?;
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        project(&made, &self.columns, &self.schema, cx.now, sequence)
+        let all = self.rows.batch(&cx, count)?;
+        let shards = self.next_sequences.len();
+        let mut from = 0;
+        for place in 0..shards.min(count) {
+            let rows = count / shards + usize::from(place < count % shards);
+            let shard = (self.turn + place) % shards;
+            let sequence = self.next_sequences[shard];
+            self.next_sequences[shard] += 1;
+            let part = all.slice(from, rows);
+            let batch = project(&part, &self.columns, &self.schema, cx.now, sequence, shard as i32)?;
+            self.made.push_back(SourceItem::Rows { batch, shard: shard as u32, sequence: Some(sequence) });
+            from += rows;
+        }
+        self.turn = (self.turn + count % shards) % shards;
+        Ok(())
     }
 }
 
@@ -83,23 +103,34 @@ pub fn project(
     schema: &Arc<Schema>,
     now: WallTime,
     sequence: i64,
+    shard: i32,
 ) -> Result<Batch> {
     use arrow::array::{ArrayRef, Int32Array, Int64Array};
     let rows = made.rows();
     let int64 = |v: i64| Arc::new(Int64Array::from_value(v, rows)) as ArrayRef;
-    let pick = |c: &ScanColumn| match c {
-        ScanColumn::Stored(i) => Arc::clone(made.column(*i)),
-        ScanColumn::AppendTime | ScanColumn::IngestTime | ScanColumn::ProcessTime => int64(now.millis()),
-        ScanColumn::Sequence => int64(sequence),
-        ScanColumn::Shard => Arc::new(Int32Array::from_value(0, rows)) as ArrayRef,
+    let pick = |c: &ScanColumn| {
+        Ok(match c {
+            ScanColumn::Stored(i) => Arc::clone(made.column(*i)),
+            ScanColumn::AppendTime | ScanColumn::IngestTime | ScanColumn::ProcessTime => int64(now.millis()),
+            ScanColumn::Sequence => int64(sequence),
+            ScanColumn::Shard => Arc::new(Int32Array::from_value(shard, rows)) as ArrayRef,
+            // What is made up has no parts.
+            ScanColumn::Part | ScanColumn::PartitionId => {
+                Arc::new(arrow::array::BinaryArray::from_iter_values(std::iter::repeat_n("", rows))) as ArrayRef
+            }
+            ScanColumn::MessageKey | ScanColumn::MessageHeaders => return Err(Error::bug("rows that are no messages")),
+        })
     };
-    Ok(Batch::new(Arc::clone(schema), columns.iter().map(pick).collect(), rows))
+    Ok(Batch::new(Arc::clone(schema), columns.iter().map(pick).collect::<Result<_>>()?, rows))
 }
 
 #[async_trait]
 impl SourceReader for RandomSource {
     async fn next(&mut self) -> Result<Option<SourceItem>> {
         loop {
+            if let Some(item) = self.made.pop_front() {
+                return Ok(Some(item));
+            }
             if self.left == Some(0) {
                 return Ok(None);
             }
@@ -116,9 +147,8 @@ impl SourceReader for RandomSource {
             if let Some(left) = &mut self.left {
                 *left -= due as u64;
             }
-            let batch = self.make(due)?;
-            Progress::add(&self.progress.read_rows, batch.rows());
-            return Ok(Some(SourceItem::Rows { batch, shard: 0, sequence: Some(self.next_sequence - 1) }));
+            self.make(due)?;
+            Progress::add(&self.progress.read_rows, due);
         }
     }
 }

@@ -109,6 +109,12 @@ impl LogSource {
                 ScanColumn::ProcessTime => Column::ProcessTime,
                 ScanColumn::Sequence => Column::Sequence,
                 ScanColumn::Shard => Column::Shard,
+                ScanColumn::MessageKey | ScanColumn::MessageHeaders => {
+                    return Err(Error::bug("a stored stream has no messages"));
+                }
+                ScanColumn::Part | ScanColumn::PartitionId => {
+                    return Err(Error::not_implemented("_part and _partition_id of a stream"));
+                }
             });
             needs_log |= !matches!(column, ScanColumn::Stored(_));
         }

@@ -4,10 +4,12 @@
 //! every row once, whatever moves between them meanwhile.
 
 use super::adapter::Adapter;
+use super::json_types::JsonTypes;
 use super::keyed;
 use super::layout::Layouts;
 use super::streams::Streams;
 use super::ttl::Ttl;
+use arrow::array::{Array, ArrayRef, AsArray};
 use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
@@ -15,7 +17,7 @@ use hydron_store::log::{
     Ack, Draft, EventSpan, Hold, Log, LogConfig, Record, Retention, SchemaHistory, Sequence, Ticket,
 };
 use hydron_store::part::{PartStore, Snapshot};
-use hydron_types::{Batch, Field, Schema};
+use hydron_types::{Batch, Field, JsonShape, LogicalType, Schema};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct StreamStore {
     pub(super) ttl: tokio::sync::Mutex<Option<Ttl>>,
     /// For each view the first record of each shard that it would read again.
     needed: Arc<Mutex<HashMap<Uuid, Vec<(u32, Sequence)>>>>,
+    /// What its json columns have shown.
+    pub json: Arc<JsonTypes>,
     /// Held while parts are written or forgotten; true: the stream is dropped, and nothing may be written any more.
     pub(super) compacting: Arc<tokio::sync::Mutex<bool>>,
 }
@@ -121,6 +125,7 @@ impl StreamStore {
             has_ttl: ttl.is_some(),
             ttl: tokio::sync::Mutex::new(ttl),
             needed: Arc::default(),
+            json: Arc::new(JsonTypes::new(info.uuid, Arc::clone(&streams.engine))),
             compacting: Arc::new(tokio::sync::Mutex::new(false)),
         });
         store.count_pending()?;
@@ -159,6 +164,7 @@ impl StreamStore {
             has_ttl: ttl.is_some(),
             ttl: tokio::sync::Mutex::new(ttl),
             needed: Arc::clone(&self.needed),
+            json: Arc::clone(&self.json),
             compacting: Arc::clone(&self.compacting),
         })
     }
@@ -176,6 +182,34 @@ impl StreamStore {
         }
         *self.pending.lock() = pending;
         Ok(())
+    }
+
+    /// Takes in what the json columns of rows bring new, before the rows are stored.
+    pub fn note_json(&self, batch: &Batch) -> Result<()> {
+        self.note_json_columns(&batch.columns)
+    }
+
+    /// As [`StreamStore::note_json`], of columns in the order of the stream's.
+    pub fn note_json_columns(&self, columns: &[ArrayRef]) -> Result<()> {
+        for (column, array) in self.adapter.layout.columns.iter().zip(columns) {
+            match &column.ty {
+                LogicalType::Json => self.json.note(column.id, &column.name, array.as_binary())?,
+                LogicalType::Array(item) if **item == LogicalType::Json => {
+                    let list = array.as_list::<i32>();
+                    let (from, to) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
+                    let items = list.values().slice(from as usize, (to - from) as usize);
+                    self.json.note(column.id, &column.name, items.as_binary())?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What the documents of a json column have in common; `None`: nothing is known of them.
+    pub fn json_shape(&self, column: &str) -> Option<Arc<JsonShape>> {
+        let column = self.adapter.layout.columns.iter().find(|c| &*c.name == column)?;
+        self.json.shape(column.id)
     }
 
     /// Names it in the log of the server.

@@ -4,6 +4,7 @@ use super::layout::{Layout, Layouts};
 use super::store::StreamStore;
 use super::ttl::Ttl;
 use crate::engine::Inner;
+use crate::external::External;
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result};
 use hydron_plan::{StreamInfo, StreamKind};
@@ -23,6 +24,7 @@ pub struct Stream {
     /// Once they were asked for.
     checks: OnceLock<Arc<[Check]>>,
     store: Option<Arc<StreamStore>>,
+    external: Option<Arc<External>>,
 }
 
 impl Stream {
@@ -39,16 +41,20 @@ impl Stream {
             StreamKind::Stream | StreamKind::Table => {
                 Some(StreamStore::open(&engine.streams, &info, layouts, Ttl::of(&create_text))?)
             }
-            StreamKind::Random | StreamKind::System | StreamKind::Function => None,
+            StreamKind::Random | StreamKind::External | StreamKind::System | StreamKind::Function => None,
         };
-        Ok(Arc::new(Stream { info, create_text, checks: OnceLock::new(), store }))
+        let external = match info.kind {
+            StreamKind::External => Some(Arc::new(External::new(Arc::clone(&info), Arc::clone(&engine.external)))),
+            _ => None,
+        };
+        Ok(Arc::new(Stream { info, create_text, checks: OnceLock::new(), store, external }))
     }
 
     /// The same rows as `info` and `layouts` have them from now on.
     pub fn altered(&self, engine: &Inner, info: StreamInfo, create_text: String, layouts: Layouts) -> Arc<Stream> {
         let info = Arc::new(info);
         let store = self.store.as_ref().map(|s| s.altered(&engine.streams, &info, layouts, Ttl::of(&create_text)));
-        Arc::new(Stream { info, create_text, checks: OnceLock::new(), store })
+        Arc::new(Stream { info, create_text, checks: OnceLock::new(), store, external: self.external.clone() })
     }
 
     /// All versions of the stream; of one without rows only its columns as they are.
@@ -61,7 +67,10 @@ impl Stream {
 
     /// The same rows under another name.
     pub fn renamed(of: &Stream, info: StreamInfo, create_text: String) -> Stream {
-        Stream { info: Arc::new(info), create_text, checks: OnceLock::new(), store: of.store.clone() }
+        let info = Arc::new(info);
+        let external =
+            of.external.as_ref().map(|e| Arc::new(External::new(Arc::clone(&info), Arc::clone(&e.counters))));
+        Stream { info, create_text, checks: OnceLock::new(), store: of.store.clone(), external }
     }
 
     /// What every row must satisfy.
@@ -86,6 +95,11 @@ impl Stream {
 
     pub fn store(&self) -> Option<&Arc<StreamStore>> {
         self.store.as_ref()
+    }
+
+    /// The other side of an external stream.
+    pub fn external(&self) -> Option<&Arc<External>> {
+        self.external.as_ref()
     }
 
     /// Errors: NOT_IMPLEMENTED for a source without stored rows.

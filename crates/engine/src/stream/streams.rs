@@ -4,6 +4,7 @@
 
 use super::adapter::EngineCell;
 use super::compact;
+use super::json_types::JsonTypes;
 use super::store::StreamStore;
 use super::stream::Stream;
 use super::trapped_disk::TrappedDisk;
@@ -58,7 +59,7 @@ impl Streams {
         })
     }
 
-    pub(super) fn parts_dir(&self, uuid: Uuid) -> PathBuf {
+    pub(crate) fn parts_dir(&self, uuid: Uuid) -> PathBuf {
         self.parts.join(uuid.to_string())
     }
 
@@ -94,6 +95,7 @@ impl Streams {
     pub fn remove(&self, stream: &Stream) -> Result<()> {
         let uuid = stream.info.uuid;
         self.open.lock().remove(&uuid);
+        JsonTypes::forget(&self.engine, uuid);
         let Some(store) = stream.store() else { return Ok(()) };
         store.close();
         // A part that is being written ends first: its file would appear in a directory that is being removed.

@@ -3,22 +3,29 @@
 //! In: a bounded plan. Out: batches, and a row of totals apart. Promise: an acknowledged row is seen; a row is seen once;
 //! files of parts stay as long as the query runs.
 
+use super::merging::{self, MergeRule, Purpose};
 use super::old_parts::OldParts;
+use super::partition::PartitionKey;
 use super::random::RandomRows;
 use super::random_source::project;
 use super::source::stored_column;
 use super::{StreamStore, file, keyed};
 use crate::catalog::GivenTable;
 use crate::catalog::lookup::Lookup;
+use crate::external::decode::Decoder;
+use crate::external::feed::ExternalFeed;
 use crate::query::{Item, Progress};
-use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int32Array, RecordBatch};
 use futures::stream::{self, BoxStream, StreamExt};
 use hydron_base::limit::BATCH_ROWS_MAX;
+use hydron_base::world::Stop;
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
+use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
 use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
-use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamKind};
+use hydron_plan::join_engine::JOIN;
+use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamInfo, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,7 +42,9 @@ pub fn execute(
         let Some(progress) = progress else { return };
         progress.read_rows.store(metrics.rows_read(), Ordering::Relaxed);
         progress.read_bytes.store(metrics.bytes_read(), Ordering::Relaxed);
-        *progress.rows_before_limit.lock() = metrics.rows_before_limit();
+        if let Some(rows) = metrics.rows_before_limit() {
+            *progress.rows_before_limit.lock() = Some(rows);
+        }
     };
     let counted = stream::unfold((run.rows, progress, count), |(mut rows, progress, count)| async move {
         let item = rows.next().await;
@@ -110,6 +119,9 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         user: Arc::clone(&lookup.user),
         streaming: false,
         traps: lookup.engine.options.allow_trap,
+        server: Some(crate::statement::facts::ServerView::facts(&lookup.engine, "", &lookup.database)),
+        identity: Arc::default(),
+        stop: Stop::default(),
     }
 }
 
@@ -123,17 +135,35 @@ impl HistorySource for Lookup {
             StreamKind::Stream | StreamKind::Table => {
                 let stream = self.state.stream_of(info)?;
                 let store = stream.stored()?;
+                let is_merged = &*info.engine == JOIN || scan.is_final && merging::is_merging(&info.engine);
+                let context = bind_context(self);
+                let rule = match is_merged {
+                    true => MergeRule::of(&stream.info, &store.schema, self, &context)?,
+                    false => None,
+                };
+                if let Some(rule) = rule {
+                    return merged(store, scan, &rule, self);
+                }
+                let partitions_max = partitions_max(&stream.info, &self.settings);
+                if partitions_max.is_some() || scan.columns.iter().any(|c| is_of_parts(*c)) {
+                    return parted(store, scan, self, &context, partitions_max);
+                }
                 return match keyed::is_keyed(info) && self.settings.bool("compact_kv_stream") {
                     true => counting(store, scan, self.engine.cpu.handle()),
                     false => stored(store, scan, &self.memory, self.engine.cpu.handle()),
                 };
             }
-            StreamKind::System => vec![crate::system::rows(&self.engine, &info.name, &self.settings)?],
+            StreamKind::External => return external(self, scan),
+            StreamKind::System => vec![crate::system::rows(self, &info.name)?],
             StreamKind::Random => {
                 let mut rows = RandomRows::new(info, self, &bind_context(self), rand::random())?;
                 let asked = [self.settings.uint("max_events"), scan.limit_hint].into_iter().filter(|n| *n > 0).min();
                 let count = asked.map_or(BATCH_ROWS_MAX, |n| n.min(BATCH_ROWS_MAX as u64) as usize);
                 vec![rows.batch(&eval_context(self), count)?]
+            }
+            StreamKind::Function if &*info.engine == super::remote::ENGINE => {
+                let feed = super::remote::RemoteFeed::new(info, &scan.columns)?;
+                return Ok(ScanData { feed: Some(Arc::new(feed)), ..ScanData::default() });
             }
             StreamKind::Function => {
                 let options = FormatOptions::from_settings(&self.settings, crate::statement::zone(&self.settings));
@@ -143,16 +173,37 @@ impl HistorySource for Lookup {
         };
         let schema = Arc::new(schema_of(scan));
         let now = self.engine.options.clock.now();
-        let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+        let projected = batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0, 0));
         Ok(ScanData { batches: projected.collect::<Result<_>>()?, ..ScanData::default() })
     }
+}
+
+/// What an external stream has now.
+fn external(lookup: &Lookup, scan: &Scan) -> Result<ScanData> {
+    let stream = lookup.state.stream_of(&scan.stream)?;
+    let external = stream.external().cloned().ok_or_else(|| Error::bug("an external stream has no other side"))?;
+    let definition = external.definition()?;
+    let counts = scan.columns.is_empty() && definition.one_message_per_row;
+    let decoder = {
+        let (lookup, definition, scan) = (lookup.clone(), Arc::clone(&definition), scan.clone());
+        move || {
+            let schema = Arc::new(schema_of(&scan));
+            let (bind_cx, eval_cx) = (bind_context(&lookup), eval_context(&lookup));
+            let clock = Arc::clone(&lookup.engine.options.clock);
+            let counters = Arc::clone(&external.counters);
+            Decoder::new(&definition, &scan, &schema, &lookup, &bind_cx, eval_cx, clock, counters)
+        }
+    };
+    let shards = lookup.settings.text("shards").to_string();
+    let feed = ExternalFeed { definition, shards, decoder: Box::new(decoder), counts };
+    Ok(ScanData { feed: Some(Arc::new(feed)), ..ScanData::default() })
 }
 
 /// The rows of a table that came with the query: this query's own.
 fn given_rows(lookup: &Lookup, given: &GivenTable, scan: &Scan) -> Result<ScanData> {
     let schema = Arc::new(schema_of(scan));
     let now = lookup.engine.options.clock.now();
-    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0));
+    let projected = given.batches.iter().map(|b| project(b, &scan.columns, &schema, now, 0, 0));
     let held = vec![lookup.memory.reserve(given.bytes())?];
     Ok(ScanData { batches: projected.collect::<Result<_>>()?, held, ..ScanData::default() })
 }
@@ -193,7 +244,12 @@ fn stored(
     });
     let old = OldParts::of(store, scan, &schema, &view.snapshot, cpu);
     let feed = old.map(|old| Arc::new(old) as Arc<dyn RowFeed>);
-    Ok(ScanData { parts, feed, batches, held, sorted_by: store.sort_columns.clone(), ..ScanData::default() })
+    let mut sorted_by = store.sort_columns.clone();
+    if scan.stream.engine.ends_with("MergeTree") {
+        // A filter of a column excludes by an expression of it in the key too.
+        sorted_by.extend(merging::names_of(&scan.stream.order_by)?);
+    }
+    Ok(ScanData { parts, feed, batches, held, sorted_by, ..ScanData::default() })
 }
 
 /// The rows that count of a keyed stream.
@@ -204,6 +260,83 @@ fn counting(store: &Arc<StreamStore>, scan: &Scan, cpu: &tokio::runtime::Handle)
         batches.push(stored_batch(store, &batch.to_arrow()?, scan, &schema, 0)?);
     }
     Ok(ScanData { batches, ..ScanData::default() })
+}
+
+fn is_of_parts(column: ScanColumn) -> bool {
+    matches!(column, ScanColumn::Part | ScanColumn::PartitionId)
+}
+
+/// Partitions of a table that a query may read, if there is a limit.
+fn partitions_max(info: &StreamInfo, settings: &Settings) -> Option<u64> {
+    if info.partition_by.is_empty() {
+        return None;
+    }
+    let of_table = || info.settings.iter().rfind(|(k, _)| &**k == "max_partitions_to_read").map(|(_, v)| v.as_str());
+    let text = match settings.text("max_partitions_to_read") {
+        "-1" => of_table()?,
+        text => text,
+    };
+    text.parse().ok().filter(|max| *max > 0)
+}
+
+/// Rows with what is known of their parts. Rows that `pruning` excludes are not among them.
+///
+/// Errors: TOO_MANY_PARTITIONS (565).
+fn parted(
+    store: &Arc<StreamStore>,
+    scan: &Scan,
+    lookup: &Lookup,
+    context: &BindContext,
+    partitions_max: Option<u64>,
+) -> Result<ScanData> {
+    let (schema, eval) = (Arc::new(schema_of(scan)), eval_context(lookup));
+    let key = PartitionKey::of(&scan.stream.partition_by, &store.schema, lookup, context)?;
+    let (mut batches, mut held) = (Vec::new(), Vec::new());
+    let mut partitions = std::collections::BTreeSet::new();
+    store.each_block(&store.view(), lookup.engine.cpu.handle(), |rows, block| {
+        let ids = key.ids(&rows, &store.schema, &eval)?;
+        let text = |texts: Vec<String>| Arc::new(BinaryArray::from_iter_values(texts)) as ArrayRef;
+        let column = |c: &ScanColumn| match c {
+            ScanColumn::Stored(i) => stored_column(&rows, stored_position(store, &scan.stream.columns[*i])?),
+            ScanColumn::Part => Ok(text(ids.iter().map(|id| block.name(id)).collect())),
+            ScanColumn::PartitionId => Ok(text(ids.clone())),
+            other => Err(Error::not_implemented(format!("{other:?} beside _part"))),
+        };
+        let columns = scan.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(Arc::clone(&schema), columns, rows.num_rows());
+        let kept = match &scan.pruning {
+            Some(pruning) => pruning.eval_filter(&eval, &batch)?,
+            None => BooleanArray::from(vec![true; batch.rows()]),
+        };
+        partitions.extend(ids.into_iter().enumerate().filter(|(row, _)| kept.value(*row)).map(|(_, id)| id));
+        let columns = batch.columns.iter().map(|c| arrow::compute::filter(c, &kept)).collect::<Result<Vec<_>, _>>();
+        let batch = Batch::new(Arc::clone(&schema), columns.map_err(arrow_error)?, kept.true_count());
+        held.push(lookup.memory.reserve(batch.bytes())?);
+        batches.push(batch);
+        Ok(())
+    })?;
+    match partitions_max {
+        Some(max) if partitions.len() as u64 > max => {
+            let message = format!(
+                "the query reads {} partitions of {}, max_partitions_to_read is {max}",
+                partitions.len(),
+                scan.stream.name
+            );
+            Err(Error::new(Code::TOO_MANY_PARTITIONS, message))
+        }
+        _ => Ok(ScanData { batches, held, ..ScanData::default() }),
+    }
+}
+
+/// The rows of a table that count.
+fn merged(store: &Arc<StreamStore>, scan: &Scan, rule: &MergeRule, lookup: &Lookup) -> Result<ScanData> {
+    let schema = Arc::new(schema_of(scan));
+    let gathered = store.gathered(&store.view(), &lookup.memory, lookup.engine.cpu.handle())?;
+    let rows = rule.merge(&gathered.rows, &eval_context(lookup), Purpose::Read)?;
+    let cut = |at: usize| rows.slice(at, BATCH_ROWS_MAX.min(rows.num_rows() - at));
+    let pieces = (0..rows.num_rows()).step_by(BATCH_ROWS_MAX);
+    let batches = pieces.map(|at| stored_batch(store, &cut(at), scan, &schema, 0)).collect::<Result<_>>()?;
+    Ok(ScanData { batches, held: gathered.held, ..ScanData::default() })
 }
 
 /// The scan's columns of one log record.
@@ -245,16 +378,27 @@ fn lacks(scan: &Scan) -> Vec<usize> {
 
 /// Names and types of a scan's columns.
 pub fn schema_of(scan: &Scan) -> Schema {
+    let millis = match scan.stream.kind {
+        StreamKind::External => LogicalType::DateTime64(3, Some(hydron_types::Zone::UTC)),
+        _ => LogicalType::Int64,
+    };
     let field = |c: &ScanColumn| match c {
         ScanColumn::Stored(i) => {
             let column = &scan.stream.columns[*i];
             Field::new(Arc::clone(&column.name), column.ty.clone())
         }
-        ScanColumn::AppendTime => Field::new("_tp_append_time", LogicalType::Int64),
-        ScanColumn::IngestTime => Field::new("_tp_ingest_time", LogicalType::Int64),
-        ScanColumn::ProcessTime => Field::new("_tp_process_time", LogicalType::Int64),
+        ScanColumn::MessageKey => Field::new("_tp_message_key", LogicalType::String),
+        ScanColumn::MessageHeaders => {
+            let text = || Box::new(LogicalType::String);
+            Field::new("_tp_message_headers", LogicalType::Map(text(), text()))
+        }
+        ScanColumn::AppendTime => Field::new("_tp_append_time", millis.clone()),
+        ScanColumn::IngestTime => Field::new("_tp_ingest_time", millis.clone()),
+        ScanColumn::ProcessTime => Field::new("_tp_process_time", millis.clone()),
         ScanColumn::Sequence => Field::new("_tp_sn", LogicalType::Int64),
         ScanColumn::Shard => Field::new("_tp_shard", LogicalType::Int32),
+        ScanColumn::Part => Field::new("_part", LogicalType::String),
+        ScanColumn::PartitionId => Field::new("_partition_id", LogicalType::String),
     };
     Schema::new(scan.columns.iter().map(field).collect())
 }

@@ -25,6 +25,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
     let second = || DateTime(None);
     let tables: Vec<(&'static str, Vec<(&'static str, LogicalType)>)> = vec![
         ("one", vec![("dummy", UInt8)]),
+        ("table_functions", vec![("name", String)]),
         (
             "databases",
             vec![
@@ -91,6 +92,22 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
             ],
         ),
         (
+            "dictionaries",
+            vec![
+                ("database", String),
+                ("name", String),
+                ("uuid", Uuid),
+                ("status", String),
+                ("origin", String),
+                ("type", String),
+                ("key.names", strings()),
+                ("key.types", strings()),
+                ("attribute.names", strings()),
+                ("attribute.types", strings()),
+                ("comment", String),
+            ],
+        ),
+        (
             "functions",
             vec![
                 ("name", String),
@@ -101,6 +118,8 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("origin", String),
             ],
         ),
+        ("formats", vec![("name", String), ("is_input", UInt8), ("is_output", UInt8)]),
+        ("format_schemas", vec![("name", String), ("type", String), ("schema", String)]),
         (
             "settings",
             vec![
@@ -267,6 +286,10 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("sources", strings()),
                 ("checkpoint_sn", LogicalType::array(LogicalType::array(Int64))),
                 ("lag_records", UInt64),
+                ("lag_ms", UInt64),
+                ("state_bytes", UInt64),
+                ("rows_late", UInt64),
+                ("skipped_records", UInt64),
                 ("query_id", String),
             ],
         ),
@@ -288,7 +311,8 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
             ],
         ),
     ];
-    tables.into_iter().map(|(name, columns)| (name, Arc::new(info(name, columns)))).collect()
+    let others = super::access::tables().into_iter().chain(super::state::tables());
+    tables.into_iter().chain(others).map(|(name, columns)| (name, Arc::new(info(name, columns)))).collect()
 });
 
 /// Second names of columns, as users of ClickHouse know them.
@@ -322,6 +346,8 @@ fn info(name: &str, columns: Vec<(&'static str, LogicalType)>) -> StreamInfo {
         shards: 1,
         sharding_expr: String::new(),
         engine: Arc::from("System"),
+        engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     }

@@ -4,11 +4,14 @@
 //! snapshots; reading them never waits for a query or a stream.
 //!
 //! In reading order: [`columns`] (what each table has), [`rows`] (what it holds), [`views`] (materialized
-//! views), [`crashes`] (what is known of crashes).
+//! views), [`crashes`] (what is known of crashes), [`access`] (users, roles and their like), [`state`] (what the server is made of
+//! and how it is).
 
+mod access;
 mod columns;
 mod crashes;
 mod rows;
+mod state;
 mod views;
 
 pub use columns::{table, table_names};

@@ -1,10 +1,13 @@
 //! Rows of the system tables, as of now.
 
 use super::table;
-use crate::catalog::Object;
+use crate::catalog::lookup::Lookup;
+use crate::catalog::{FunctionBody, Object};
 use crate::engine::Inner;
 use crate::query::{Progress, QueryInfo};
+use crate::statement::permit;
 use crate::stream::StreamStore;
+use hydron_access::{Object as Named, Privilege};
 use hydron_base::world::WallTime;
 use hydron_base::{Error, Result, Settings};
 use hydron_plan::{ColumnDefault, StreamInfo};
@@ -13,17 +16,44 @@ use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// All rows of `system.name`. `settings` are those of the asking query.
-pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
+/// The rows of `system.name` that whoever asks may see.
+pub fn rows(lookup: &Lookup, name: &str) -> Result<Batch> {
+    let (engine, settings, access) = (&*lookup.engine, &*lookup.settings, &*lookup.access);
+    let sees = |privilege, database: &str, name: &str| access.rights.may_see(privilege, &Named::stream(database, name));
+    if let Some(rows) = super::access::rows(access, &engine.access, name) {
+        return batch(name, rows);
+    }
+    if let Some(rows) = super::state::rows(lookup, name) {
+        return batch(name, rows);
+    }
     let rows = match name {
         "one" => vec![vec![Value::UInt(0)]],
-        "databases" => databases(engine),
-        "streams" | "tables" => streams(engine),
-        "columns" => columns(engine),
+        "databases" => {
+            let seen = |r: &[Value]| access.rights.may_see(Privilege::SHOW_DATABASES, &Named::database(&word(r, 0)));
+            kept(databases(engine), |r| word(r, 0) == super::DATABASE || seen(r))
+        }
+        "streams" | "tables" => {
+            kept(streams(engine), |r| is_system(r) || sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1)))
+        }
+        "columns" => kept(columns(engine), |r| {
+            let stream = Named::stream(&word(r, 0), &word(r, 1));
+            is_system(r) || access.rights.may_see(Privilege::SHOW_COLUMNS, &stream.column(&word(r, 2)))
+        }),
+        "dictionaries" => kept(dictionaries(engine), |r| sees(Privilege::SHOW_DICTIONARIES, &word(r, 0), &word(r, 1))),
         "functions" => functions(engine),
+        "formats" => formats(),
+        "format_schemas" => format_schemas(engine),
         "settings" => setting_rows(settings),
-        "processes" => return processes(engine, &engine.queries.running()),
-        "query_log" => query_log(engine),
+        "processes" => {
+            let mut running = engine.queries.running();
+            running.retain(|q| permit::sees_query(access, &q.user));
+            return processes(&running);
+        }
+        "query_log" => {
+            let mut finished = engine.queries.finished();
+            finished.retain(|q| permit::sees_query(access, &q.user));
+            query_log(finished)
+        }
         "errors" => errors(engine),
         "crash_log" => super::crashes::crash_log(engine),
         "quarantine" => super::crashes::quarantine(hydron_board::Board::current()),
@@ -32,12 +62,33 @@ pub fn rows(engine: &Inner, name: &str, settings: &Settings) -> Result<Batch> {
             vec![Value::string("SYSTEM"), Value::string(std::env::consts::OS)],
             vec![Value::string("BUILD_TYPE"), Value::string(if cfg!(debug_assertions) { "debug" } else { "release" })],
         ],
+        "table_functions" => {
+            let made_up = hydron_plan::bind::TABLE_FUNCTIONS.iter();
+            let mut names: Vec<&str> = made_up.copied().chain(crate::stream::file::TABLE_FUNCTIONS).collect();
+            names.sort_unstable();
+            names.into_iter().map(|n| vec![text(n)]).collect()
+        }
         "time_zones" => chrono_tz::TZ_VARIANTS.iter().map(|z| vec![Value::string(z.name())]).collect(),
-        "parts" => parts(engine),
-        "materialized_views" => super::views::rows(engine),
+        "parts" => kept(parts(engine), |r| sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1))),
+        "materialized_views" => {
+            kept(super::views::rows(engine), |r| sees(Privilege::SHOW_TABLES, &word(r, 0), &word(r, 1)))
+        }
         other => return Err(Error::bug(format!("system.{other} has columns and no rows"))),
     };
     batch(name, rows)
+}
+
+fn kept(rows: Vec<Vec<Value>>, keep: impl Fn(&[Value]) -> bool) -> Vec<Vec<Value>> {
+    rows.into_iter().filter(|row| keep(row)).collect()
+}
+
+/// The text of a column of a row.
+fn word(row: &[Value], at: usize) -> String {
+    String::from_utf8_lossy(row.get(at).and_then(Value::as_bytes).unwrap_or_default()).into_owned()
+}
+
+fn is_system(row: &[Value]) -> bool {
+    word(row, 0) == super::DATABASE
 }
 
 fn batch(name: &str, rows: Vec<Vec<Value>>) -> Result<Batch> {
@@ -315,6 +366,31 @@ fn precision(ty: &LogicalType) -> [Value; 4] {
     }
 }
 
+fn dictionaries(engine: &Inner) -> Vec<Vec<Value>> {
+    let state = engine.catalog.snapshot();
+    let list = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::string).collect());
+    let row = |object: &Object| {
+        let Object::View(view) = object else { return None };
+        let info = view.dictionary.as_ref()?;
+        let origin: Vec<String> = view.reads.iter().map(|(d, n)| format!("{d}.{n}")).collect();
+        Some(vec![
+            Value::string(&*view.info.database),
+            Value::string(&*view.info.name),
+            Value::Uuid(*view.info.uuid.as_bytes()),
+            // It is read when it is asked.
+            Value::string("NOT_LOADED"),
+            Value::string(origin.join(", ")),
+            Value::string(&*info.layout),
+            list(info.keys.iter().map(|(name, _)| name.to_string()).collect()),
+            list(info.keys.iter().map(|(_, ty)| ty.to_string()).collect()),
+            list(info.attributes.iter().map(|a| a.name.to_string()).collect()),
+            list(info.attributes.iter().map(|a| a.ty.to_string()).collect()),
+            Value::string(&view.info.comment),
+        ])
+    };
+    state.databases.values().flat_map(|d| d.objects.values()).filter_map(row).collect()
+}
+
 fn functions(engine: &Inner) -> Vec<Vec<Value>> {
     let builtin = hydron_func::Registry::builtin().names().into_iter().map(|f| {
         let alias = f.alias_to.as_deref().unwrap_or_default().to_string();
@@ -331,14 +407,28 @@ fn functions(engine: &Inner) -> Vec<Vec<Value>> {
     let own = state.functions.values().map(|f| {
         vec![
             Value::string(&*f.name),
-            flag(false),
+            flag(f.is_aggregate()),
             flag(false),
             Value::string(""),
             Value::string(&*mask(&f.create_text)),
-            Value::string("SQLUserDefined"),
+            Value::string(match f.body {
+                FunctionBody::Lambda(_) => "SQLUserDefined",
+                FunctionBody::Code(_) => "ExecutableUserDefined",
+            }),
         ]
     });
     builtin.chain(own).collect()
+}
+
+fn formats() -> Vec<Vec<Value>> {
+    let formats = hydron_format::registry::FORMATS.iter();
+    formats.map(|f| vec![Value::string(f.name), flag(f.is_input), flag(f.is_output)]).collect()
+}
+
+fn format_schemas(engine: &Inner) -> Vec<Vec<Value>> {
+    let state = engine.catalog.snapshot();
+    let row = |s: &Arc<crate::catalog::FormatSchema>| [&*s.name, s.kind.name(), &s.source].map(Value::string).to_vec();
+    state.format_schemas.iter().map(row).collect()
 }
 
 fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
@@ -360,7 +450,7 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
 }
 
 /// `system.processes` for these queries, in their order.
-pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
+pub fn processes(running: &[Arc<QueryInfo>]) -> Result<Batch> {
     let rows = running.iter().map(|q| {
         let p = &q.progress;
         let count = |c: &std::sync::atomic::AtomicU64| Value::UInt(Progress::get(c));
@@ -397,7 +487,7 @@ pub fn processes(_: &Inner, running: &[Arc<QueryInfo>]) -> Result<Batch> {
     batch("processes", rows.collect())
 }
 
-fn query_log(engine: &Inner) -> Vec<Vec<Value>> {
+fn query_log(finished: Vec<crate::query::QueryRecord>) -> Vec<Vec<Value>> {
     let row = |q: crate::query::QueryRecord| {
         let ended = q.started.plus_millis(q.duration_ms as i64);
         let mut databases: Vec<&str> = q.uses.iter().map(|(d, _)| &**d).collect();
@@ -433,7 +523,7 @@ fn query_log(engine: &Inner) -> Vec<Vec<Value>> {
             changed(&q.settings),
         ]
     };
-    engine.queries.finished().into_iter().map(row).collect()
+    finished.into_iter().map(row).collect()
 }
 
 fn errors(engine: &Inner) -> Vec<Vec<Value>> {

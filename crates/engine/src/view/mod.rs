@@ -6,8 +6,9 @@
 //!
 //! In reading order: [`status`] (what a view is at, when it is tried again), [`stamp`] (what a record says of its view), [`unit`]
 //! (answers that are written together), [`target`] (answers as rows of a stream), [`writer`] (units into the log), [`recover`]
-//! (what the log has already), [`run`] (one run), [`views`] (all of them).
+//! (what the log has already), [`run`] (one run), [`outward`] (one INTO an external stream), [`views`] (all of them).
 
+pub mod outward;
 pub mod recover;
 pub mod run;
 pub mod stamp;

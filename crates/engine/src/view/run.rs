@@ -1,27 +1,30 @@
 //! One run of a view: from its newest checkpoint, or from the start, until something ends it.
 
+use super::outward::Outward;
 use super::recover::recover;
 use super::status::{State, Status};
 use super::target::Target;
 use super::unit::Unit;
 use super::writer::Writer;
-use crate::catalog::MaterializedView;
+use crate::catalog::{MaterializedView, Temporary};
 use crate::checkpoint::{Keeper, KeptAt, epoch, keeper};
 use crate::engine::Inner;
 use crate::query::{Progress, QueryGuard, QueryOptions};
 use crate::session::Session;
 use crate::statement::Context;
 use crate::statement::select::{self, Run};
+use hydron_access::Enabled;
 use hydron_base::memory::Reserved;
-use hydron_base::{Budget, Code, Error, Result};
+use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::Kind;
-use hydron_flow::host::{Answer, CutAnswer, Event, Resume};
+use hydron_flow::host::{Answer, CutAnswer, Event, RecordId, Resume, Steps};
 use hydron_flow::{QueryHandle, RunOptions};
 use hydron_plan::bind::{Bound, query_settings};
 use hydron_sql::ast::{Query, StatementKind};
 use hydron_store::checkpoint::{Manifest, OutputPosition};
 use hydron_store::log::Sequence;
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +36,10 @@ pub struct Job<'a> {
     pub engine: &'a Arc<Inner>,
     pub view: &'a Arc<MaterializedView>,
     pub status: &'a watch::Sender<Status>,
+    /// The record at which the run failed, if it was at one.
+    pub failed_at: &'a Mutex<Option<RecordId>>,
+    /// Records that are passed over.
+    pub skip: &'a BTreeSet<RecordId>,
 }
 
 impl Job<'_> {
@@ -50,6 +57,7 @@ impl Job<'_> {
         match result {
             Ok(never) => match never {},
             Err(e) => {
+                *self.failed_at.lock() = info.flow.lock().as_ref().and_then(|f| f.current());
                 let e = info.told(e);
                 guard.note_error(&e);
                 Err(e)
@@ -92,6 +100,10 @@ impl Job<'_> {
         let mut pipeline = hydron_flow::build(&bound.plan, build)?;
         let fingerprint = epoch::fingerprint(&self.view.info.select, &pipeline);
         let sources = epoch::sources(&pipeline);
+        if let Some(external) = stream.external().cloned() {
+            // Waits for a broker, where a thread may wait.
+            crate::statement::blocking(engine, move || external.writer().map(drop)).await?;
+        }
         let mut target = Target::open(
             stream,
             &schema,
@@ -102,6 +114,9 @@ impl Job<'_> {
             info.memory(),
         )?;
         let id = super::query_id(self.view.info.uuid);
+        if target.stream.external().is_some() {
+            return self.outward(&cx, target, pipeline, fingerprint, sources).await;
+        }
         let mut writer = Writer {
             view: self.view.info.uuid,
             id: id.clone(),
@@ -114,10 +129,7 @@ impl Job<'_> {
             None => (None, None),
             Some(stored) => {
                 let cut = epoch::from_stored(&stored, &fingerprint)?;
-                pipeline.restore(&stored.state).map_err(|e| {
-                    let message = format!("the state of epoch {} cannot be read: {}", stored.number, e.message);
-                    Error::new(Code::RECOVER_CHECKPOINT_FAILED, message)
-                })?;
+                restore(&mut pipeline, &stored)?;
                 let output = stored.manifest.output.clone().unwrap_or_default();
                 let found =
                     recover(&writer.store, &engine.checkpoints, &id, self.view.info.uuid, &output, cut.step).await?;
@@ -138,7 +150,11 @@ impl Job<'_> {
             from,
             is_ahead,
         )?;
-        let run = Run { kept: true, options: RunOptions { traced: true, resume }, ..Run::default() };
+        let run = Run {
+            kept: true,
+            options: RunOptions { traced: true, cut_first: resume.is_none(), resume, skip: self.skip.clone() },
+            ..Run::default()
+        };
         let handle = select::start_pipeline(&cx, pipeline, run).await?;
         self.enter(State::ExecutingPipeline);
         engine.keepers.add(&keeper);
@@ -153,6 +169,50 @@ impl Job<'_> {
             progress: Arc::clone(&info.progress),
         };
         sink.drive(handle).await
+    }
+
+    /// The rest of a run whose rows go to an external stream.
+    async fn outward(
+        &self,
+        cx: &Context,
+        mut target: Target,
+        mut pipeline: hydron_flow::Pipeline,
+        fingerprint: String,
+        sources: Vec<(String, Uuid)>,
+    ) -> Result<Infallible> {
+        let engine = self.engine;
+        let id = super::query_id(self.view.info.uuid);
+        let (resume, from) = match self.newest(&id).await? {
+            None => (None, None),
+            Some(stored) => {
+                let cut = epoch::from_stored(&stored, &fingerprint)?;
+                restore(&mut pipeline, &stored)?;
+                let replay = Steps::starting_at(cut.step + 1);
+                (Some(Resume { cut, replay }), Some((stored.number, stored.manifest)))
+            }
+        };
+        let keeper = Keeper::new(
+            &id,
+            &engine.checkpoints,
+            &engine.options.clock,
+            engine.cpu.handle(),
+            keeper::interval(&cx.settings, engine.options.checkpoint.interval),
+            fingerprint,
+            sources,
+            from,
+            false,
+        )?;
+        let run = Run {
+            kept: true,
+            options: RunOptions { resume, skip: self.skip.clone(), ..RunOptions::default() },
+            ..Run::default()
+        };
+        let handle = select::start_pipeline(cx, pipeline, run).await?;
+        self.enter(State::ExecutingPipeline);
+        engine.keepers.add(&keeper);
+        let _asking = keeper.ask(handle.cut_asker());
+        let (clock, progress) = (Arc::clone(&engine.options.clock), Arc::clone(&cx.info.progress));
+        Outward { job: self, keeper, target: &mut target, clock, progress }.drive(handle).await
     }
 
     /// The newest epoch; where there is no state at all the view begins anew.
@@ -185,6 +245,20 @@ impl Job<'_> {
         }
     }
 
+    /// A unit of so many rows has been written.
+    pub fn count(&self, rows: usize) {
+        self.status.send_modify(|s| {
+            s.units += 1;
+            s.rows_written += rows as u64;
+        });
+    }
+
+    /// An epoch is on disk.
+    pub fn noted(&self, keeper: &Keeper, kept: KeptAt) {
+        self.hold(&keeper.manifests());
+        self.status.send_modify(|s| s.kept(kept));
+    }
+
     /// Keeps the logs from dropping what the view would read again from these epochs.
     fn hold(&self, manifests: &[Arc<Manifest>]) {
         let Some(oldest) = manifests.first() else { return };
@@ -205,6 +279,13 @@ impl Job<'_> {
     }
 }
 
+fn restore(pipeline: &mut hydron_flow::Pipeline, stored: &hydron_store::checkpoint::Epoch) -> Result<()> {
+    pipeline.restore(&stored.state).map_err(|e| {
+        let message = format!("the state of epoch {} cannot be read: {}", stored.number, e.message);
+        Error::new(Code::RECOVER_CHECKPOINT_FAILED, message)
+    })
+}
+
 /// Binds the query of a view as its maker would, in a streaming session.
 pub async fn bind(
     engine: &Arc<Inner>,
@@ -212,25 +293,38 @@ pub async fn bind(
     info: &Arc<crate::query::QueryInfo>,
 ) -> Result<(Context, Bound)> {
     let query = query_of(&view.info.select)?;
-    let mut settings = engine.profile.clone();
-    settings.overlay(&view.settings);
-    let settings = Arc::new(query_settings(&query, &settings, None)?);
+    let settings = Arc::new(settings_of(engine, view)?);
     *info.settings.lock() = Arc::clone(&settings);
     info.set_memory(Budget::query(&engine.memory, settings.uint("max_memory_usage")));
+    let access = match &view.info.owner {
+        Some(owner) => engine.access.enabled(owner, None),
+        None => Arc::new(Enabled::everything(&view.user)),
+    };
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&view.user),
+        access,
         database: Arc::clone(&view.session_database),
         settings,
         info: Arc::clone(info),
         now: engine.options.clock.now(),
         format: None,
+        temporary: Temporary::default(),
     };
     let bound = select::bind_as(&cx, query, true).await?;
     if !bound.streaming {
         return Err(not_streaming(&view.info.name));
     }
+    // A function may have been replaced since the view was made.
+    crate::checkpoint::keepable::check(&bound.plan)?;
     Ok((cx, bound))
+}
+
+/// The settings under which the query of a view runs.
+pub fn settings_of(engine: &Inner, view: &MaterializedView) -> Result<Settings> {
+    let mut settings = engine.profile.clone();
+    settings.overlay(&view.settings);
+    query_settings(&query_of(&view.info.select)?, &settings, None)
 }
 
 pub fn not_streaming(name: &str) -> Error {
@@ -324,10 +418,7 @@ impl Sink<'_> {
 
     fn count(&self, rows: usize) {
         Progress::add(&self.progress.written_rows, rows);
-        self.job.status.send_modify(|s| {
-            s.units += 1;
-            s.rows_written += rows as u64;
-        });
+        self.job.count(rows);
     }
 
     /// All that came before the cut is in the log, or is put into the outbox.
@@ -367,11 +458,10 @@ impl Sink<'_> {
     }
 
     fn noted(&self, kept: KeptAt) {
-        self.job.hold(&self.keeper.manifests());
-        self.job.status.send_modify(|s| s.kept(kept));
+        self.job.noted(&self.keeper, kept);
     }
 }
 
-fn ended(name: &str) -> Error {
+pub fn ended(name: &str) -> Error {
     Error::new(Code::ABORTED, format!("the query of view {name} came to an end"))
 }

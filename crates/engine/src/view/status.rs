@@ -49,6 +49,8 @@ pub struct Status {
     pub kept: KeptAt,
     pub units: u64,
     pub rows_written: u64,
+    /// Passed over since the server started.
+    pub records_skipped: u64,
 }
 
 impl Status {

@@ -68,21 +68,39 @@ impl Target {
 
     /// The log records of some answers: shard and rows, in the order of the answers in each shard.
     pub fn records(&mut self, answers: &[Answer], now: WallTime) -> Result<Vec<(usize, Batch)>> {
+        match self.whole(answers)? {
+            Some(whole) => self.ingest.records_of(&whole, now),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Hands answers to an external stream.
+    pub async fn write(&mut self, answers: &[Answer], now: WallTime) -> Result<()> {
+        let Some(whole) = self.whole(answers)? else { return Ok(()) };
+        self.ingest.set_now(now);
+        self.ingest.write_named(&whole).await
+    }
+
+    /// Waits until the other side has all that was handed to it.
+    pub async fn settle(&mut self) -> Result<()> {
+        self.ingest.settle().await
+    }
+
+    fn whole(&self, answers: &[Answer]) -> Result<Option<Batch>> {
         let batches: Vec<Batch> = answers.iter().map(|a| self.batch(a)).collect();
         let rows = batches.iter().map(Batch::rows).sum();
         let concat = |at: usize| -> Result<ArrayRef> {
             let all: Vec<&dyn arrow::array::Array> = batches.iter().map(|b| &**b.column(at)).collect();
             arrow::compute::concat(&all).map_err(hydron_func::call::arrow_error)
         };
-        let whole = match &batches[..] {
-            [] => return Ok(Vec::new()),
-            [one] => one.clone(),
+        Ok(match &batches[..] {
+            [] => None,
+            [one] => Some(one.clone()),
             _ => {
                 let columns = (0..self.columns.len()).map(concat).collect::<Result<_>>()?;
-                Batch::new(Arc::clone(&self.schema), columns, rows)
+                Some(Batch::new(Arc::clone(&self.schema), columns, rows))
             }
-        };
-        self.ingest.records_of(&whole, now)
+        })
     }
 
     fn batch(&self, answer: &Answer) -> Batch {

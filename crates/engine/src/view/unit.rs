@@ -55,6 +55,11 @@ impl Unit {
         !self.in_step
     }
 
+    /// As large as a unit may be, whether its last step is whole or not.
+    pub fn is_large(&self) -> bool {
+        self.rows >= BATCH_ROWS_MAX || self.bytes >= UNIT_BYTES_MAX
+    }
+
     pub fn is_full(&self) -> bool {
         let steps = self.steps.steps.len();
         self.is_whole() && (self.rows >= BATCH_ROWS_MAX || self.bytes >= UNIT_BYTES_MAX || steps >= UNIT_STEPS_MAX)

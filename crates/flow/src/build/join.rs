@@ -3,6 +3,7 @@
 use super::recipe::Recipe;
 use super::{Builder, Built, above};
 use crate::join::JoinSpec;
+use crate::join::align::Aligned;
 use crate::join::nearest::{Nearest, NearestJoin};
 use crate::join::range::RangeJoin;
 use crate::join::stream::{Mode, StreamJoin};
@@ -23,8 +24,16 @@ impl Builder {
     pub(super) fn join(&mut self, join: &Join, plan: &Plan, recipe: Option<&Recipe<'_>>) -> Result<(Built, bool)> {
         let spec = Arc::new(spec(join, plan)?);
         let (op, line, right_first) = self.join_operator(join, &spec)?;
+        let (op, line): (Box<dyn Operator>, String) = match &join.align {
+            None => (op, line),
+            Some(align) => {
+                let line = format!("{line}, aligned by {align:?}");
+                (Box::new(Aligned::new(op, align.clone(), Arc::clone(&spec.left), self.options.join.bytes_max)), line)
+            }
+        };
         let mut left = self.plan(&join.left, false)?;
-        let stamper = recipe.filter(|_| right_first).and_then(|r| r.stamper(left.lanes, true));
+        // Left rows that wait must not be late when they come: time is then read behind the join.
+        let stamper = recipe.filter(|_| right_first && join.align.is_none()).and_then(|r| r.stamper(left.lanes, true));
         let is_stamped = stamper.is_some();
         if let Some(spec) = stamper {
             let line = format!("Stamp {spec:?}");
@@ -85,8 +94,8 @@ impl Builder {
             return Err(Error::not_implemented("a condition on the left side in ON of a LEFT join of two streams"));
         }
         if let Some(range) = &join.range {
-            if mode != Mode::Append || spec.outer {
-                return Err(Error::not_implemented("a range in ON of a LEFT join, or of changing inputs,"));
+            if mode != Mode::Append {
+                return Err(Error::not_implemented("a range in ON of changing inputs"));
             }
             let line = format!("RangeJoin {range:?} on {on:?}");
             let op = RangeJoin::new(Arc::clone(spec), range.clone(), limits.bytes_max)?;

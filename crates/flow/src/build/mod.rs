@@ -10,6 +10,7 @@ mod text;
 use crate::operator::Operator;
 use crate::operator::array_join::ArrayJoin;
 use crate::operator::changelog::Changelog;
+use crate::operator::dedup::Dedup;
 use crate::operator::distinct::Distinct;
 use crate::operator::filter::Filter;
 use crate::operator::lag::Lag;
@@ -26,8 +27,8 @@ use crate::window::assign::AssignWindow;
 use crate::window::span::Spans;
 use crate::window::stamper::{Stamper, StamperSpec};
 use hydron_base::{Error, Result};
-use hydron_plan::explain::{Names, lags_text, window_text};
-use hydron_plan::node::Aggregate;
+use hydron_plan::explain::{Names, forget_text, lags_text, window_text};
+use hydron_plan::node::{Aggregate, Forget};
 use hydron_plan::{Change, Node, Plan, Scan, ScanColumn};
 use hydron_types::{Field, LogicalType, Schema};
 use recipe::{Recipe, time_column};
@@ -43,6 +44,10 @@ pub struct BuildOptions {
     pub parallelism: usize,
     /// The setting `emit_during_backfill`.
     pub emit_during_backfill: bool,
+    /// The setting `max_rows_to_group_by`. With it one operator has all groups.
+    pub groups_max: Option<usize>,
+    /// The setting `idle_shard_timeout_ms`; `None`: a shard without rows holds time back.
+    pub idle_ms: Option<i64>,
     pub join: JoinLimits,
 }
 
@@ -63,7 +68,13 @@ impl Default for JoinLimits {
 
 impl Default for BuildOptions {
     fn default() -> BuildOptions {
-        BuildOptions { parallelism: 1, emit_during_backfill: false, join: JoinLimits::default() }
+        BuildOptions {
+            parallelism: 1,
+            emit_during_backfill: false,
+            groups_max: None,
+            idle_ms: None,
+            join: JoinLimits::default(),
+        }
     }
 }
 
@@ -166,7 +177,16 @@ impl Builder {
                 let keys = Names(&input.schema).list(keys);
                 Ok(self.then(below, op, format!("LimitBy {limit} of each {keys} in a batch")))
             }
-            Node::Distinct { input, on } => {
+            Node::Distinct { input, on, forget } if *forget != Forget::default() => {
+                if input.change != Change::Append {
+                    return Err(Error::not_implemented("dedup() with a timeout or a limit over a changelog"));
+                }
+                let below = self.plan(input, alone)?;
+                let op = Dedup::new(on.clone(), *forget)?;
+                let line = format!("Dedup on {}{}", Names(&input.schema).list(on), forget_text(*forget));
+                Ok(self.then(below, op, line))
+            }
+            Node::Distinct { input, on, .. } => {
                 if input.change != Change::Append {
                     return Err(Error::not_implemented("DISTINCT over a changelog in a streaming query"));
                 }
@@ -275,7 +295,7 @@ impl Builder {
             let stamps = text::stamper(&spec, &recipe);
             built = self.then(built, Stamper::new(spec), stamps);
         }
-        let divisible = alone && self.sharded.is_none() && recipe.is_divisible();
+        let divisible = alone && self.options.groups_max.is_none() && self.sharded.is_none() && recipe.is_divisible();
         let text = above(
             if divisible {
                 format!("{line}; {}", text::counted(self.options.parallelism.max(1), "task"))

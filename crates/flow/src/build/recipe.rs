@@ -28,6 +28,7 @@ pub struct Recipe<'a> {
     pub emit: Emit,
     time: Option<TimeColumn>,
     delay: i64,
+    idle_ms: Option<i64>,
 }
 
 /// Makes operators of one aggregation.
@@ -83,16 +84,17 @@ impl<'a> Recipe<'a> {
         };
         let aggs = if retracting { retracting_forms(&aggregate.aggs)? } else { aggregate.aggs.clone() };
         let spec = GlobalSpec {
-            groups: GroupSpec { keys: aggregate.keys.clone(), aggs },
+            groups: GroupSpec { keys: aggregate.keys.clone(), aggs, groups_max: options.groups_max },
             trigger,
             changelog: emit.changelog,
             repeats: emit.repeat,
             retracting,
             restarts: input.is_whole_answer(),
+            own_emit: aggregate.has_own_emit(),
             emit_during_backfill: options.emit_during_backfill,
             schema,
         };
-        Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0 })
+        Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0, idle_ms: None })
     }
 
     fn windowed(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
@@ -101,7 +103,7 @@ impl<'a> Recipe<'a> {
         if emit.changelog {
             return Err(Error::not_implemented("EMIT CHANGELOG of a window aggregation"));
         }
-        let (mut groups, keys) = split_keys(aggregate);
+        let (mut groups, keys) = split_keys(aggregate, options);
         let (mut filters, mut below) = (Vec::new(), &*aggregate.input);
         loop {
             match &below.node {
@@ -185,7 +187,7 @@ impl<'a> Recipe<'a> {
                 Maker::Window(Arc::new(spec))
             }
         };
-        Ok(Recipe { input, maker, emit, time: Some(time), delay })
+        Ok(Recipe { input, maker, emit, time: Some(time), delay, idle_ms: options.idle_ms })
     }
 
     /// The stamper in front; `None` when nothing needs one. `ticks`: with those of EMIT PERIODIC.
@@ -194,8 +196,14 @@ impl<'a> Recipe<'a> {
             Trigger::Periodic(ms) | Trigger::PeriodicOnUpdate(ms) if ticks => Some(ms.max(1)),
             _ => None,
         };
-        let spec =
-            StamperSpec { time: self.time, delay: self.delay, lanes, period_ms, timeout_ms: self.emit.timeout_ms };
+        let spec = StamperSpec {
+            time: self.time,
+            delay: self.delay,
+            lanes,
+            period_ms,
+            timeout_ms: self.emit.timeout_ms,
+            idle_ms: self.idle_ms,
+        };
         (spec.time.is_some() || period_ms.is_some()).then_some(spec)
     }
 
@@ -214,7 +222,8 @@ impl<'a> Recipe<'a> {
 
     /// Whether several operators may share the keys: their answers to one message must make one answer.
     pub fn is_divisible(&self) -> bool {
-        !self.is_session() && self.emit.trigger != Trigger::PerEvent && !self.groups().keys.is_empty()
+        let own_emit = matches!(&self.maker, Maker::Global(spec) if spec.own_emit);
+        !self.is_session() && !own_emit && self.emit.trigger != Trigger::PerEvent && !self.groups().keys.is_empty()
     }
 
     fn is_session(&self) -> bool {
@@ -242,7 +251,7 @@ fn retracting_forms(aggs: &[AggCall]) -> Result<Vec<AggCall>> {
 }
 
 /// The keys that are not the window's, and how an answer is laid out.
-fn split_keys(aggregate: &Aggregate) -> (GroupSpec, Vec<Key>) {
+fn split_keys(aggregate: &Aggregate, options: BuildOptions) -> (GroupSpec, Vec<Key>) {
     let window = aggregate.window.as_ref();
     let mut keys = Vec::new();
     let layout = aggregate.keys.iter().enumerate().map(|(at, key)| {
@@ -256,7 +265,7 @@ fn split_keys(aggregate: &Aggregate) -> (GroupSpec, Vec<Key>) {
         }
     });
     let layout = layout.collect();
-    (GroupSpec { keys, aggs: aggregate.aggs.clone() }, layout)
+    (GroupSpec { keys, aggs: aggregate.aggs.clone(), groups_max: options.groups_max }, layout)
 }
 
 /// The groups over the input of a projection instead of its output.
@@ -266,7 +275,8 @@ fn inlined(groups: &GroupSpec, exprs: &[Expr]) -> Result<GroupSpec> {
         let filter = a.filter.as_ref().map(|f| inline(f, exprs)).transpose()?;
         Ok(AggCall { args: all(&a.args)?, filter, ..a.clone() })
     };
-    Ok(GroupSpec { keys: all(&groups.keys)?, aggs: groups.aggs.iter().map(agg).collect::<Result<_>>()? })
+    let aggs = groups.aggs.iter().map(agg).collect::<Result<_>>()?;
+    Ok(GroupSpec { keys: all(&groups.keys)?, aggs, groups_max: groups.groups_max })
 }
 
 /// `expr` with every column replaced by the expression that computes it.

@@ -45,6 +45,9 @@ pub fn stamper(spec: &StamperSpec, recipe: &Recipe<'_>) -> String {
         let tick = if parts.is_empty() { "Tick" } else { "a tick" };
         parts.push(format!("{tick} every {ms} ms"));
     }
+    if let Some(ms) = spec.idle_ms.filter(|_| spec.lanes > 1) {
+        parts.push(format!("a lane is idle after {ms} ms"));
+    }
     if let Some(ms) = spec.timeout_ms {
         parts.push(format!("all windows close after {ms} ms without rows"));
     }

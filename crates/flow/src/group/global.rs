@@ -25,6 +25,8 @@ pub struct GlobalSpec {
     pub retracting: bool,
     /// Each batch is a whole new answer of the aggregation below: start from empty.
     pub restarts: bool,
+    /// The aggregate decides when it answers: each answer is a row, at once.
+    pub own_emit: bool,
     /// Answers also while the rows of the past come in.
     pub emit_during_backfill: bool,
     /// Keys, aggregates, and `_tp_delta` where `changelog`.
@@ -61,8 +63,9 @@ impl Global {
     }
 
     fn tracks_touched(&self) -> bool {
-        self.spec.changelog
-            || matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::PerEvent | Trigger::PeriodicOnUpdate(_))
+        let by_trigger =
+            matches!(self.spec.trigger, Trigger::OnUpdate | Trigger::PerEvent | Trigger::PeriodicOnUpdate(_));
+        !self.spec.own_emit && (self.spec.changelog || by_trigger)
     }
 
     fn tracks_live(&self) -> bool {
@@ -155,6 +158,15 @@ impl Global {
         Ok(Delta { rows: Batch::new(Arc::clone(&self.spec.schema), columns, groups.len()), signs })
     }
 
+    /// What an aggregate with its own emit has to say.
+    fn emit_own(&mut self, out: &mut dyn Output) -> Result<()> {
+        let Some((groups, values)) = self.groups.take_answers()? else { return Ok(()) };
+        let mut columns = self.groups.keys(&groups)?;
+        columns.push(values);
+        let rows = Batch::new(Arc::clone(&self.spec.schema), columns, groups.len());
+        out.push(Msg::Rows(Rows { delta: Delta { rows, signs: None }, lane: 0 }))
+    }
+
     fn emit(&mut self, out: &mut dyn Output) -> Result<()> {
         if !std::mem::replace(&mut self.pending, false) {
             return Ok(());
@@ -189,6 +201,12 @@ impl Global {
 impl Operator for Global {
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         match msg {
+            Msg::Rows(rows) if self.spec.own_emit => {
+                self.absorb(cx, &rows)?;
+                self.emit_own(out)
+            }
+            Msg::Tick if self.spec.own_emit => Ok(()),
+            Msg::BackfillEnd | Msg::End if self.spec.own_emit => out.push(msg),
             Msg::Rows(rows) if self.spec.trigger == Trigger::PerEvent && !self.holds_back() => {
                 for row in 0..rows.len() {
                     self.absorb(cx, &Rows { delta: slice_delta(&rows.delta, row, 1), lane: rows.lane })?;

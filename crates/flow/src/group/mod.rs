@@ -14,7 +14,7 @@ use crate::operator::expr::{eval_columns, take, take_signs};
 use crate::state::{Share, StateReader, StateWriter};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, UInt32Array};
 use arrow::datatypes::DataType;
-use hydron_base::Result;
+use hydron_base::{Code, Error, Result};
 use hydron_func::{EvalContext, GroupState};
 use hydron_plan::{AggCall, Expr};
 use hydron_types::physical::arrow_type;
@@ -25,6 +25,8 @@ use keys::{KeyTable, hash_rows};
 pub struct GroupSpec {
     pub keys: Vec<Expr>,
     pub aggs: Vec<AggCall>,
+    /// `max_rows_to_group_by`: so many groups, of each window, and one more is TOO_MANY_ROWS (158).
+    pub groups_max: Option<usize>,
 }
 
 impl GroupSpec {
@@ -103,12 +105,18 @@ pub struct Groups {
     states: Vec<Box<dyn GroupState>>,
     /// The group of each row of the last batch.
     assigned: Vec<u32>,
+    groups_max: Option<usize>,
 }
 
 impl Groups {
     pub fn new(spec: &GroupSpec) -> Result<Groups> {
         let states = spec.aggs.iter().map(|a| a.bound.aggregate.new_state()).collect();
-        Ok(Groups { table: KeyTable::new(&spec.key_types())?, states, assigned: Vec::new() })
+        Ok(Groups {
+            table: KeyTable::new(&spec.key_types())?,
+            states,
+            assigned: Vec::new(),
+            groups_max: spec.groups_max,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -123,6 +131,12 @@ impl Groups {
     pub fn assign(&mut self, rows: &Evaluated) -> Result<&[u32]> {
         let before = self.table.len();
         self.table.assign(&rows.keys, rows.rows, &mut self.assigned)?;
+        if let Some(max) = self.groups_max
+            && self.table.len() > max
+        {
+            let text = format!("GROUP BY makes {} groups, the limit max_rows_to_group_by is {max}", self.table.len());
+            return Err(Error::new(Code::TOO_MANY_ROWS, text));
+        }
         self.grow(before);
         Ok(&self.assigned)
     }
@@ -139,20 +153,10 @@ impl Groups {
         let Groups { states, assigned, .. } = self;
         let signs = rows.signs.as_ref().filter(|s| s.values().iter().any(|v| *v < 0));
         for ((state, args), filter) in states.iter_mut().zip(&rows.args).zip(&rows.filters) {
-            let Some(signs) = signs else {
-                state.update(assigned, args, filter.as_ref())?;
-                continue;
-            };
-            // Additions first: what a row adds, a later row of the same batch may withdraw.
-            let with = |sign: fn(i8) -> bool| {
-                let mask = BooleanArray::new(signs.values().iter().map(|s| sign(*s)).collect(), None);
-                match filter {
-                    Some(f) => BooleanArray::new(mask.values() & f.values(), None),
-                    None => mask,
-                }
-            };
-            state.update(assigned, args, Some(&with(|s| s > 0)))?;
-            state.retract(assigned, args, Some(&with(|s| s < 0)))?;
+            match signs {
+                Some(signs) => state.apply(assigned, args, signs, filter.as_ref())?,
+                None => state.update(assigned, args, filter.as_ref())?,
+            }
         }
         Ok(())
     }
@@ -175,6 +179,14 @@ impl Groups {
 
     pub fn keys(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         self.table.keys(groups)
+    }
+
+    /// The answers that an aggregate with its own emit has since the last call: the group of each, and its value.
+    pub fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        match self.states.first_mut() {
+            Some(state) => state.take_answers(),
+            None => Ok(None),
+        }
     }
 
     /// The answers of `groups`: one column for each aggregate.

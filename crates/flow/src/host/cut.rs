@@ -1,10 +1,11 @@
 //! A point in the life of a query, and how another query goes on from there.
 
+use super::progress::RecordId;
 use super::source::SourceReader;
 use super::trace::Steps;
 use crate::pipeline::{Pipeline, PipelineSource, SourceKind};
 use hydron_base::world::WallTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a source begins to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +58,11 @@ pub struct Resume {
 pub struct RunOptions {
     /// Answers tell the steps that led to them.
     pub traced: bool,
+    /// Nothing is read before the first cut that is asked for, where the query can be cut then.
+    pub cut_first: bool,
     pub resume: Option<Resume>,
+    /// Records of sources that are passed over.
+    pub skip: BTreeSet<RecordId>,
 }
 
 /// How far each source has come when the query begins, or goes on.
@@ -76,6 +81,7 @@ pub(super) fn sources_of(
             in_past: saved.map_or_else(|| reader.backfills(), |s| s.in_past),
             ended: saved.is_some_and(|s| s.ended),
             in_record: false,
+            lanes: reader.lanes(),
         }
     };
     let readers = readers.iter().map(|r| &**r);
@@ -93,12 +99,22 @@ pub(super) struct SourceState {
     pub(super) ended: bool,
     /// More of the last record follows.
     pub(super) in_record: bool,
+    /// Shards in the order of their lanes.
+    lanes: Option<Vec<u32>>,
 }
 
 impl SourceState {
     /// Whether something of it will be complete at some time: its past, or all of it.
     pub(super) fn has_past(&self) -> bool {
         (self.is_bounded && !self.ended) || self.in_past
+    }
+
+    /// The lane of a shard's rows.
+    pub(super) fn lane(&self, shard: u32) -> u32 {
+        match &self.lanes {
+            None => shard,
+            Some(lanes) => lanes.iter().position(|s| *s == shard).unwrap_or(0) as u32,
+        }
     }
 
     /// Whether a query can go on from here.

@@ -3,7 +3,7 @@
 use super::cut::{Cut, Resume, RunOptions, SourceState, sources_of};
 use super::guard::{Meter, guarded};
 use super::parallel::{self, Shards};
-use super::progress::QueryProgress;
+use super::progress::{QueryProgress, RecordId};
 use super::query::{Ask, Checkpoint, CutAnswer, Event, HostContext, cancelled};
 use super::replay::Ahead;
 use super::source::{SourceItem, SourceReader};
@@ -21,7 +21,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Rows of several shards or sources that come within this time of each other come before a timer that is due between them: the
+/// shards of one INSERT are told one after the other as their files are synced, which takes a disk some milliseconds, and more
+/// beside other work.
+const SETTLE: Duration = Duration::from_millis(15);
+
+/// However many rows come, no timer is later than this.
+const TIMER_LATE_MAX: Duration = Duration::from_millis(25);
 
 /// What all tasks of a query share.
 pub struct Feed {
@@ -223,6 +232,12 @@ struct Driver {
     wanted: bool,
     /// Something happened since the last cut.
     moved: bool,
+    /// The first cut comes before anything is read.
+    cut_first: bool,
+    /// Rows come from several shards or sources.
+    has_lanes: bool,
+    /// When something last came from a source.
+    last_item: Option<Instant>,
 }
 
 impl Driver {
@@ -230,6 +245,7 @@ impl Driver {
         let meter = Meter::new(Arc::clone(&feed.progress), &feed.context.memory);
         let trace = feed.options.traced.then(|| Steps::starting_at(1));
         let seed = feed.context.seed;
+        let has_lanes = sources.len() > 1 || sources.iter().any(|s| s.positions.len() > 1);
         Driver {
             feed,
             pipeline,
@@ -243,6 +259,9 @@ impl Driver {
             ahead: Ahead::default(),
             wanted: false,
             moved: true,
+            cut_first: false,
+            has_lanes,
+            last_item: None,
         }
     }
 
@@ -269,7 +288,11 @@ impl Driver {
     async fn run(&mut self, mut inbox: Inbox) -> Result<()> {
         let begun = match self.feed.options.resume.take() {
             Some(resume) => self.go_on(resume, &mut inbox).await.map(|()| Flow::Continue)?,
-            None => self.begin().await?,
+            None => {
+                let begun = self.begin().await?;
+                self.cut_first = self.feed.options.cut_first && self.sources.iter().all(SourceState::can_be_cut);
+                begun
+            }
         };
         if begun == Flow::Done {
             return Ok(());
@@ -286,14 +309,14 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                () = std::future::ready(()), if early => {
+                () = std::future::ready(()), if early && !self.cut_first => {
                     if let Some((source, item)) = self.ahead.pop()
                         && self.item(source, item?).await? == Flow::Done
                     {
                         return Ok(());
                     }
                 }
-                item = inbox.recv(), if !early => {
+                item = inbox.recv(), if !early && !self.cut_first => {
                     let Some((source, item)) = item else { return Ok(()) };
                     if self.item(source, item?).await? == Flow::Done {
                         return Ok(());
@@ -364,7 +387,7 @@ impl Driver {
     /// Ends when the next timer is due; never without one.
     fn until_timer(&self) -> impl Future<Output = ()> + use<> {
         let now = self.feed.context.clock.now();
-        let wait = self.pipeline.next_timer().map(|t| micros_until(t, now));
+        let wait = self.pipeline.next_timer().map(|t| micros_until(t, now).max(self.settling(t, now)));
         async move {
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
@@ -373,9 +396,19 @@ impl Driver {
         }
     }
 
+    /// How long a timer that is due waits for what is still on its way of one moment: the records of one INSERT in several
+    /// shards, of one record in several sources.
+    fn settling(&self, timer: WallTime, now: WallTime) -> Duration {
+        let overdue = micros_until(now, timer);
+        match self.last_item {
+            Some(last) if self.has_lanes && overdue < TIMER_LATE_MAX => SETTLE.saturating_sub(last.elapsed()),
+            _ => Duration::ZERO,
+        }
+    }
+
     async fn due_timers(&mut self) -> Result<Flow> {
         let now = self.feed.context.clock.now();
-        if self.pipeline.next_timer().is_none_or(|t| t > now) {
+        if self.pipeline.next_timer().is_none_or(|t| t > now || !self.settling(t, now).is_zero()) {
             return Ok(Flow::Continue);
         }
         let cx = self.at(now);
@@ -387,11 +420,26 @@ impl Driver {
 
     async fn item(&mut self, source: usize, item: SourceItem) -> Result<Flow> {
         let step = self.step_of(source, &item);
+        self.last_item = Some(Instant::now());
+        let record = match &item {
+            SourceItem::Rows { shard, sequence: Some(sequence), .. } | SourceItem::Part { shard, sequence, .. } => {
+                Some(RecordId { source, shard: *shard, sequence: *sequence })
+            }
+            _ => None,
+        };
+        let passes_over = record.is_some_and(|r| self.feed.options.skip.contains(&r));
         match self.message(source, item) {
+            Some(_) if passes_over => {
+                self.moved = true;
+                Ok(Flow::Continue)
+            }
             Some((msg, rows)) => {
                 let cx = self.now();
                 self.note(step)?;
-                self.push(&cx, source, msg, rows).await
+                self.feed.progress.set_current(record);
+                let flow = self.push(&cx, source, msg, rows).await?;
+                self.feed.progress.set_current(None);
+                Ok(flow)
             }
             None => Ok(Flow::Continue),
         }
@@ -418,6 +466,7 @@ impl Driver {
             SourceItem::Rows { batch, shard, sequence } => {
                 if let Some(sequence) = sequence {
                     state.positions.insert(shard, sequence);
+                    self.feed.progress.set_position(source, shard, sequence);
                     if let Sink::Client(client) = &mut self.sink {
                         client.complete_before = Some(sequence + 1);
                     }
@@ -445,7 +494,7 @@ impl Driver {
             return None;
         }
         self.feed.progress.add_in(rows, batch.bytes());
-        let lane = if state.in_past && sequence.is_none() { PAST_LANE } else { shard };
+        let lane = if state.in_past && sequence.is_none() { PAST_LANE } else { state.lane(shard) };
         Some((Msg::Rows(Rows { delta: Delta::insert(batch), lane }), rows))
     }
 
@@ -491,6 +540,7 @@ impl Driver {
             return Ok(Flow::Continue);
         }
         self.wanted = false;
+        self.cut_first = false;
         if !std::mem::take(&mut self.moved)
             && let Sink::Client(client) = &mut self.sink
         {

@@ -18,7 +18,7 @@ pub mod source;
 pub mod trace;
 
 pub use cut::{Cut, Origin, Resume, RunOptions, SourceCut};
-pub use progress::QueryProgress;
+pub use progress::{QueryProgress, RecordId};
 pub use query::{Answer, Checkpoint, CutAnswer, CutAsker, Event, HostContext, Query, QueryHandle};
 pub use source::{EndedReader, SourceItem, SourceReader, ValuesReader};
 pub use trace::{Stamped, Step, Steps};

@@ -2,7 +2,9 @@
 
 use crate::operator::Stats;
 use hydron_base::world::WallTime;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Counters of one query; read by anyone at any time, each by itself.
 #[derive(Debug)]
@@ -14,6 +16,18 @@ pub struct QueryProgress {
     state_bytes: AtomicI64,
     watermark_us: AtomicI64,
     event_time_us_max: AtomicI64,
+    /// By source and shard: the last record that was taken.
+    positions: Mutex<BTreeMap<(usize, u32), i64>>,
+    /// What the operators are at.
+    current: Mutex<Option<RecordId>>,
+}
+
+/// A record of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId {
+    pub source: usize,
+    pub shard: u32,
+    pub sequence: i64,
 }
 
 /// A time that is not known yet.
@@ -29,6 +43,8 @@ impl Default for QueryProgress {
             state_bytes: AtomicI64::new(0),
             watermark_us: AtomicI64::new(UNKNOWN),
             event_time_us_max: AtomicI64::new(UNKNOWN),
+            positions: Mutex::default(),
+            current: Mutex::default(),
         }
     }
 }
@@ -67,6 +83,24 @@ impl QueryProgress {
     pub fn lag_ms(&self, now: WallTime) -> Option<i64> {
         let newest = Some(self.event_time_us_max.load(Ordering::Relaxed)).filter(|w| *w != UNKNOWN)?;
         Some(now.0.saturating_sub(newest).div_euclid(1_000))
+    }
+
+    /// The last record that was taken of a shard of a source.
+    pub fn position(&self, source: usize, shard: u32) -> Option<i64> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(&(source, shard)).copied()
+    }
+
+    /// The record that the operators are at; of a query that failed, the one at which it did, if it was at one.
+    pub fn current(&self) -> Option<RecordId> {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_current(&self, record: Option<RecordId>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record;
+    }
+
+    pub(super) fn set_position(&self, source: usize, shard: u32, sequence: i64) {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert((source, shard), sequence);
     }
 
     pub(super) fn add_in(&self, rows: usize, bytes: usize) {

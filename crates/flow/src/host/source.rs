@@ -40,6 +40,12 @@ pub trait SourceReader: Send {
         false
     }
 
+    /// Its shards in the order of their lanes, for a source whose shards are not counted from 0; a shard that is not among them is in
+    /// the first lane. `None`: a shard's number is its lane.
+    fn lanes(&self) -> Option<Vec<u32>> {
+        None
+    }
+
     /// Where it begins to read. Asked once, before the first step.
     fn origin(&self) -> Origin {
         Origin::default()

@@ -6,8 +6,10 @@
 //!
 //! In reading order: [`spec`] (what a join compares and what leaves), [`table`] (the right side is read once), [`rows`] (the
 //! kept rows of a stream, added and withdrawn), [`stream`] (both sides are streams), [`nearest`] (ASOF and LATEST),
-//! [`range`] (matches close in time), [`held`] (left rows that wait for the right side's past).
+//! [`range`] (matches close in time), [`held`] (left rows that wait for the right side's past),
+//! [`align`] (left rows that wait for the right side's time).
 
+pub mod align;
 pub mod held;
 pub mod nearest;
 pub mod range;

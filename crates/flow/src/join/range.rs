@@ -1,8 +1,9 @@
 //! Joins of two appended streams on equal keys and a bounded difference of two times or numbers.
 //!
 //! In: rows of both sides as they come. Out: each pair of rows of one key whose difference `left - right` is within the bounds,
-//! once, when the later of the two comes. Promise: rows that can match nothing more that comes in order are forgotten; one
-//! width of the bounds is kept beyond that, for rows that come late.
+//! once, when the later of the two comes; of a LEFT join also each left row without a match beside default values, once it is
+//! forgotten. Promise: rows that can match nothing more that comes in order are forgotten; one width of the bounds is kept
+//! beyond that, for rows that come late.
 
 use super::rows::{KeptRows, check_kept};
 use super::spec::{JoinSpec, Keys, PAIRS_MAX, RightRows};
@@ -10,7 +11,7 @@ use crate::group::keys::{KeyTable, NO_GROUP};
 use crate::operator::expr::{eval, take};
 use crate::operator::{Msg, Operator, Output, Rows};
 use crate::state::{StateReader, StateWriter};
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use hydron_base::Result;
@@ -41,6 +42,8 @@ struct Side {
     rows: KeptRows,
     /// By row: what is compared.
     times: Vec<i64>,
+    /// By row: it has left beside a row of the other side.
+    matched: Vec<bool>,
     /// Rows by what is compared.
     in_order: BTreeMap<i64, Vec<u32>>,
     newest: Option<i64>,
@@ -49,24 +52,41 @@ struct Side {
 impl Side {
     fn new(schema: &Schema) -> Result<Side> {
         let types = schema.fields.iter().map(|f| arrow_type(&f.ty)).collect();
-        Ok(Side { rows: KeptRows::new(types, Vec::new())?, times: Vec::new(), in_order: BTreeMap::new(), newest: None })
+        Ok(Side {
+            rows: KeptRows::new(types, Vec::new())?,
+            times: Vec::new(),
+            matched: Vec::new(),
+            in_order: BTreeMap::new(),
+            newest: None,
+        })
     }
 
     fn keep(&mut self, row: u32, key: u32, time: i64) {
         if self.times.len() <= row as usize {
             self.times.resize(row as usize + 1, 0);
+            self.matched.resize(row as usize + 1, false);
         }
         self.times[row as usize] = time;
         self.rows.add(row, key);
         self.in_order.entry(time).or_default().push(row);
     }
 
-    /// Forgets the rows below `limit`.
-    fn forget(&mut self, limit: i64) {
+    /// Forgets the rows below `limit`. Returns those that never matched, as often as they came.
+    fn forget(&mut self, limit: i64) -> Vec<u32> {
         let kept = self.in_order.split_off(&limit);
+        let mut alone = Vec::new();
         for row in std::mem::replace(&mut self.in_order, kept).into_values().flatten() {
             self.rows.withdraw(row);
+            if !self.matched[row as usize] {
+                alone.push(row);
+            }
         }
+        alone
+    }
+
+    /// Whether each living row has matched, in the order of `KeptRows::living`.
+    fn living_matched(&self) -> Vec<bool> {
+        self.rows.living_numbers().map(|row| self.matched.get(row as usize).copied().unwrap_or_default()).collect()
     }
 }
 
@@ -98,11 +118,15 @@ impl RangeJoin {
         let (groups, times) = self.assign(cx, side, batch)?;
         let numbers = self.sides[side].rows.assign(&batch.columns, batch.rows())?;
         let (mut own, mut others) = (Vec::new(), Vec::new());
+        // Rows that can match nothing, ever.
+        let mut alone: Vec<u32> = Vec::new();
         for row in 0..batch.rows() {
             let (key, time) = (groups[row], times[row]);
             if key == NO_GROUP {
+                alone.push(row as u32);
                 continue;
             }
+            let before = others.len();
             let other = &self.sides[1 - side];
             other.rows.for_each(key, |r| {
                 let that = other.times[r as usize];
@@ -112,15 +136,24 @@ impl RangeJoin {
                     others.push(r);
                 }
             });
+            let found = &others[before..];
+            let is_matched = !found.is_empty();
+            found.iter().for_each(|r| self.sides[1 - side].matched[*r as usize] = true);
             let this = &mut self.sides[side];
             this.keep(numbers[row], key, time);
+            this.matched[numbers[row] as usize] |= is_matched;
             this.newest = this.newest.max(Some(time));
             if own.len() >= PAIRS_MAX {
                 self.send(side, batch, std::mem::take(&mut own), std::mem::take(&mut others), out)?;
             }
         }
         self.send(side, batch, own, others, out)?;
-        self.forget(cx)?;
+        if side == LEFT && !alone.is_empty() {
+            let indices = UInt32Array::from(alone);
+            let columns = batch.columns.iter().map(|c| take(c, &indices)).collect::<Result<Vec<_>>>()?;
+            self.send_alone(columns, indices.len(), out)?;
+        }
+        self.forget(cx, out)?;
         check_kept(self.bytes(), self.bytes_max)
     }
 
@@ -136,8 +169,26 @@ impl RangeJoin {
         out.push(Msg::Rows(Rows { delta: self.spec.output(left, right, rows, None), lane: 0 }))
     }
 
+    /// Left rows without a match, of a LEFT join.
+    fn send_alone(&self, columns: Vec<ArrayRef>, rows: usize, out: &mut dyn Output) -> Result<()> {
+        if !self.spec.outer || rows == 0 {
+            return Ok(());
+        }
+        let first = UInt32Array::from_value(0, rows);
+        let absent = self.spec.absent()?.iter().map(|a| take(a, &first)).collect::<Result<Vec<_>>>()?;
+        out.push(Msg::Rows(Rows { delta: self.spec.output(columns, absent, rows, None), lane: 0 }))
+    }
+
+    fn forget_left(&mut self, limit: i64, out: &mut dyn Output) -> Result<()> {
+        let alone = self.sides[LEFT].forget(limit);
+        if alone.is_empty() || !self.spec.outer {
+            return Ok(());
+        }
+        self.send_alone(self.sides[LEFT].rows.gather(&alone)?, alone.len(), out)
+    }
+
     /// Forgets what neither side's next rows can match, as far as they come in order.
-    fn forget(&mut self, cx: &EvalContext) -> Result<()> {
+    fn forget(&mut self, cx: &EvalContext, out: &mut dyn Output) -> Result<()> {
         let [Some(left), Some(right)] = [self.sides[0].newest, self.sides[1].newest] else { return Ok(()) };
         // Not while the past comes in: its rows are in no order.
         if self.backfilling.contains(&true) {
@@ -146,7 +197,7 @@ impl RangeJoin {
         let (come, width) = (left.min(right), self.range.high.saturating_sub(self.range.low));
         let slack = come.saturating_sub(width);
         // A later right row r matches left rows from r + low on; a later left row l matches right rows from l - high on.
-        self.sides[0].forget(slack.saturating_add(self.range.low));
+        self.forget_left(slack.saturating_add(self.range.low), out)?;
         self.sides[1].forget(slack.saturating_sub(self.range.high));
         for side in 0..2 {
             if self.sides[side].rows.is_mostly_dead() {
@@ -159,23 +210,34 @@ impl RangeJoin {
     fn compact(&mut self, cx: &EvalContext) -> Result<()> {
         let living = [self.sides[0].rows.living()?, self.sides[1].rows.living()?];
         let newest = [self.sides[0].newest, self.sides[1].newest];
+        let matched = [self.sides[0].living_matched(), self.sides[1].living_matched()];
         self.keys = KeyTable::new(&self.spec.key_types())?;
         for (side, (columns, copies)) in living.into_iter().enumerate() {
             self.sides[side] = Side::new(if side == LEFT { &self.spec.left } else { &self.spec.right })?;
-            self.keep(cx, side, columns, &copies)?;
+            self.keep(cx, side, columns, &copies, &matched[side])?;
             self.sides[side].newest = newest[side];
         }
         Ok(())
     }
 
     /// Adds rows to a side without telling anyone.
-    fn keep(&mut self, cx: &EvalContext, side: usize, columns: Vec<ArrayRef>, copies: &[u32]) -> Result<()> {
+    fn keep(
+        &mut self,
+        cx: &EvalContext,
+        side: usize,
+        columns: Vec<ArrayRef>,
+        copies: &[u32],
+        matched: &[bool],
+    ) -> Result<()> {
         let schema = if side == LEFT { &self.spec.left } else { &self.spec.right };
         let batch = Batch::new(Arc::clone(schema), columns, copies.len());
         let (groups, times) = self.assign(cx, side, &batch)?;
         let numbers = self.sides[side].rows.assign(&batch.columns, batch.rows())?;
         for (row, copies) in copies.iter().enumerate() {
             (0..*copies).for_each(|_| self.sides[side].keep(numbers[row], groups[row], times[row]));
+            if let Some(place) = self.sides[side].matched.get_mut(numbers[row] as usize) {
+                *place |= matched.get(row).copied().unwrap_or_default();
+            }
         }
         Ok(())
     }
@@ -198,7 +260,11 @@ impl Operator for RangeJoin {
                 }
                 let already = self.ended == [true, true];
                 self.ended[side] |= matches!(msg, Msg::End);
-                if !already && self.ended == [true, true] { out.push(Msg::End) } else { Ok(()) }
+                if already || self.ended != [true, true] {
+                    return Ok(());
+                }
+                self.forget_left(i64::MAX, out)?;
+                out.push(Msg::End)
             }
             Msg::Barrier(_) if side != LEFT => Ok(()),
             Msg::Barrier(epoch) => out.push(Msg::Barrier(epoch)),
@@ -211,6 +277,9 @@ impl Operator for RangeJoin {
         for side in &self.sides {
             w.put_option(side.newest);
             side.rows.save(w)?;
+            let matched = side.living_matched();
+            let rows = matched.len();
+            w.put_columns(&[Arc::new(BooleanArray::from(matched))], rows)?;
         }
         Ok(())
     }
@@ -223,7 +292,10 @@ impl Operator for RangeJoin {
         for side in 0..2 {
             let newest = r.option()?;
             let (columns, copies) = KeptRows::load(r)?;
-            self.keep(&cx, side, columns, &copies)?;
+            let (matched, _) = r.columns()?;
+            let matched =
+                matched.first().and_then(|m| m.as_boolean_opt()).map(|m| m.values().iter().collect::<Vec<_>>());
+            self.keep(&cx, side, columns, &copies, &matched.unwrap_or_default())?;
             self.sides[side].newest = self.sides[side].newest.max(newest);
         }
         Ok(())
@@ -232,7 +304,7 @@ impl Operator for RangeJoin {
     fn bytes(&self) -> usize {
         let side = |s: &Side| {
             // A row's place in the order is a number in a list beside its time.
-            s.rows.bytes() + s.times.capacity() * size_of::<i64>() + s.in_order.len() * 48
+            s.rows.bytes() + s.times.capacity() * (size_of::<i64>() + size_of::<bool>()) + s.in_order.len() * 48
         };
         self.keys.bytes() + self.sides.iter().map(side).sum::<usize>()
     }

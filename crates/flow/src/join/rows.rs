@@ -135,9 +135,14 @@ impl KeptRows {
         self.dead >= DEAD_ROWS_MIN && self.dead * 2 > self.copies.len()
     }
 
+    /// The numbers of the rows that are there.
+    pub fn living_numbers(&self) -> impl Iterator<Item = u32> {
+        (0..self.copies.len() as u32).filter(|r| self.copies[*r as usize] > 0)
+    }
+
     /// The rows that are there, each once, with their copies.
     pub fn living(&self) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
-        let rows: Vec<u32> = (0..self.copies.len() as u32).filter(|r| self.copies[*r as usize] > 0).collect();
+        let rows: Vec<u32> = self.living_numbers().collect();
         let copies = rows.iter().map(|r| self.copies[*r as usize]).collect();
         Ok((self.rows.keys(&rows)?, copies))
     }

@@ -73,6 +73,10 @@ impl ArrayJoin {
 }
 
 impl Operator for ArrayJoin {
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn on_msg(&mut self, _: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         let Msg::Rows(rows) = msg else {
             return out.push(msg);

@@ -19,6 +19,10 @@ impl Filter {
 }
 
 impl Operator for Filter {
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         let Msg::Rows(rows) = msg else {
             return out.push(msg);

@@ -7,9 +7,9 @@ use super::expr::{eval, eval_all};
 use super::{Msg, Operator, Output, Rows};
 use crate::group::keys::{KeyTable, row_converter};
 use crate::state::{StateReader, StateWriter};
-use arrow::array::{ArrayRef, ListArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, ListArray, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, UInt64Type};
 use arrow_row::{RowConverter, RowParser};
 use hydron_base::{Error, Result};
 use hydron_func::EvalContext;
@@ -38,6 +38,8 @@ struct Call {
     default: Box<[u8]>,
     /// By substream: the last values, newest last.
     last: Vec<VecDeque<Box<[u8]>>>,
+    /// `row_number()`: rows of each substream so far.
+    rows: Vec<u64>,
     bytes: usize,
 }
 
@@ -47,10 +49,20 @@ impl Call {
         let default = array_of(&call.default, &call.value.ty, 1)?;
         let default = converter.convert_columns(&[default]).map_err(arrow_error)?.row(0).as_ref().into();
         let parser = converter.parser();
-        Ok(Call { call, converter, parser, default, last: Vec::new(), bytes: 0 })
+        Ok(Call { call, converter, parser, default, last: Vec::new(), rows: Vec::new(), bytes: 0 })
     }
 
     fn column(&mut self, cx: &EvalContext, batch: &Batch, groups: &[u32], substreams: usize) -> Result<ArrayRef> {
+        if self.call.number {
+            self.rows.resize(self.rows.len().max(substreams), 0);
+            let rows = &mut self.rows;
+            let number = |group: &u32| {
+                let next = &mut rows[*group as usize];
+                *next += 1;
+                *next - 1
+            };
+            return Ok(Arc::new(UInt64Array::from_iter_values(groups.iter().map(number))));
+        }
         self.last.resize(self.last.len().max(substreams), VecDeque::new());
         let values = eval(&self.call.value, cx, batch)?;
         let encoded = self.converter.convert_columns(&[values]).map_err(arrow_error)?;
@@ -89,6 +101,9 @@ impl Call {
 
     /// All kept values, substream by substream, and how many each has.
     fn save(&self, w: &mut StateWriter) -> Result<()> {
+        if self.call.number {
+            return w.put_columns(&[Arc::new(UInt64Array::from(self.rows.clone()))], self.rows.len());
+        }
         let counts = UInt32Array::from_iter_values(self.last.iter().map(|l| l.len() as u32));
         w.put_columns(&[Arc::new(counts)], self.last.len())?;
         let rows: Vec<_> = self.last.iter().flatten().map(|v| self.parser.parse(v)).collect();
@@ -97,6 +112,13 @@ impl Call {
     }
 
     fn load(&mut self, numbers: &[u32], substreams: usize, r: &mut StateReader) -> Result<()> {
+        if self.call.number {
+            let (rows, _) = r.columns()?;
+            self.rows.resize(self.rows.len().max(substreams), 0);
+            let rows = rows.first().map(|c| c.as_primitive::<UInt64Type>().values().to_vec()).unwrap_or_default();
+            numbers.iter().zip(rows).for_each(|(n, rows)| self.rows[*n as usize] += rows);
+            return Ok(());
+        }
         let (counts, _) = r.columns()?;
         let (values, rows) = r.columns()?;
         self.last.resize(self.last.len().max(substreams), VecDeque::new());
@@ -155,7 +177,7 @@ impl Operator for Lag {
     }
 
     fn bytes(&self) -> usize {
-        let call = |c: &Call| c.bytes + c.last.len() * size_of::<VecDeque<Box<[u8]>>>();
+        let call = |c: &Call| c.bytes + c.rows.len() * 8 + c.last.len() * size_of::<VecDeque<Box<[u8]>>>();
         self.substreams.bytes() + self.calls.iter().map(call).sum::<usize>()
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod array_join;
 pub mod changelog;
+pub mod dedup;
 pub mod distinct;
 pub mod expr;
 pub mod filter;
@@ -157,6 +158,12 @@ pub trait Operator: Send {
     /// When to be called next without a message.
     fn next_timer(&self) -> Option<WallTime> {
         None
+    }
+
+    /// Whether it remembers anything of the rows it has seen. What does not is left out of saved states, so that a query may
+    /// have more or fewer of it when it goes on.
+    fn keeps_state(&self) -> bool {
+        true
     }
 
     /// Writes what a fresh operator of the same plan needs to continue.

@@ -21,6 +21,10 @@ impl TakeSigns {
 }
 
 impl Operator for TakeSigns {
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn on_msg(&mut self, _: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         let Msg::Rows(Rows { delta, lane }) = msg else {
             return out.push(msg);
@@ -46,6 +50,10 @@ impl AddSigns {
 }
 
 impl Operator for AddSigns {
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn on_msg(&mut self, _: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         let Msg::Rows(rows) = msg else {
             return out.push(msg);

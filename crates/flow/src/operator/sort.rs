@@ -45,6 +45,10 @@ impl Sort {
 }
 
 impl Operator for Sort {
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
         match msg {
             Msg::Rows(rows) if rows.len() > 1 || self.limit == Some(0) => {

@@ -261,7 +261,7 @@ fn logged(plan: &Plan, last: i64, resume: Option<Resume>, state: Option<&[u8]>) 
     if let Some(state) = state {
         pipeline.restore(state).unwrap();
     }
-    let options = RunOptions { traced: true, resume };
+    let options = RunOptions { traced: true, resume, ..RunOptions::default() };
     Query::run(pipeline, vec![Box::new(Logged { records, last })], context(), options).unwrap()
 }
 
@@ -306,7 +306,7 @@ async fn steps_after_a_cut_are_taken_again_and_the_answers_go_on() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_past_that_was_not_asked_for_is_no_step() {
     let (send, receive) = mpsc::channel(4);
-    let options = RunOptions { traced: true, resume: None };
+    let options = RunOptions { traced: true, ..RunOptions::default() };
     let pipeline = build(&scan(), BuildOptions::default()).unwrap();
     let mut handle = Query::run(pipeline, vec![Box::new(Fed(receive))], context(), options).unwrap();
     send.send(SourceItem::BackfillEnd).await.unwrap();

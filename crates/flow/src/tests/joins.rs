@@ -146,6 +146,38 @@ fn asof_and_latest_of_two_streams() {
 }
 
 #[test]
+fn left_rows_wait_until_the_right_side_has_come_as_far() {
+    told(
+        "SELECT s.i, r.i FROM s LEFT ASOF JOIN r ON s.k = r.k AND s.t > r.t AND lag_behind(1ms, s.t, r.t) SETTINGS join_quiesce_threshold_ms = 20000",
+        "
+        rows@0 4s a 1          | nothing
+        rows@1 6s a 10         | 1 0
+        rows@0 5s a 2          | 2 0
+        rows@0 8s a 3          | nothing
+        rows@1 7s a 11         | nothing
+        rows@0 9s a 4, 6s a 5  | 5 0
+        rows@1 10s a 12        | 3 11 / 4 11
+        rows@0 90s a 6         | nothing
+        after 19s              | nothing
+        rows@1 11s a 13        | nothing
+        after 19s              | nothing
+        after 20s              | 6 13
+        ",
+    );
+    told(
+        "SELECT s.i, r.i FROM s JOIN r ON s.k = r.k AND lag_behind(2s, s.t, r.t)",
+        "
+        rows@1 1s a 1  | nothing
+        rows@0 3s a 1  | 1 1
+        rows@0 9s a 2  | nothing
+        after 1s       | 2 1
+        rows@0 99s a 3 | nothing
+        end@0          | 3 1
+        ",
+    );
+}
+
+#[test]
 fn a_range_joins_rows_close_in_time() {
     told(
         "SELECT s.i, r.i FROM s JOIN r ON s.k = r.k AND date_diff_within(10s, s.t, r.t)",
@@ -157,6 +189,21 @@ fn a_range_joins_rows_close_in_time() {
         rows@1 500s a 6                     | nothing
         rows@0 500s a 3                     | 3 6
         rows@1 100s a 7                     | nothing
+        ",
+    );
+    told(
+        "SELECT s.i, r.i FROM s LEFT JOIN r ON s.k = r.k AND date_diff_within(10s, s.t, r.t)",
+        "
+        rows@0 100s a 1, 100s b 2, 105s a 3 | nothing
+        rows@1 110s a 1                     | 1 1; 3 1
+        rows@1 200s c 9                     | nothing
+        rows@0 131s a 4                     | 2 0
+        rows@0 180s a 5                     | 4 0
+        rows@1 185s a 6                     | 5 6
+        rows@0 50s a 7                      | 7 0
+        rows@0 198s d 8                     | nothing
+        end@1                               | nothing
+        end@0                               | 8 0
         ",
     );
     // In ON date_diff(unit, a, b) is a - b.

@@ -12,4 +12,5 @@ mod property;
 mod script;
 mod sessions;
 mod sql;
+mod users;
 mod windows;

@@ -2,6 +2,7 @@
 
 use super::plans::*;
 use super::script::{Player, check};
+use super::sql::told;
 use crate::build::{BuildOptions, build};
 use hydron_base::Code;
 use hydron_plan::node::{Join, JoinKind, JoinStrictness};
@@ -59,7 +60,7 @@ fn order_and_limit_by_work_on_each_batch() {
 #[test]
 fn distinct_remembers_all_that_was_seen() {
     let on = vec![column(&scan(), K)];
-    let plan = same_columns(scan(), |input| Node::Distinct { input, on });
+    let plan = same_columns(scan(), |input| Node::Distinct { input, on, forget: hydron_plan::node::Forget::default() });
     check(
         plan,
         "
@@ -124,6 +125,7 @@ fn what_streams_cannot_run_is_named() {
         filter: None,
         asof: None,
         range: None,
+        align: None,
         use_nulls: false,
     };
     refused(same_columns(scan(), |_| Node::Join(join)), "a join of two streams without an equality");
@@ -215,4 +217,42 @@ mod array_join {
         assert_eq!(joined(false), [row(1, 10), row(2, 10), row(3, 30)]);
         assert_eq!(joined(true), [row(1, 10), row(2, 10), row(0, 20), row(3, 30)]);
     }
+}
+
+#[test]
+fn keys_of_dedup_are_forgotten_with_time_and_with_numbers() {
+    told(
+        "SELECT k, i FROM dedup(s, k, 1s)",
+        "
+        rows 0s a 1, 0s a 2 | a 1
+        after 900ms         | nothing
+        rows 0s a 3, 0s b 4 | b 4
+        after 100ms         | nothing
+        rows 0s a 5, 0s b 6 | a 5
+        ",
+    );
+    told(
+        "SELECT k FROM dedup(s, k, i, 0s, 2)",
+        "
+        rows 0s a, 0s b, 0s a, 0s c | a; b; c
+        rows 0s c, 0s a             | a
+        ",
+    );
+    told("SELECT k FROM dedup(s, k)", "rows 0s a, 0s b, 0s a | a; b");
+}
+
+#[test]
+fn more_groups_than_allowed_end_a_query() {
+    let plan = Group::of(scan()).by(K).count().emit(emit(Trigger::OnUpdate)).plan();
+    let options = BuildOptions { parallelism: 2, groups_max: Some(2), ..BuildOptions::default() };
+    let mut pipeline = build(&plan, options).unwrap();
+    let cx = hydron_func::EvalContext::at(hydron_base::world::WallTime(0));
+    pipeline.start(cx.now);
+    let mut feed = |keys: &[&str]| {
+        let rows: Vec<Row> = keys.iter().map(|k| (0, (*k).to_string(), 1)).collect();
+        let rows = crate::operator::Rows::insert(batch(&rows));
+        pipeline.push(&cx, 0, crate::operator::Msg::Rows(rows), &mut Vec::new())
+    };
+    feed(&["a", "b", "a"]).unwrap();
+    assert_eq!(feed(&["b", "c"]).unwrap_err().code, Code::TOO_MANY_ROWS);
 }

@@ -62,12 +62,21 @@ pub fn scan_of(shards: u32, change: Change) -> Plan {
         shards,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: vec![],
         comment: String::new(),
     };
     let columns = (0..fields.len()).map(ScanColumn::Stored).collect();
-    let scan =
-        Scan { stream: Arc::new(stream), columns, seek: Seek::Latest, pruning: None, limit_hint: 0, replay: None };
+    let scan = Scan {
+        stream: Arc::new(stream),
+        columns,
+        seek: Seek::Latest,
+        pruning: None,
+        limit_hint: 0,
+        replay: None,
+        is_final: false,
+    };
     plan(Node::Scan(scan), fields, change)
 }
 

@@ -49,7 +49,11 @@ fn answers(plan: &Plan, rows: &[Row], feeding: Feeding) -> Vec<(Cells, i8)> {
             pipeline.restore(&state).unwrap();
             pipeline.start(cx.now);
         }
-        pipeline.push(&cx, 0, Msg::Rows(Rows::insert(batch(chunk))), &mut out).unwrap();
+        // A bound plan reads the columns it needs.
+        let all = batch(chunk);
+        let schema = std::sync::Arc::clone(&pipeline.sources[0].schema);
+        let read: Vec<usize> = schema.fields.iter().map(|f| all.schema.index_of(&f.name).unwrap()).collect();
+        pipeline.push(&cx, 0, Msg::Rows(Rows::insert(all.project(schema, &read))), &mut out).unwrap();
     }
     pipeline.push(&cx, 0, Msg::End, &mut out).unwrap();
     let deltas = out.iter().filter_map(|m| if let Msg::Rows(rows) = m { Some(&rows.delta) } else { None });
@@ -129,7 +133,7 @@ fn sessions(rows: &[Row], timeout: i64, longest: i64) -> Vec<Cells> {
     closed
 }
 
-/// All answers of a join over the rows of both sides: the right ones come first, whole.
+/// All answers of a query of one stream, or of a join over the rows of both sides: the right ones come first, whole.
 fn joined(plan: &Plan, left: &[Row], right: &[Row], feeding: Feeding) -> Vec<(Cells, i8)> {
     let mut options = BuildOptions { parallelism: feeding.parallelism, ..BuildOptions::default() };
     let mut pipeline = build(plan, options).unwrap();
@@ -140,7 +144,7 @@ fn joined(plan: &Plan, left: &[Row], right: &[Row], feeding: Feeding) -> Vec<(Ce
     let ended = steps.len();
     steps.extend(left.chunks(feeding.batch).map(|c| (0, c)));
     for (n, (source, chunk)) in steps.into_iter().enumerate() {
-        if n == ended {
+        if n == ended && pipeline.sources.len() > 1 {
             pipeline.push(&cx, 1, Msg::End, &mut out).unwrap();
         }
         if feeding.restart_after == Some(n) {
@@ -156,6 +160,7 @@ fn joined(plan: &Plan, left: &[Row], right: &[Row], feeding: Feeding) -> Vec<(Ce
         let rows = Rows::insert(all.project(schema, &read));
         pipeline.push(&cx, source, Msg::Rows(rows), &mut out).unwrap();
     }
+    pipeline.push(&cx, 0, Msg::End, &mut out).unwrap();
     let deltas = out.iter().filter_map(|m| if let Msg::Rows(rows) = m { Some(&rows.delta) } else { None });
     deltas.flat_map(|d| (0..d.rows.rows()).map(|r| cells(d, r, false))).collect()
 }
@@ -262,6 +267,62 @@ proptest! {
     }
 
     #[test]
+    fn a_range_join_finds_every_pair_and_every_row_alone_once(left in rows(), right in rows()) {
+        let right: Vec<Row> = right.into_iter().take(120).collect();
+        let mut expected: Vec<Cells> = Vec::new();
+        for l in &left {
+            let near = right.iter().filter(|r| l.1 == r.1 && (l.0 - r.0).abs() <= 10_000);
+            let of_row: Vec<Cells> = near.map(|r| vec![l.1.clone(), l.2.to_string(), r.2.to_string()]).collect();
+            if of_row.is_empty() {
+                expected.push(vec![l.1.clone(), l.2.to_string(), "0".to_string()]);
+            }
+            expected.extend(of_row);
+        }
+        expected.sort();
+        let plan = bound("SELECT s.k, s.i, b.i FROM s LEFT JOIN r AS b ON s.k = b.k AND date_diff_within(10s, s.t, b.t)");
+        for feeding in FEEDINGS {
+            prop_assert_eq!(&sorted(joined(&plan, &left, &right, feeding)), &expected, "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn lags_and_numbers_are_those_of_each_key(rows in rows()) {
+        let plan = bound("SELECT k, i, lag(i, 2, 7), row_number() FROM s PARTITION BY k");
+        let mut seen: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        let mut expected: Vec<Cells> = Vec::new();
+        for (_, k, i) in &rows {
+            let of_key = seen.entry(k).or_default();
+            let before = of_key.len().checked_sub(2).map_or(7, |at| of_key[at]);
+            expected.push(vec![k.clone(), i.to_string(), before.to_string(), of_key.len().to_string()]);
+            of_key.push(*i);
+        }
+        expected.sort();
+        for feeding in FEEDINGS {
+            prop_assert_eq!(&sorted(joined(&plan, &rows, &[], feeding)), &expected, "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn dedup_lets_a_key_pass_again_when_enough_others_have_come(rows in rows()) {
+        let plan = bound("SELECT k, i FROM dedup(s, k, 0s, 3)");
+        let mut seen: Vec<&str> = Vec::new();
+        let mut expected: Vec<Cells> = Vec::new();
+        for (_, k, i) in &rows {
+            if !seen.contains(&k.as_str()) {
+                expected.push(vec![k.clone(), i.to_string()]);
+                seen.push(k);
+                if seen.len() > 3 {
+                    seen.remove(0);
+                }
+            }
+        }
+        expected.sort();
+        for feeding in FEEDINGS {
+            prop_assert_eq!(&sorted(joined(&plan, &rows, &[], feeding)), &expected, "{:?}", feeding);
+        }
+    }
+
+    #[test]
     fn the_last_answer_of_a_global_aggregate_is_that_of_a_batch(rows in rows()) {
         let plan = Group::of(scan()).by(K).count().agg("sum", &[I]).emit(emit(Trigger::Periodic(1_000))).plan();
         let mut groups: BTreeMap<&str, (u64, i64)> = BTreeMap::new();
@@ -272,6 +333,27 @@ proptest! {
         let expected: Vec<Cells> = groups.into_iter().map(|(k, (n, s))| vec![k.to_string(), n.to_string(), s.to_string()]).collect();
         for feeding in FEEDINGS {
             prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{:?}", feeding);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_state_survives_batches_and_restarts(rows in rows()) {
+        // One for each shape of state: rows kept, sums, hashes, points, sets, states by place and by key.
+        for call in [
+            "interval_length_sum(i, i + 3), max_intersections(i, i + 3), max_intersections_position(i, i + 3)",
+            "simple_linear_regression(i, i * i), exponential_moving_average(i, i, 5), bounding_ratio(i, i + 1)",
+            "entropy(i), cramers_v(i % 3, i % 5), theils_u(i % 3, i % 5)",
+            "delta_sum(i), sum_count(i), unique_up_to(i, 5), histogram(i, 5)",
+            "retention(i > 0, i > 10, i > 40), group_array_sample(i, 3), group_array_insert_at(i, to_uint32(abs(i)))",
+            "window_funnel(t, i > 0, i > 10, i > 20, 5), sequence_count(t, i > 0, i <= 0, '(?1)(?2)')",
+            "sum_mapped_arrays([i, 1], [i, 2]), sum_map(map_cast('a', i)), sum_for_each([i, 1])",
+            "quantile_b_float16(i), quantile_t_digest_weighted(i, 2), quantile_timing_weighted(i, 2)",
+        ] {
+            let plan = bound(&format!("SELECT k, {call} FROM s GROUP BY k EMIT PERIODIC 1s"));
+            let expected = sorted(answers(&plan, &rows, FEEDINGS[2]));
+            for feeding in FEEDINGS {
+                prop_assert_eq!(sorted(answers(&plan, &rows, feeding)), expected.clone(), "{}, {:?}", call, feeding);
+            }
         }
     }
 

@@ -99,7 +99,9 @@ fn silence_closes_the_session() {
         plan,
         "
         rows 0s a, 1s a | nothing
-        after 1s        | 0s 3s 2
+        after 1s        | 0s 1001ms 2
+        rows 2s a       | nothing
+        end             | 2s 4s 1
         ",
     );
 }

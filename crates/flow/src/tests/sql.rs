@@ -49,6 +49,8 @@ impl Catalog for OneStream {
             shards: 1,
             sharding_expr: String::new(),
             engine: "Stream".into(),
+            engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: vec![],
             comment: String::new(),
         })))
@@ -66,6 +68,10 @@ impl Catalog for OneStream {
         None
     }
 
+    fn user_functions(&self) -> Arc<hydron_func::Registry> {
+        super::users::functions()
+    }
+
     fn run_subquery(&self, _: &Plan, _: usize) -> Result<Vec<Batch>> {
         Ok(vec![])
     }
@@ -74,7 +80,9 @@ impl Catalog for OneStream {
 pub fn bound(sql: &str) -> Plan {
     let parsed = hydron_sql::parse_statement(sql).unwrap();
     let StatementKind::Query(query) = &parsed.statement.kind else { panic!("not a SELECT: {sql}") };
-    let bound = bind_select(query, &OneStream, &BindContext { streaming: true, ..BindContext::default() });
+    let settings = hydron_plan::bind::query_settings(query, &hydron_base::Settings::default(), None).unwrap();
+    let cx = BindContext { streaming: true, settings: Arc::new(settings), ..BindContext::default() };
+    let bound = bind_select(query, &OneStream, &cx);
     bound.unwrap_or_else(|e| panic!("{sql}: {e}")).plan
 }
 
@@ -94,6 +102,20 @@ fn tails_filter_and_compute() {
     told("SELECT k FROM s WHERE i > 0 LIMIT 2", "rows 0s a, 0s b, 0s c | a; b");
     told("SELECT DISTINCT k FROM s", "rows 0s a, 0s a, 0s b | a; b");
     told("SELECT k, i FROM s ORDER BY i DESC LIMIT 1 BY k", "rows 0s a 1, 0s a 2, 0s b 1 | a 2; b 1");
+}
+
+#[test]
+fn a_sign_that_nobody_reads_withdraws_nothing() {
+    let story = "rows 0s a 1, 0s b 5 | 1; 5\nrows 0s a 2 | 2";
+    told("SELECT i FROM (SELECT i, k, _tp_delta FROM kv)", story);
+    told("SELECT i FROM (SELECT * FROM (SELECT i, k, _tp_delta FROM kv))", story);
+    told("WITH c AS (SELECT i, _tp_delta FROM kv) SELECT i FROM c WHERE i > 0", story);
+    // Whoever names it, in a condition too, and whoever counts, follows the changes.
+    let signed = "rows 0s a 1 | 1 1\nrows 0s a 2 | 1 -1; 2 1";
+    told("SELECT i, _tp_delta FROM (SELECT i, k, _tp_delta FROM kv)", signed);
+    told("SELECT * FROM (SELECT i, _tp_delta FROM kv)", signed);
+    told("SELECT i FROM (SELECT i, _tp_delta FROM kv WHERE _tp_delta = -1)", "rows 0s a 1 | nothing\nrows 0s a 2 | 1");
+    told("SELECT sum(i) FROM (SELECT i, _tp_delta FROM kv) EMIT ON UPDATE", "rows 0s a 1 | 1\nrows 0s a 5 | 5");
 }
 
 #[test]
@@ -254,10 +276,31 @@ fn lags_look_back_in_each_substream() {
         ",
     );
     told(
+        "SELECT k, row_number() FROM s PARTITION BY k",
+        "
+        rows 0s a, 0s b, 0s a | a 0; a 1; b 0
+        rows 0s a, 0s b       | a 2; b 1
+        ",
+    );
+    told(
         "SELECT k, i - lag(i) AS d FROM s PARTITION BY k",
         "
         rows 0s a 1, 0s b 2 | a 1; b 2
         rows 0s a 5, 0s b 9 | a 4; b 7
+        ",
+    );
+    told(
+        "SELECT k, max(lag(i)), latest(i - lag(i)) FROM s GROUP BY k EMIT ON UPDATE",
+        "
+        rows 0s a 4, 0s b 9 | a 0 4; b 4 5
+        rows 0s a 1         | a 9 -8
+        ",
+    );
+    told(
+        "SELECT k, max(lag(i)) OVER (PARTITION BY k) FROM s EMIT ON UPDATE",
+        "
+        rows 0s a 4, 0s b 9 | a 0; b 0
+        rows 0s a 1         | a 4
         ",
     );
     told(

@@ -1,7 +1,8 @@
 //! Tumbling and hopping windows.
 
 use super::plans::*;
-use super::script::check;
+use super::script::{Player, check};
+use crate::build::BuildOptions;
 use hydron_plan::{Emit, Trigger};
 
 fn after_watermark() -> Emit {
@@ -131,6 +132,27 @@ fn silence_closes_windows_after_the_timeout() {
         rows 11s c      | nothing
         after 2s        | 10s 15s c 1
         ",
+    );
+}
+
+#[test]
+fn an_idle_shard_holds_no_window_open_when_it_is_told_so() {
+    let tumble = window(scan_of(2, hydron_plan::Change::Append), hydron_plan::WindowKind::Tumble { size: seconds(5) });
+    let plan = Group::of(tumble).by_window().count().emit(after_watermark()).plan();
+    let options = BuildOptions { idle_ms: Some(5_000), ..BuildOptions::default() };
+    Player::new(plan, options).play(
+        "
+        rows@0 1s a  | nothing
+        rows@0 20s a | nothing
+        after 4s     | nothing
+        after 2s     | 0s 5s 1
+        after 60s    | nothing
+        rows@1 2s b  | late 1
+        rows@0 31s a | nothing
+        rows@1 22s b | nothing
+        after 5s     | 20s 25s 2
+        ",
+        false,
     );
 }
 

@@ -41,7 +41,9 @@ pub struct WindowSpec {
 
 impl WindowSpec {
     fn by_pane(&self) -> bool {
-        self.trigger == Trigger::AfterWatermark && !self.reads_window && !self.spans.is_tumble()
+        // Put together again, the rows of several panes are in no order any more.
+        let needs_order = self.groups.aggs.iter().any(|a| a.bound.aggregate.needs().order);
+        self.trigger == Trigger::AfterWatermark && !self.reads_window && !self.spans.is_tumble() && !needs_order
     }
 
     fn answers_touched(&self) -> bool {

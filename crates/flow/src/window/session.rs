@@ -245,10 +245,13 @@ impl SessionAggregate {
         }
     }
 
-    /// No row will come for what is open.
-    fn close_all(&mut self, out: &mut dyn Output) -> Result<()> {
+    /// No row will come for what is open. Without `is_end` it is only known that none has come for a while: the session then
+    /// ends with its newest row.
+    fn close_all(&mut self, is_end: bool, out: &mut dyn Output) -> Result<()> {
         if let Some(active) = &mut self.active {
-            active.end = active.timeout_at.min(active.max_at);
+            if is_end {
+                active.end = active.timeout_at.min(active.max_at);
+            }
             self.close();
         }
         if let Some(last) = self.closed.back() {
@@ -305,7 +308,7 @@ impl Operator for SessionAggregate {
                 self.partial(out)
             }
             Msg::Tick => Ok(()),
-            Msg::Timeout => self.close_all(out),
+            Msg::Timeout => self.close_all(false, out),
             Msg::BackfillStart => {
                 self.backfilling = true;
                 out.push(Msg::BackfillStart)
@@ -321,7 +324,7 @@ impl Operator for SessionAggregate {
             Msg::Barrier(epoch) => out.push(Msg::Barrier(epoch)),
             Msg::End => {
                 self.backfilling = false;
-                self.close_all(out)?;
+                self.close_all(true, out)?;
                 out.push(Msg::End)
             }
         }

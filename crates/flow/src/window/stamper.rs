@@ -1,7 +1,8 @@
 //! Watermarks, ticks and timeouts: how far time has come, as messages among the rows.
 //!
 //! In: rows of one or more lanes. Out: the same rows, then a watermark where it rose; ticks each period; a timeout when
-//! rows stay away. Promise: watermarks never fall; a lane without rows holds them back unless a timeout is set.
+//! rows stay away. Promise: watermarks never fall; a lane without rows holds them back unless a timeout is set, or a time
+//! after which it counts as idle.
 
 use super::span::{ticks_to_micros, wall_to_ticks};
 use crate::operator::{EventTime, FREE_LANE, Msg, Operator, Output, PAST_LANE, Rows, Stats};
@@ -22,6 +23,8 @@ pub struct StamperSpec {
     pub lanes: usize,
     pub period_ms: Option<i64>,
     pub timeout_ms: Option<i64>,
+    /// A lane without rows for so long does not hold the others back.
+    pub idle_ms: Option<i64>,
 }
 
 /// Where the event time of a row is.
@@ -87,9 +90,10 @@ impl Stamper {
     fn stamp(&mut self, out: &mut dyn Output) -> Result<()> {
         let awake = self.lanes.iter().filter(|l| !l.idle);
         // `None` is below all times: a lane without a row yet holds everything back.
-        let Some(mark) =
-            awake.map(|l| l.newest.or(self.past)).min().flatten().map(|m| m.saturating_sub(self.spec.delay))
-        else {
+        let least = awake.map(|l| l.newest.or(self.past)).min();
+        // Where all are idle none holds another one back.
+        let newest = || self.lanes.iter().map(|l| l.newest.or(self.past)).max().flatten();
+        let Some(mark) = least.unwrap_or_else(newest).map(|m| m.saturating_sub(self.spec.delay)) else {
             return Ok(());
         };
         if self.sent.is_some_and(|sent| sent >= mark) {
@@ -111,7 +115,7 @@ impl Stamper {
         if lane.idle || self.lanes.len() == 1 || self.backfilling {
             return None;
         }
-        Some(lane.last_rows?.plus_millis(self.spec.timeout_ms?))
+        Some(lane.last_rows?.plus_millis(self.spec.idle_ms.or(self.spec.timeout_ms)?))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Combinators: the words at the end of an aggregate's name that change what it sees or answers.
 //!
 //! `_if` a condition as last argument, `_distinct` each different row once, `_array` the elements of arrays, `_or_null` and
-//! `_or_default` another answer for no rows, `_state` the state instead of the answer, `_merge` states instead of rows.
+//! `_or_default` another answer for no rows, `_state` the state instead of the answer, `_merge` states instead of rows,
+//! `_for_each` one answer for each place of arrays, `_map` one for each key of maps.
 
+use super::item::RowKind;
+use super::nested::{Parts, by_part};
 use super::nulls::{Empty, bind_with_nulls, can_be_null, wrapped};
 use super::{distinct_rows, elements, states};
-use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState};
+use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -25,12 +28,19 @@ enum Combinator {
     State,
     SimpleState,
     Merge,
+    ForEach,
+    Map,
+    Resample,
+    /// Skips NULLs, as every aggregate does on its own.
+    Null,
     /// The name streaming plans of Proton use for the same function.
     Streaming,
 }
 
 /// Longer endings first where one is the end of another.
-const ENDINGS: [(&str, Combinator); 9] = [
+const ENDINGS: [(&str, Combinator); 13] = [
+    ("_resample", Combinator::Resample),
+    ("_for_each", Combinator::ForEach),
     ("_or_default", Combinator::OrDefault),
     ("_or_null", Combinator::OrNull),
     ("_simple_state", Combinator::SimpleState),
@@ -39,6 +49,8 @@ const ENDINGS: [(&str, Combinator); 9] = [
     ("_distinct", Combinator::Distinct),
     ("_streaming", Combinator::Streaming),
     ("_array", Combinator::Array),
+    ("_null", Combinator::Null),
+    ("_map", Combinator::Map),
     ("_if", Combinator::If),
 ];
 
@@ -51,9 +63,12 @@ pub fn combinator_names() -> impl Iterator<Item = &'static str> {
 pub fn combined(registry: &Registry, name: &str) -> Option<Arc<dyn AggFn>> {
     let (base, combinator) = ENDINGS.iter().find_map(|(ending, c)| Some((name.strip_suffix(ending)?, *c)))?;
     let inner = registry.aggregate(base)?;
+    let mapped =
+        if combinator == Combinator::Map { registry.aggregate(&format!("{base}_mapped_arrays")) } else { None };
     Some(Arc::new(Combined {
         combinator,
         inner,
+        mapped,
         inner_name: Arc::from(registry.canonical(base)),
         name: Arc::from(name),
     }))
@@ -62,6 +77,8 @@ pub fn combined(registry: &Registry, name: &str) -> Option<Arc<dyn AggFn>> {
 struct Combined {
     combinator: Combinator,
     inner: Arc<dyn AggFn>,
+    /// The function over an array of keys and arrays of values that `_map` means where it is given no map.
+    mapped: Option<Arc<dyn AggFn>>,
     inner_name: Arc<str>,
     name: Arc<str>,
 }
@@ -79,6 +96,15 @@ impl Combined {
         )
     }
 
+    /// The elements of arrays as arguments.
+    fn element_infos(&self, args: &[ArgInfo]) -> Result<Vec<ArgInfo>> {
+        let element = |(i, a): (usize, &ArgInfo)| match &a.ty {
+            LogicalType::Array(t) => Ok(ArgInfo::column((**t).clone())),
+            _ => Err(self.illegal(i, args, "an array")),
+        };
+        args.iter().enumerate().map(element).collect()
+    }
+
     fn too_few(&self) -> Error {
         Error::new(
             Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
@@ -91,7 +117,28 @@ impl AggFn for Combined {
     fn bind(&self, cx: &BindContext, args: &[ArgInfo], params: &[Value]) -> Result<BoundAgg> {
         let inner = |args: &[ArgInfo]| bind_with_nulls(self.inner.as_ref(), cx, args, params);
         match self.combinator {
-            Combinator::Streaming => inner(args),
+            Combinator::Streaming | Combinator::Null => inner(args),
+            Combinator::Resample => {
+                Err(Error::not_implemented(format!("the combinator _resample of \"{}\"", self.name)))
+            }
+            Combinator::ForEach => {
+                if args.is_empty() {
+                    return Err(self.too_few());
+                }
+                let bound = inner(&self.element_infos(args)?)?;
+                let ty = LogicalType::Array(Box::new(bound.ty.clone()));
+                Ok(BoundAgg { aggregate: by_part(bound.aggregate, Parts::Places(bound.ty))?, ty })
+            }
+            Combinator::Map => match (args, &self.mapped) {
+                ([ArgInfo { ty: LogicalType::Map(key, value), .. }], _) => {
+                    let bound = inner(&[ArgInfo::column((**value).clone())])?;
+                    let ty = LogicalType::Map(key.clone(), Box::new(bound.ty));
+                    let kind = RowKind::new(std::slice::from_ref(&**key))?;
+                    Ok(BoundAgg { aggregate: by_part(bound.aggregate, Parts::Keys { kind, ty: ty.clone() })?, ty })
+                }
+                (_, Some(mapped)) => bind_with_nulls(mapped.as_ref(), cx, args, params),
+                _ => Err(self.illegal(0, args, "a map")),
+            },
             Combinator::If => {
                 let (condition, rest) = args.split_last().ok_or_else(|| self.too_few())?;
                 if !condition.ty.bare().is_integer() && *condition.ty.bare() != LogicalType::Bool {
@@ -112,11 +159,7 @@ impl AggFn for Combined {
                 if args.is_empty() {
                     return Err(self.too_few());
                 }
-                let element = |(i, a): (usize, &ArgInfo)| match &a.ty {
-                    LogicalType::Array(t) => Ok(ArgInfo::column((**t).clone())),
-                    _ => Err(self.illegal(i, args, "an array")),
-                };
-                let bound = inner(&args.iter().enumerate().map(element).collect::<Result<Vec<_>>>()?)?;
+                let bound = inner(&self.element_infos(args)?)?;
                 Ok(BoundAgg { aggregate: elements::of_elements(bound.aggregate), ty: bound.ty })
             }
             Combinator::OrNull => {
@@ -158,7 +201,7 @@ impl AggFn for Combined {
 
     fn skips_nulls(&self) -> bool {
         match self.combinator {
-            Combinator::State | Combinator::Merge | Combinator::Array => false,
+            Combinator::State | Combinator::Merge | Combinator::Array | Combinator::ForEach | Combinator::Map => false,
             _ => self.inner.skips_nulls(),
         }
     }
@@ -166,6 +209,7 @@ impl AggFn for Combined {
     fn default_without_rows(&self) -> bool {
         match self.combinator {
             Combinator::OrNull => false,
+            Combinator::ForEach | Combinator::Map => true,
             _ => self.inner.default_without_rows(),
         }
     }
@@ -186,6 +230,10 @@ impl Aggregate for If {
 
     fn retracting(&self) -> Option<Arc<dyn Aggregate>> {
         Some(Arc::new(If { inner: self.inner.retracting()? }))
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 
@@ -233,6 +281,10 @@ impl GroupState for IfState {
     fn retract(&mut self, groups: &[u32], args: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<()> {
         let (rest, filter) = conditioned(args, filter)?;
         self.inner.retract(groups, rest, Some(&filter))
+    }
+
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        self.inner.take_answers()
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {

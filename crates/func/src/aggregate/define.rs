@@ -91,8 +91,18 @@ pub struct Traits {
     pub params_from: Option<usize>,
     /// The only argument that is a parameter, with arguments on both sides.
     pub param_at: Option<usize>,
+    /// The last arguments that are parameters, after any number of others.
+    pub params_last: Option<Last>,
     pub sees_nulls: bool,
     pub default_without_rows: bool,
+}
+
+/// Which of the last arguments are parameters.
+#[derive(Clone, Copy)]
+pub enum Last {
+    Exactly(usize),
+    /// So many, and the constant strings after them.
+    BeforeTexts(usize),
 }
 
 struct Defined {
@@ -119,11 +129,24 @@ impl AggFn for Defined {
     }
 
     fn param_positions(&self, args: usize) -> Range<usize> {
-        match self.traits.param_at {
-            Some(at) => at.min(args)..(at + 1).min(args),
-            None => self.traits.params_from.unwrap_or(args).min(args)..args,
+        match (self.traits.param_at, self.traits.params_last) {
+            (Some(at), _) => at.min(args)..(at + 1).min(args),
+            (None, Some(Last::Exactly(n) | Last::BeforeTexts(n))) => args.saturating_sub(n)..args,
+            (None, None) => self.traits.params_from.unwrap_or(args).min(args)..args,
         }
     }
+
+    fn param_positions_of(&self, args: &[ArgInfo]) -> Range<usize> {
+        match self.traits.params_last {
+            Some(Last::BeforeTexts(n)) => args.len().saturating_sub(n + texts_last(args))..args.len(),
+            _ => self.param_positions(args.len()),
+        }
+    }
+}
+
+/// Constant strings at the end of `args`.
+fn texts_last(args: &[ArgInfo]) -> usize {
+    args.iter().rev().take_while(|a| matches!(a.constant, Some(Value::Bytes(_)))).count()
 }
 
 /// Registers an aggregate of arguments only.

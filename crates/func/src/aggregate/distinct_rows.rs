@@ -6,7 +6,7 @@
 use super::bytes::{Reader, put_bytes, put_u64};
 use super::item::{Kind, RowKind};
 use super::nulls::skipping_nulls;
-use crate::agg::{Aggregate, GroupState};
+use crate::agg::{Aggregate, GroupState, Needs};
 use crate::call::downcast;
 use crate::scalar::column::texts;
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray};
@@ -38,6 +38,10 @@ impl Aggregate for Distinct {
 
     fn retracting(&self) -> Option<Arc<dyn Aggregate>> {
         Some(Arc::new(Distinct { inner: self.inner.retracting()?, rows: self.rows.clone() }))
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 
@@ -102,6 +106,10 @@ impl GroupState for DistinctState {
             Ok(())
         })?;
         self.inner.retract(groups, args, Some(&BooleanArray::new(BooleanBuffer::from(last), None)))
+    }
+
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        self.inner.take_answers()
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `_array`: every element of an array is a row of the aggregate below.
 
-use crate::agg::{Aggregate, GroupState};
+use crate::agg::{Aggregate, GroupState, Needs};
 use crate::call::downcast;
 use arrow::array::{ArrayRef, BooleanArray, ListArray};
 use arrow::datatypes::DataType;
@@ -26,6 +26,10 @@ impl Aggregate for Elements {
 
     fn retracting(&self) -> Option<Arc<dyn Aggregate>> {
         Some(of_elements(self.inner.retracting()?))
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 
@@ -76,6 +80,10 @@ impl GroupState for ElementsState {
     fn retract(&mut self, groups: &[u32], args: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<()> {
         let (groups, columns) = flattened(groups, args, filter)?;
         self.inner.retract(&groups, &columns, None)
+    }
+
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        self.inner.take_answers()
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {

@@ -2,26 +2,45 @@
 //!
 //! In reading order: [`fold`] (one aggregate as a fold over rows), [`item`] (values as aggregates keep them), [`bytes`]
 //! (saved groups), [`define`] (how a function is declared); then the functions: [`count`], [`sum`], [`pick`], [`distinct`],
-//! [`gather`], [`quantile`], [`moment`], [`rank`], [`bits`]; then what wraps them: [`nulls`], [`combine`] with [`elements`],
-//! [`distinct_rows`] and [`states`].
+//! [`gather`], [`quantile`] with [`quantile_weights`], [`moment`], [`rank`] with
+//! [`frequent`], [`bits`], [`bitmaps`]; over [`kept`] rows, [`number`]s and [`distribution`]s those of
+//! statistics: [`hypothesis`], [`contingency`], [`spans`], [`picture`], [`sequence`] with [`pattern`], [`mapped`], [`odd`]; then what wraps
+//! them: [`nulls`], [`combine`] with [`elements`], [`nested`], [`distinct_rows`] and [`states`].
 
+mod bitmaps;
 mod bits;
-mod bytes;
+pub(crate) mod bytes;
 mod combine;
+mod contingency;
 mod count;
 mod define;
 mod distinct;
 mod distinct_rows;
+mod distribution;
 mod elements;
 mod fold;
+mod frequent;
 mod gather;
+mod hypothesis;
 mod item;
+mod kept;
+mod mapped;
 mod moment;
+mod nested;
 mod nulls;
+mod number;
+mod odd;
+mod pattern;
 mod pick;
+mod picture;
 mod quantile;
+mod quantile_weights;
 mod rank;
+mod sequence;
+mod spans;
 mod states;
+#[cfg(test)]
+mod statistics_tests;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -30,6 +49,7 @@ use crate::registry::Registry;
 
 pub use combine::{combinator_names, combined};
 pub use nulls::bind_with_nulls;
+pub use odd::name_and_params;
 pub use states::{finalize, finalized_type};
 
 pub fn register(registry: &mut Registry) {
@@ -42,4 +62,12 @@ pub fn register(registry: &mut Registry) {
     moment::register(registry);
     rank::register(registry);
     bits::register(registry);
+    bitmaps::register(registry);
+    hypothesis::register(registry);
+    contingency::register(registry);
+    spans::register(registry);
+    picture::register(registry);
+    sequence::register(registry);
+    mapped::register(registry);
+    odd::register(registry);
 }

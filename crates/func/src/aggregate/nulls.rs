@@ -3,10 +3,10 @@
 //! In: a function and its arguments as the binder has them. Out: a bound aggregate that sees bare values. The wrapper is
 //! there only when an argument is nullable. `_or_null` and `_or_default` are the same wrapper without NULLs.
 
-use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState};
+use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error, downcast};
 use crate::nulls::{null_array, with_nulls};
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, UInt64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use hydron_base::{Error, Result};
@@ -156,6 +156,10 @@ impl Aggregate for SkipNulls {
         let inner = self.inner.retracting()?;
         Some(Arc::new(SkipNulls { inner, empty: self.empty.clone() }))
     }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
+    }
 }
 
 struct SkipNullsState {
@@ -210,6 +214,28 @@ impl GroupState for SkipNullsState {
         let filter = skipping_nulls(args, filter)?;
         self.note(groups, filter.as_ref(), |n| *n = n.wrapping_sub(1))?;
         self.inner.retract(groups, args, filter.as_ref())
+    }
+
+    fn apply(
+        &mut self,
+        groups: &[u32],
+        args: &[ArrayRef],
+        signs: &Int8Array,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let filter = skipping_nulls(args, filter)?;
+        if let Some(seen) = &mut self.seen {
+            super::fold::each_row(groups.len(), filter.as_ref(), |row| {
+                let seen = &mut seen[groups[row] as usize];
+                *seen = seen.wrapping_add_signed(i64::from(signs.value(row)));
+                Ok(())
+            })?;
+        }
+        self.inner.apply(groups, args, signs, filter.as_ref())
+    }
+
+    fn take_answers(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        self.inner.take_answers()
     }
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {

@@ -7,6 +7,7 @@ use super::bytes::{Reader, put_f64, put_u64};
 use super::define::{AggCall, Traits, define_as};
 use super::fold::{Fold, Picked, folded, sampled_heap};
 use super::item::{Kind, with_kind};
+use super::quantile_weights::{centred_weights, heavy, milliseconds, reached, short_float};
 use super::sum::floats;
 use crate::agg::BoundAgg;
 use crate::registry::Registry;
@@ -36,6 +37,18 @@ pub fn register(registry: &mut Registry) {
         }),
         ("quantile_exact_weighted", "quantiles_exact_weighted", true, weighted),
         ("quantile_timing", "quantiles_timing", false, timing),
+        ("quantile_timing_weighted", "quantiles_timing_weighted", true, |call, levels| {
+            heavy(call, levels, LogicalType::Float32, milliseconds, reached)
+        }),
+        ("quantile_t_digest_weighted", "quantiles_t_digest_weighted", true, |call, levels| {
+            heavy(call, levels, LogicalType::Float32, |v| v, centred_weights)
+        }),
+        ("quantile_b_float16", "quantiles_b_float16", false, |call, levels| {
+            heavy(call, levels, LogicalType::Float64, short_float, reached)
+        }),
+        ("quantile_b_float16_weighted", "quantiles_b_float16_weighted", true, |call, levels| {
+            heavy(call, levels, LogicalType::Float64, short_float, reached)
+        }),
     ] {
         let args = if second { 2 } else { 1 };
         let traits = Traits { params_from: Some(args), ..Traits::default() };
@@ -54,7 +67,8 @@ pub fn register(registry: &mut Registry) {
             call.arity(args..=args)?;
             bind(call, Levels { levels: levels(call)?, many: true })
         });
-        registry.add_alias(&one.replace("quantile", "median").replace("t_digest", "tdigest"), one);
+        let median = one.replace("quantile", "median");
+        registry.add_alias(&median.replace("t_digest", "tdigest").replace("b_float16", "bfloat16"), one);
     }
     for (name, level) in [("p90", 0.9), ("p95", 0.95), ("p99", 0.99)] {
         define_as(registry, name, Traits::default(), move |call| {
@@ -83,19 +97,19 @@ fn levels(call: &AggCall<'_>) -> Result<Vec<f64>> {
 
 /// What is asked of a group.
 #[derive(Clone)]
-struct Levels {
-    levels: Vec<f64>,
+pub(super) struct Levels {
+    pub levels: Vec<f64>,
     /// The answer is an array with one element for each level.
     many: bool,
 }
 
 impl Levels {
-    fn ty(&self, element: LogicalType) -> LogicalType {
+    pub fn ty(&self, element: LogicalType) -> LogicalType {
         if self.many { LogicalType::Array(Box::new(element)) } else { element }
     }
 
     /// All answers one after the other as the column of the result.
-    fn column(&self, element: &LogicalType, groups: usize, flat: ArrayRef) -> Result<ArrayRef> {
+    pub fn column(&self, element: &LogicalType, groups: usize, flat: ArrayRef) -> Result<ArrayRef> {
         if !self.many {
             return Ok(flat);
         }
@@ -280,7 +294,7 @@ impl Fold for Reservoir {
 }
 
 /// Answers as a column of `ty`: ticks of times are cut, no rows are the epoch.
-fn column(values: Vec<f64>, ty: &LogicalType) -> Result<ArrayRef> {
+pub(super) fn column(values: Vec<f64>, ty: &LogicalType) -> Result<ArrayRef> {
     match ty {
         LogicalType::Float32 => Ok(Arc::new(values.iter().map(|v| *v as f32).collect::<Float32Array>())),
         LogicalType::Date | LogicalType::Date32 => from_natives(values.iter().map(|v| *v as i32).collect(), ty),

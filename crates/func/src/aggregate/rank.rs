@@ -1,12 +1,12 @@
 //! The most frequent values (`top_k`) and the least or greatest ones (`min_k`, `max_k`).
 //!
-//! `top_k_exact` counts every value. `top_k` counts at most `k * load factor` values at a time: when there are twice as
-//! many, the rarest half is forgotten, so that a value that comes often enough is never lost.
+//! `top_k_exact` counts every value; how `top_k` goes with fewer counters stands in [`super::frequent`].
 
 use super::bytes::{Reader, put_u64};
 use super::define::{AggCall, Traits, define_as};
 use super::fold::{Fold, Picked, folded, folded_with, sampled_heap};
-use super::item::{Kind, RowKind, with_few_kinds};
+use super::frequent::Frequent;
+use super::item::{Kind, RowKind, with_few_kinds, with_kind};
 use crate::agg::BoundAgg;
 use crate::registry::Registry;
 use crate::scalar::column::{end_offset, list, tuple};
@@ -16,6 +16,9 @@ use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
+
+/// What the counts of one group may take: some seven million numbers. Beyond that `top_k` is meant.
+const EXACT_BYTES_MAX: usize = 256 << 20;
 
 /// Values that `k` and `k * load factor` may reach; Proton's bound.
 const K_MAX: usize = 0xff_ffff;
@@ -59,12 +62,17 @@ fn top_k(call: &AggCall<'_>, args: usize, exact: bool) -> Result<BoundAgg> {
     if weight.as_ref().is_some_and(|w| !w.is_integer()) {
         return Err(call.illegal(1));
     }
-    let kept_max = if exact { usize::MAX } else { k * load };
-    with_few_kinds!(call.ty(0), kind => {
-        let pair = LogicalType::Tuple(vec![(None, call.ty(0).clone()), (None, LogicalType::UInt64)].into());
-        let element = if with_count { pair } else { call.ty(0).clone() };
-        let fold = TopK { kind, weight, k, kept_max, with_count, element: element.clone() };
-        call.returns(LogicalType::Array(Box::new(element)), folded(fold))
+    let pair = LogicalType::Tuple(vec![(None, call.ty(0).clone()), (None, LogicalType::UInt64)].into());
+    let element = if with_count { pair } else { call.ty(0).clone() };
+    let ty = LogicalType::Array(Box::new(element.clone()));
+    if exact {
+        return with_few_kinds!(call.ty(0), kind => {
+            call.returns(ty, folded(TopK { kind, weight, k, with_count, element }))
+        });
+    }
+    // Numbers are hashed by their value, of whatever width.
+    with_kind!(call.ty(0), kind => {
+        call.returns(ty, folded(Frequent { kind, weight, k, kept_max: k * load, with_count, element }))
     })
 }
 
@@ -72,7 +80,6 @@ struct TopK<K> {
     kind: K,
     weight: Option<LogicalType>,
     k: usize,
-    kept_max: usize,
     with_count: bool,
     element: LogicalType,
 }
@@ -84,23 +91,23 @@ struct Counts<O> {
 }
 
 impl<K: Kind> TopK<K> {
-    fn count(&self, cell: &mut Counts<K::Own>, value: K::Own, n: u64) {
+    /// Errors: ARGUMENT_OUT_OF_BOUND (69) when there are too many different values to count each.
+    fn count(&self, cell: &mut Counts<K::Own>, value: K::Own, n: u64) -> Result<()> {
         let next = cell.next;
         let entry = cell.values.entry(value).or_insert((0, next));
         entry.0 = entry.0.saturating_add(n);
         cell.next += 1;
-        if cell.values.len() > self.kept_max.saturating_mul(2) {
-            let mut counts: Vec<u64> = cell.values.values().map(|(n, _)| *n).collect();
-            let cut = counts.len() - self.kept_max;
-            let (_, least, _) = counts.select_nth_unstable(cut);
-            let least = *least;
-            let mut room = self.kept_max;
-            cell.values.retain(|_, (n, _)| {
-                let stays = *n >= least && room > 0;
-                room -= usize::from(stays);
-                stays
-            });
+        if cell.values.allocation_size() > EXACT_BYTES_MAX {
+            let text = format!(
+                "\"top_k_exact\" counts {} different values of one group in more than {} MiB",
+                cell.values.len(),
+                EXACT_BYTES_MAX >> 20
+            );
+            return Err(
+                Error::new(Code::ARGUMENT_OUT_OF_BOUND, text).hint("top_k, which counts the most frequent ones")
+            );
         }
+        Ok(())
     }
 
     /// By count, then by arrival.
@@ -125,15 +132,13 @@ impl<K: Kind> Fold for TopK<K> {
     }
 
     fn add(&self, cell: &mut Self::Cell, (values, weights): &Self::Input<'_>, row: usize) -> Result<()> {
-        self.count(cell, K::own(values, row), weights.as_ref().map_or(1, |w| w[row]));
-        Ok(())
+        self.count(cell, K::own(values, row), weights.as_ref().map_or(1, |w| w[row]))
     }
 
     fn merge(&self, into: &mut Self::Cell, from: Self::Cell) -> Result<()> {
         let mut in_order: Vec<(K::Own, (u64, u64))> = from.values.into_iter().collect();
         in_order.sort_by_key(|(_, (_, first))| *first);
-        in_order.into_iter().for_each(|(v, (n, _))| self.count(into, v, n));
-        Ok(())
+        in_order.into_iter().try_for_each(|(v, (n, _))| self.count(into, v, n))
     }
 
     fn write(&self, cell: &Self::Cell, out: &mut Vec<u8>) {
@@ -157,26 +162,37 @@ impl<K: Kind> Fold for TopK<K> {
     }
 
     fn finish(&self, cells: Picked<'_, Self::Cell>) -> Result<ArrayRef> {
-        let (mut values, mut counts, mut ends) = (Vec::new(), Vec::new(), vec![0]);
-        for cell in cells.iter() {
-            for (value, n) in self.ranked(cell).into_iter().take(self.k) {
-                values.push(value);
-                counts.push(n);
-            }
-            ends.push(end_offset(values.len())?);
-        }
-        let values = self.kind.array(values.into_iter())?;
-        if !self.with_count {
-            return Ok(list(&self.element, ends, values));
-        }
-        let rows = values.len();
-        let pairs = tuple(&self.element, vec![values, Arc::new(UInt64Array::from(counts))], rows)?;
-        Ok(list(&self.element, ends, pairs))
+        let ranked = cells.iter().map(|cell| self.ranked(cell).into_iter().take(self.k));
+        lists(&self.kind, &self.element, self.with_count, ranked)
     }
 
     fn heap(&self, cell: &Self::Cell) -> usize {
         cell.values.allocation_size() + sampled_heap(cell.values.len(), cell.values.keys().map(K::heap))
     }
+}
+
+/// One array for each group: its values, with their counts where they are asked for.
+pub fn lists<'a, K: Kind>(
+    kind: &K,
+    element: &LogicalType,
+    with_count: bool,
+    groups: impl Iterator<Item = impl Iterator<Item = (&'a K::Own, u64)>>,
+) -> Result<ArrayRef> {
+    let (mut values, mut counts, mut ends) = (Vec::new(), Vec::new(), vec![0]);
+    for group in groups {
+        for (value, n) in group {
+            values.push(value);
+            counts.push(n);
+        }
+        ends.push(end_offset(values.len())?);
+    }
+    let values = kind.array(values.into_iter())?;
+    if !with_count {
+        return Ok(list(element, ends, values));
+    }
+    let rows = values.len();
+    let pairs = tuple(element, vec![values, Arc::new(UInt64Array::from(counts))], rows)?;
+    Ok(list(element, ends, pairs))
 }
 
 fn extremes(call: &AggCall<'_>, greatest: bool) -> Result<BoundAgg> {
@@ -191,11 +207,13 @@ fn extremes(call: &AggCall<'_>, greatest: bool) -> Result<BoundAgg> {
     let multiplier = usize::try_from(call.cx.settings.uint("retract_k_multiplier")).unwrap_or(1).max(1);
     let rows = RowKind::new(&call.types())?;
     let element = match call.args {
-        [only] => only.ty.clone(),
+        // A tuple stands in a tuple of its own, as it does beside other columns.
+        [only] if !matches!(only.ty, LogicalType::Tuple(_)) => only.ty.clone(),
         all => LogicalType::Tuple(all.iter().map(|a| (None, a.ty.clone())).collect()),
     };
     with_few_kinds!(call.ty(0), kind => {
-        let fold = Extremes { kind, rows, k, kept_max: k, greatest, element: element.clone(), withdraws: false };
+        let alone = call.args.len() == 1 && !matches!(call.args[0].ty, LogicalType::Tuple(_));
+        let fold = Extremes { kind, rows, k, kept_max: k, greatest, element: element.clone(), alone, withdraws: false };
         let kept_max = k.saturating_mul(multiplier);
         let counted = Extremes { kept_max, withdraws: true, kind: fold.kind.clone(), rows: fold.rows.clone(), element: element.clone(), ..fold };
         call.returns(LogicalType::Array(Box::new(element)), folded_with(fold, counted))
@@ -210,6 +228,8 @@ struct Extremes<K> {
     kept_max: usize,
     greatest: bool,
     element: LogicalType,
+    /// An element is a value, not a tuple of columns.
+    alone: bool,
     withdraws: bool,
 }
 
@@ -289,9 +309,9 @@ impl<K: Kind> Fold for Extremes<K> {
         }
         let len = rows.len();
         let mut columns = self.rows.columns(rows.into_iter())?;
-        let elements = match self.element {
-            LogicalType::Tuple(_) if columns.len() > 1 => tuple(&self.element, columns, len)?,
-            _ => columns.swap_remove(0),
+        let elements = match self.alone {
+            true => columns.swap_remove(0),
+            false => tuple(&self.element, columns, len)?,
         };
         Ok(list(&self.element, ends, elements))
     }

@@ -5,7 +5,7 @@
 //! group without rows.
 
 use super::bytes::{Reader, put_bytes};
-use crate::agg::{Aggregate, GroupState};
+use crate::agg::{Aggregate, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error, downcast};
 use crate::registry::Registry;
 use crate::scalar::column::try_texts;
@@ -55,7 +55,7 @@ pub fn finalized_type(cx: &BindContext, name: &str, args: &[LogicalType]) -> Res
 
 /// State columns to bytes and back.
 #[derive(Clone)]
-struct Codec {
+pub(super) struct Codec {
     types: Arc<[DataType]>,
 }
 
@@ -67,14 +67,14 @@ fn fixed_width(ty: &DataType) -> Option<usize> {
 }
 
 impl Codec {
-    fn new(types: Vec<DataType>) -> Result<Codec> {
+    pub(super) fn new(types: Vec<DataType>) -> Result<Codec> {
         match types.iter().find(|t| **t != DataType::Binary && fixed_width(t).is_none()) {
             Some(_) => Err(Error::not_implemented("the state of this aggregate as a value")),
             None => Ok(Codec { types: types.into() }),
         }
     }
 
-    fn encode(&self, state: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    pub(super) fn encode(&self, state: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         if let ([DataType::Binary], [column]) = (&*self.types, state) {
             return Ok(Arc::clone(column));
         }
@@ -93,7 +93,7 @@ impl Codec {
         })
     }
 
-    fn decode(&self, states: &[&[u8]]) -> Result<Vec<ArrayRef>> {
+    pub(super) fn decode(&self, states: &[&[u8]]) -> Result<Vec<ArrayRef>> {
         if let [DataType::Binary] = &*self.types {
             return Ok(vec![Arc::new(BinaryArray::from_iter_values(states))]);
         }
@@ -131,6 +131,10 @@ impl Aggregate for ToStates {
 
     fn state_types(&self) -> Vec<DataType> {
         self.inner.state_types()
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 
@@ -181,6 +185,10 @@ impl Aggregate for FromStates {
 
     fn state_types(&self) -> Vec<DataType> {
         self.inner.state_types()
+    }
+
+    fn needs(&self) -> Needs {
+        self.inner.needs()
     }
 }
 

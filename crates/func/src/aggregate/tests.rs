@@ -7,30 +7,30 @@ use arrow::array::{ArrayRef, BooleanArray};
 use hydron_base::Result;
 use hydron_types::{ColumnBuilder, LogicalType, Value, parse_type, value_at};
 
-fn ty(text: &str) -> LogicalType {
+pub(super) fn ty(text: &str) -> LogicalType {
     parse_type(text).unwrap()
 }
 
-fn column(ty: &LogicalType, values: &[Value]) -> ArrayRef {
+pub(super) fn column(ty: &LogicalType, values: &[Value]) -> ArrayRef {
     let mut builder = ColumnBuilder::new(ty);
     values.iter().for_each(|v| builder.append(v).unwrap());
     builder.finish().unwrap()
 }
 
-fn ints(values: &[i64]) -> Vec<Value> {
+pub(super) fn ints(values: &[i64]) -> Vec<Value> {
     values.iter().map(|v| Value::Int(*v)).collect()
 }
 
-fn texts(values: &[&str]) -> Vec<Value> {
+pub(super) fn texts(values: &[&str]) -> Vec<Value> {
     values.iter().map(Value::string).collect()
 }
 
-fn floats(values: &[f64]) -> Vec<Value> {
+pub(super) fn floats(values: &[f64]) -> Vec<Value> {
     values.iter().map(|v| Value::Float64(*v)).collect()
 }
 
 /// Binds `name`; columns come with their type, parameters are constants of the type they need.
-fn bind(name: &str, types: &[LogicalType], params: &[Value]) -> Result<BoundAgg> {
+pub(super) fn bind(name: &str, types: &[LogicalType], params: &[Value]) -> Result<BoundAgg> {
     let mut args: Vec<ArgInfo> = types.iter().cloned().map(ArgInfo::column).collect();
     args.extend(params.iter().map(|v| ArgInfo::constant(LogicalType::UInt8, v.clone())));
     Registry::builtin().bind_aggregate(name, &BindContext::default(), &args, false)
@@ -54,7 +54,7 @@ fn text(values: &[Value]) -> String {
 }
 
 /// The answer for all rows in group 0, reached in one batch and by merging saved halves; group 1 stays without rows.
-fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Value; 2] {
+pub(super) fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Value; 2] {
     let aggregate = bound.aggregate.as_ref();
     let mut whole = state(aggregate);
     whole.update(&vec![0; rows], columns, None).unwrap();
@@ -76,7 +76,7 @@ fn whole_and_halves(bound: &BoundAgg, columns: &[ArrayRef], rows: usize) -> [Val
     answer
 }
 
-fn check(name: &str, args: &[(&str, Vec<Value>)], params: &[Value], result: &str, answer: Value) {
+pub(super) fn check(name: &str, args: &[(&str, Vec<Value>)], params: &[Value], result: &str, answer: Value) {
     let types: Vec<LogicalType> = args.iter().map(|(t, _)| ty(t)).collect();
     let columns: Vec<ArrayRef> = args.iter().zip(&types).map(|((_, v), t)| column(t, v)).collect();
     let bound = bind(name, &types, params).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -151,6 +151,44 @@ fn gathering() {
     let plain = Value::Array(texts(&["b"]));
     let params = [Value::UInt(1), Value::Bool(false)];
     check("top_k_exact", &[("string", texts(&["a", "b", "b"]))], &params, "array(string)", plain);
+}
+
+/// The counts that filtered space-saving with four counters leaves, worked out by hand from the published algorithm.
+#[test]
+fn few_counters_count_the_most_frequent_values_too_high_rather_than_lose_them() {
+    let numbers: Vec<i64> = (0..20).chain(11..20).collect();
+    let params = [Value::UInt(2), Value::Bool(true), Value::UInt(2)];
+    let bound = bind("top_k", &[ty("int32")], &params).unwrap();
+    let counted = |v, n| Value::Tuple(vec![Value::Int(v), Value::UInt(n)]);
+    let after = |rows: &[i64]| {
+        let mut one = state(bound.aggregate.as_ref());
+        one.update(&vec![0; rows.len()], &[column(&ty("int32"), &ints(rows))], None).unwrap();
+        answers(one.as_mut(), &bound.ty)[0].clone()
+    };
+    assert_eq!(after(&numbers[..20]), Value::Array(vec![counted(16, 2), counted(17, 2)]));
+    assert_eq!(after(&numbers), Value::Array(vec![counted(16, 3), counted(17, 3)]));
+}
+
+#[test]
+fn a_value_that_comes_often_is_found_among_many_that_do_not() {
+    let rows: Vec<i64> = (0..6_000).map(|i| if i % 3 == 0 { -1 - (i / 3) % 2 } else { i }).collect();
+    let params = [Value::UInt(2), Value::Bool(false), Value::UInt(5)];
+    let bound = bind("top_k", &[ty("int64")], &params).unwrap();
+    let mut merged = state(bound.aggregate.as_ref());
+    for rows in rows.chunks(2_500) {
+        let mut part = state(bound.aggregate.as_ref());
+        part.update(&vec![0; rows.len()], &[column(&ty("int64"), &ints(rows))], None).unwrap();
+        merged.merge(&[0, 1], &part.save(&[0, 1]).unwrap()).unwrap();
+    }
+    let [Value::Array(mut found), _] = answers(merged.as_mut(), &bound.ty) else { panic!("no array") };
+    found.sort_by_key(|v| v.as_i64());
+    assert_eq!(found, [Value::Int(-2), Value::Int(-1)]);
+}
+
+#[test]
+fn a_tuple_among_the_k_best_stands_in_a_tuple_of_its_own() {
+    let bound = bind("max_k", &[ty("tuple(int64, string)")], &[Value::UInt(1)]).unwrap();
+    assert_eq!(bound.ty.to_string(), "array(tuple(tuple(int64, string)))");
 }
 
 #[test]

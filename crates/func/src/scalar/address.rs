@@ -22,10 +22,17 @@ enum Miss {
 
 pub fn register(registry: &mut Registry) {
     for (suffix, miss) in [("", Miss::Error), ("_or_default", Miss::Default), ("_or_null", Miss::Null)] {
+        // A setting makes addresses that do not read the default.
+        let miss_of = move |call: &Call<'_>| match miss {
+            Miss::Error if call.cx.settings.bool("cast_ipv4_ipv6_default_on_conversion_error") => Miss::Default,
+            miss => miss,
+        };
         define(registry, &format!("ipv4_string_to_num{suffix}"), move |call| {
+            let miss = miss_of(call);
             parse_column(call, LogicalType::UInt32, miss, Code::CANNOT_PARSE_IPV4, 4, parse4)
         });
         define(registry, &format!("ipv6_string_to_num{suffix}"), move |call| {
+            let miss = miss_of(call);
             parse_column(call, LogicalType::FixedString(16), miss, Code::CANNOT_PARSE_IPV6, 16, parse6)
         });
     }

@@ -205,6 +205,23 @@ pub fn text_lists(rows: usize, mut f: impl FnMut(usize, &mut TextList) -> Result
     Ok(list(&LogicalType::String, ends, all.finish()))
 }
 
+/// Where the pairs of each row end, their keys and their values: `f` pushes both.
+pub fn text_pairs(
+    rows: usize,
+    mut f: impl FnMut(usize, &mut TextList, &mut TextList) -> Result<()>,
+) -> Result<(Vec<i32>, ArrayRef, ArrayRef)> {
+    let new = || TextList { bytes: Vec::new(), ends: vec![0] };
+    let (mut keys, mut values) = (new(), new());
+    let mut ends = Vec::with_capacity(rows + 1);
+    ends.push(0);
+    for row in 0..rows {
+        f(row, &mut keys, &mut values)?;
+        end_offset(keys.bytes.len().max(values.bytes.len()))?;
+        ends.push(end_offset(keys.ends.len() - 1)?);
+    }
+    Ok((ends, keys.finish(), values.finish()))
+}
+
 /// Strings of arrays, one after the other.
 pub struct TextList {
     bytes: Vec<u8>,

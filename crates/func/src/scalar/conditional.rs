@@ -228,6 +228,13 @@ fn extreme(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {
     let pair = call.args.len() == 2;
     let ty = match call.types().as_slice() {
         [a, b] if plain(a) && plain(b) => pair_type(a, b).ok_or_else(|| call.illegal(1))?,
+        types
+            if types.iter().all(LogicalType::is_number)
+                && types.iter().any(LogicalType::is_float)
+                && types.iter().any(LogicalType::is_decimal) =>
+        {
+            LogicalType::Float64
+        }
         types => least_supertype(types)?,
     };
     let conversions: Vec<Convert> = (0..call.args.len()).map(|i| call.convert(i, &ty)).collect();

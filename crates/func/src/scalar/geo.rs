@@ -1,21 +1,27 @@
 //! Geometry: points and polygons, geohashes.
 
-use super::column::{Floats, Ints, Texts, bools, float64s, texts, tuple};
+mod h3;
+mod shapes;
+mod valid;
+
+use super::column::{Floats, Ints, Texts, bools, float64s, text_lists, texts, tuple};
 use super::define::{Call, define};
 use super::number::to_vec;
 use crate::call::{BoundCall, downcast};
 use crate::registry::Registry;
 use arrow::array::StructArray;
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Value};
 
 pub fn register(registry: &mut Registry) {
+    h3::register(registry);
+    shapes::register(registry);
     define(registry, "point_in_polygon", point_in_polygon);
     define(registry, "point_in_ellipses", |call| {
         call.arity(6..=usize::MAX)?;
         if call.args.len() % 4 != 2 {
             return Err(Error::new(
-                hydron_base::Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
+                Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH,
                 "point_in_ellipses takes x, y and four numbers for each ellipse",
             ));
         }
@@ -33,18 +39,18 @@ pub fn register(registry: &mut Registry) {
     });
     define(registry, "geohash_encode", |call| {
         call.arity(2..=3)?;
-        (0..call.args.len()).try_for_each(|i| call.need_number(i))?;
+        (0..2).try_for_each(|i| call.need_number(i))?;
+        let precision = if call.args.len() == 3 { call.constant_int(2)? } else { 12 };
+        let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
         let types = call.types();
         call.returns(LogicalType::String, move |args, rows| {
             let (lon, lat) = (Floats::of(&args[0], &types[0])?, Floats::of(&args[1], &types[1])?);
-            let precision = args.get(2).map(|a| Ints::of(a, &types[2])).transpose()?;
             texts(rows, |row, out| {
-                let precision = precision.as_ref().map_or(12, |p| p.at(row));
-                let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
                 geohash(lon.at(row), lat.at(row), precision, out);
             })
         })
     });
+    define(registry, "geohashes_in_box", geohashes_in_box);
     define(registry, "geohash_decode", |call| {
         call.arity(1..=1)?;
         call.need_string(0)?;
@@ -105,6 +111,22 @@ fn point_in_polygon(call: &Call<'_>) -> Result<BoundCall> {
         if ring.iter().any(|(x, y)| !x.is_finite() || !y.is_finite() || x.abs() > 1e18 || y.abs() > 1e18) {
             return Err(Error::bad_arguments("a point of the polygon is too far out"));
         }
+        if call.cx.settings.bool("validate_polygons") && valid::crosses_itself(ring) {
+            return Err(Error::bad_arguments("the polygon crosses or touches itself").hint("validate_polygons = 0"));
+        }
+    }
+    if let Some((outer, holes)) = all.split_first()
+        && call.cx.settings.bool("validate_polygons")
+    {
+        for hole in holes {
+            // Every corner where that costs little, else the first ones.
+            let corners = hole.len().min(valid::PAIRS_MAX / outer.len());
+            if hole[..corners].iter().any(|corner| place(outer, *corner) == Place::Outside) {
+                return Err(
+                    Error::bad_arguments("a hole of the polygon is not within it").hint("validate_polygons = 0")
+                );
+            }
+        }
     }
     let types = [point[0].1.clone(), point[1].1.clone()];
     call.returns(LogicalType::Bool, move |args, rows| {
@@ -144,6 +166,55 @@ fn place(ring: &[(f64, f64)], (x, y): (f64, f64)) -> Place {
         last = point;
     }
     if inside { Place::Inside } else { Place::Outside }
+}
+
+/// Cells that one box may have.
+const BOX_CELLS_MAX: f64 = 10_000_000.0;
+
+/// `geohashes_in_box(lon_min, lat_min, lon_max, lat_max, precision)`: the cells that a box touches, from the south-west to the
+/// north, column by column.
+///
+/// Errors: TOO_LARGE_ARRAY_SIZE (128) past 10,000,000 cells.
+fn geohashes_in_box(call: &Call<'_>) -> Result<BoundCall> {
+    call.arity(5..=5)?;
+    let float = call.ty(0).clone();
+    (0..4).try_for_each(|i| call.need(i, |t| t.is_float() && *t == float))?;
+    call.need(4, |t| *t == LogicalType::UInt8)?;
+    let types = call.types();
+    call.returns(LogicalType::array(LogicalType::String), move |args, rows| {
+        let corners = (0..4).map(|i| Floats::of(&args[i], &types[i])).collect::<Result<Vec<_>>>()?;
+        let precisions = Ints::of(&args[4], &types[4])?;
+        text_lists(rows, |row, out| {
+            let [west, south, east, north] = std::array::from_fn(|i| corners[i].at(row));
+            // NaN is no corner either.
+            if !(west <= east && south <= north) {
+                return Ok(());
+            }
+            let precision = precisions.at(row);
+            let precision = if (1..=12).contains(&precision) { precision as usize } else { 12 };
+            let bits = precision as i32 * 5;
+            let (x_step, y_step) = (360.0 / 2f64.powi((bits + 1) / 2), 180.0 / 2f64.powi(bits / 2));
+            let range = |low: f64, high: f64, most: f64, step: f64| {
+                let first = (low.clamp(-most, most) / step).floor();
+                (first * step, ((high.clamp(-most, most) / step).ceil() - first).max(1.0))
+            };
+            let (x, columns) = range(west, east, 180.0, x_step);
+            let (y, lines) = range(south, north, 90.0, y_step);
+            if columns * lines > BOX_CELLS_MAX {
+                let text = format!("the box has {} cells, at most {BOX_CELLS_MAX}", columns * lines);
+                return Err(Error::new(Code::TOO_LARGE_ARRAY_SIZE, text));
+            }
+            let mut cell = Vec::with_capacity(12);
+            for column in 0..columns as usize {
+                for line in 0..lines as usize {
+                    cell.clear();
+                    geohash(x + x_step * column as f64, y + y_step * line as f64, precision, &mut cell);
+                    out.push(&cell);
+                }
+            }
+            Ok(())
+        })
+    })
 }
 
 const GEOHASH: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";

@@ -4,7 +4,14 @@
 //! strings by their bytes, arrays and tuples element by element, several arguments combined from left to right.
 
 mod city;
+mod consistent;
+mod digest;
+mod farm;
+mod ids;
 mod murmur;
+mod swift;
+#[cfg(test)]
+mod tests;
 
 use super::column::{Ints, Lists, Texts, from_natives, int64s, numbers, texts, uint64s};
 use super::define::{Call, define};
@@ -14,7 +21,7 @@ use crate::nulls::without_nulls;
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, StructArray};
 use arrow::datatypes::{Int32Type, UInt32Type, i256};
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 use md5::Md5;
 use sha1::Sha1;
@@ -33,7 +40,12 @@ struct Scheme {
     narrow: bool,
 }
 
-fn sip64(bytes: &[u8]) -> u64 {
+pub(crate) fn sip128(bytes: &[u8]) -> [u8; 16] {
+    let hash = siphasher::sip128::SipHasher24::new().hash(bytes);
+    pair_bytes(hash.h1, hash.h2)
+}
+
+pub(crate) fn sip64(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new();
     hasher.write(bytes);
     hasher.finish()
@@ -71,7 +83,7 @@ pub fn register(registry: &mut Registry) {
     let mixed_32 = |a: u64, b: u64| u64::from(int_hash32(a)) ^ b;
     let wide = |bytes, combine, integer| Scheme { bytes, combine, integer, narrow: false };
     let narrow = |bytes, combine| Scheme { bytes, combine, integer: None, narrow: true };
-    let schemes: [(&str, Scheme); 11] = [
+    let schemes: [(&str, Scheme); 15] = [
         ("city_hash64", wide(city::hash64, city::combine, Some(int_hash64))),
         ("sip_hash64", wide(sip64, |a, b| sip64(&pair_bytes(a, b)), None)),
         ("xx_hash64", wide(xx64, |a, b| xx64(&pair_bytes(a, b)), None)),
@@ -80,6 +92,10 @@ pub fn register(registry: &mut Registry) {
         ("murmur_hash2_64", wide(|b| murmur::two_64(b, 0), mixed, None)),
         ("gcc_murmur_hash", wide(|b| murmur::two_64(b, 0xC70F_6907), mixed, None)),
         ("murmur_hash3_64", wide(|b| murmur::three_128(b).iter().fold(0, |a, v| a ^ v), mixed, None)),
+        ("farm_fingerprint64", wide(farm::fingerprint64, city::combine, Some(int_hash64))),
+        ("farm_hash64", wide(farm::hash64, city::combine, Some(int_hash64))),
+        ("metro_hash64", wide(swift::metro64, city::combine, Some(int_hash64))),
+        ("wy_hash64", wide(swift::wy64, |a, b| swift::wy64(&pair_bytes(a, b)), None)),
         ("xx_hash32", narrow(xx32, |a, b| xx32(&pair_bytes_32(a, b)))),
         ("murmur_hash2_32", narrow(|b| u64::from(murmur::two_32(b)), mixed_32)),
         ("murmur_hash3_32", narrow(|b| u64::from(murmur::three_32(b)), mixed_32)),
@@ -90,13 +106,18 @@ pub fn register(registry: &mut Registry) {
     register_wide(registry);
     register_integers(registry);
     register_java(registry);
-    digest::<Md5>(registry, "md5");
-    digest::<Sha1>(registry, "sha1");
-    digest::<Sha224>(registry, "sha224");
-    digest::<Sha256>(registry, "sha256");
-    digest::<Sha384>(registry, "sha384");
-    digest::<Sha512>(registry, "sha512");
-    for name in ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] {
+    consistent::register(registry);
+    register_urls(registry);
+    register_ids(registry);
+    digest(registry, "md4", digest::md4);
+    digest(registry, "md5", |text| Md5::digest(text).into());
+    digest(registry, "sha1", |text| Sha1::digest(text).into());
+    digest(registry, "sha224", |text| Sha224::digest(text).into());
+    digest(registry, "sha256", |text| Sha256::digest(text).into());
+    digest(registry, "sha384", |text| Sha384::digest(text).into());
+    digest(registry, "sha512", |text| Sha512::digest(text).into());
+    digest(registry, "blake3", digest::blake3);
+    for name in ["md4", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake3"] {
         registry.fold_case(name);
     }
     define(registry, "weak_hash32", |call| {
@@ -201,10 +222,7 @@ fn leaf(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>>
 /// 128-bit hashes, as fixed strings.
 fn register_wide(registry: &mut Registry) {
     let functions: [(&str, fn(&[u8]) -> [u8; 16]); 2] = [
-        ("sip_hash128", |b| {
-            let hash = siphasher::sip128::SipHasher24::new().hash(b);
-            pair_bytes(hash.h1, hash.h2)
-        }),
+        ("sip_hash128", sip128),
         ("murmur_hash3_128", |b| {
             let [low, high] = murmur::three_128(b);
             pair_bytes(low, high)
@@ -242,6 +260,9 @@ fn register_wide(registry: &mut Registry) {
         });
     }
 }
+
+/// Two hashes into one, as CityHash does it.
+pub(crate) use city::combine as combine_city;
 
 pub(crate) fn int_hash64(x: u64) -> u64 {
     let mut x = x ^ 0x4CF2_D2BA_AE6D_A887;
@@ -282,33 +303,6 @@ fn register_integers(registry: &mut Registry) {
             Ok(u32::array(to_vec::<u64>(args[0].array()?, &ty)?.into_iter().map(int_hash32).collect()))
         })
     });
-    define(registry, "jump_consistent_hash", move |call| {
-        call.arity(2..=2)?;
-        call.need(0, hashable)?;
-        let buckets = call.constant_int(1)?;
-        if !(1..=i64::from(i32::MAX)).contains(&buckets) {
-            return Err(Error::bad_arguments(format!(
-                "the number of buckets must be within 1 and {}, given {buckets}",
-                i32::MAX
-            )));
-        }
-        let ty = call.ty(0).clone();
-        call.returns(LogicalType::Int32, move |args, rows| {
-            let keys = Ints::of(&args[0], &ty)?;
-            Ok(numbers::<Int32Type>(rows, |i| jump(keys.at(i) as u64, buckets) as i32))
-        })
-    });
-}
-
-/// Lamping and Veach's jump hash.
-fn jump(mut key: u64, buckets: i64) -> i64 {
-    let (mut bucket, mut next) = (-1i64, 0i64);
-    while next < buckets {
-        bucket = next;
-        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
-        next = ((bucket + 1) as f64 * ((1u64 << 31) as f64 / ((key >> 33) + 1) as f64)) as i64;
-    }
-    bucket
 }
 
 fn register_java(registry: &mut Registry) {
@@ -368,15 +362,91 @@ where
 }
 
 /// A cryptographic digest, as a fixed string.
-fn digest<D: Digest>(registry: &mut Registry, name: &str) {
-    define(registry, name, |call| {
+fn digest<const N: usize>(registry: &mut Registry, name: &str, f: fn(&[u8]) -> [u8; N]) {
+    define(registry, name, move |call| {
         call.arity(1..=1)?;
         call.need(0, |t| t.is_string_like() || matches!(t, LogicalType::Ipv6 | LogicalType::Uuid))?;
-        let ty = LogicalType::FixedString(<D as Digest>::output_size() as u32);
+        let ty = LogicalType::FixedString(N as u32);
         let convert = super::define::Convert::new(&LogicalType::String, &ty, call.zone());
         call.returns(ty, move |args, rows| {
             let text = Texts::of(&args[0])?;
-            convert.array(&texts(rows, |row, out| out.extend_from_slice(&D::digest(text.at(row))))?)
+            convert.array(&texts(rows, |row, out| out.extend_from_slice(&f(text.at(row))))?)
+        })
+    });
+}
+
+/// `url_hash(url[, level])`: a URL without its last separator, or its beginning up to a level of the hierarchy.
+fn register_urls(registry: &mut Registry) {
+    define(registry, "url_hash", |call| {
+        call.arity(1..=2)?;
+        call.need_string(0)?;
+        let level = call.args.get(1).map(|_| call.constant_int(1)).transpose()?;
+        let level = level.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        call.returns(LogicalType::UInt64, move |args, rows| {
+            let text = Texts::of(&args[0])?;
+            Ok(uint64s(rows, |row| {
+                let url = text.at(row);
+                let part = level.map_or(url, |level| &url[..url_level(url, level)]);
+                let ended = part.last().is_some_and(|b| is_url_mark(*b));
+                city::hash64(&part[..part.len() - usize::from(ended)])
+            }))
+        })
+    });
+}
+
+fn is_url_mark(byte: u8) -> bool {
+    matches!(byte, b'/' | b'?' | b'#')
+}
+
+/// How long the part of a URL is that belongs to a level: the host is level 0. 0 when there is no such level; a text without a
+/// host has level 0 alone, which is empty.
+fn url_level(url: &[u8], level: usize) -> usize {
+    let scheme = url.iter().take_while(|b| b.is_ascii_lowercase() || b.is_ascii_digit()).count();
+    let Some(rest) = url[scheme..].strip_prefix(b"://").filter(|rest| scheme > 0 && !rest.is_empty()) else {
+        return if level == 0 { url.len() } else { 0 };
+    };
+    let start = url.len() - rest.len();
+    let mut ends = rest.iter().enumerate().filter(|(_, b)| is_url_mark(**b)).map(|(i, _)| start + i + 1);
+    let mut reached = 0;
+    for n in 0..=level {
+        match ends.next() {
+            Some(end) => reached = end,
+            None if reached < url.len() => reached = url.len(),
+            None => return 0,
+        }
+        if n == level {
+            return reached;
+        }
+    }
+    0
+}
+
+/// `hashid(number, …[, salt[, length_min[, alphabet]]])`.
+fn register_ids(registry: &mut Registry) {
+    define(registry, "hashid", |call| {
+        if call.cx.settings.text("allow_experimental_hash_functions") != "1" {
+            return Err(Error::new(
+                Code::SUPPORT_IS_DISABLED,
+                "function \"hashid\" is experimental: set allow_experimental_hash_functions = 1 to use it",
+            ));
+        }
+        call.arity(1..=4)?;
+        call.need(0, |t| t.is_unsigned_integer() && t.bits().is_some_and(|b| b <= 64))?;
+        // A salt that is no constant is one of another type to ClickHouse.
+        if let Some(i) = (1..call.args.len()).find(|i| call.args[*i].constant.is_none()) {
+            return Err(call.illegal(i));
+        }
+        let salt = if call.args.len() > 1 { call.constant_text(1)?.to_vec() } else { Vec::new() };
+        let length_min = if call.args.len() > 2 { call.constant_int(2)? } else { 0 };
+        let length_min = usize::from(u8::try_from(length_min).map_err(|_| {
+            Error::bad_arguments(format!("the least length of a hashid is within 0 and 255, given {length_min}"))
+        })?);
+        let alphabet = if call.args.len() > 3 { Some(call.constant_text(3)?) } else { None };
+        let ids = ids::Ids::new(&salt, length_min, alphabet)?;
+        let ty = call.ty(0).clone();
+        call.returns(LogicalType::String, move |args, rows| {
+            let numbers = Ints::of(&args[0], &ty)?;
+            texts(rows, |row, out| out.extend_from_slice(&ids.encode(&[numbers.at(row) as u64])))
         })
     });
 }
@@ -405,8 +475,8 @@ pub fn weak_hash32(columns: &[ArrayRef], types: &[LogicalType], rows: usize) -> 
     Ok(hashes)
 }
 
-/// Eight bytes into a running CRC-32C.
-fn weak_word(hash: u32, word: u64) -> u32 {
+/// Bytes into a running CRC-32C; the caller gives the first value and inverts nothing.
+pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0u32; 256];
         let mut n = 0;
@@ -422,7 +492,11 @@ fn weak_word(hash: u32, word: u64) -> u32 {
         }
         table
     };
-    word.to_le_bytes().iter().fold(hash, |c, b| TABLE[((c ^ u32::from(*b)) & 0xFF) as usize] ^ (c >> 8))
+    bytes.iter().fold(crc, |c, b| TABLE[((c ^ u32::from(*b)) & 0xFF) as usize] ^ (c >> 8))
+}
+
+fn weak_word(hash: u32, word: u64) -> u32 {
+    crc32c(hash, &word.to_le_bytes())
 }
 
 fn weak_bytes(hash: u32, bytes: &[u8]) -> u32 {

@@ -40,6 +40,8 @@ impl InSet {
     /// Errors: NUMBER_OF_COLUMNS_DOESNT_MATCH (20) for a tuple of another length, TYPE_MISMATCH (53) and what parsing a
     /// string constant as the left type answers.
     pub fn from_values(left: &[LogicalType], values: &[(Value, LogicalType)], zone: Zone) -> Result<InSet> {
+        // Nothing but NULL stands there, and NULL is in no set.
+        let values = if left.iter().any(|t| *t.bare() == LogicalType::Nothing) { &[] } else { values };
         let mut columns: Vec<ColumnBuilder> =
             left.iter().map(|t| ColumnBuilder::new(&LogicalType::nullable(plain(t)))).collect();
         for (value, ty) in values {
@@ -173,10 +175,15 @@ fn convert(value: &Value, from: &LogicalType, to: &LogicalType, zone: Zone) -> R
     let one = array_of(value, from, 1)?;
     // A string beside another type is a literal of that type: what does not parse is the user's mistake, not a miss.
     let mode = if from.is_string_like() && !to.is_string_like() { CastMode::Wrap } else { CastMode::AccurateOrNull };
-    if mode == CastMode::Wrap && to.is_number() {
-        return Err(Error::new(Code::TYPE_MISMATCH, format!("a string in the set of IN cannot be compared with {to}")));
-    }
-    let converted = cast(&one, from, to, &CastOptions { mode, ..CastOptions::wrap(zone) })?;
+    let converted = cast(&one, from, to, &CastOptions { mode, ..CastOptions::wrap(zone) }).map_err(|e| {
+        if mode == CastMode::Wrap && (to.is_number() || matches!(to, LogicalType::Interval(_) | LogicalType::Bool)) {
+            return Error::new(
+                Code::TYPE_MISMATCH,
+                format!("a string in the set of IN does not read as {to}: {}", e.message),
+            );
+        }
+        e
+    })?;
     Ok(if converted.is_null(0) { Value::Null } else { hydron_types::column::value_at(&converted, to, 0) })
 }
 

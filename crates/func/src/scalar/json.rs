@@ -122,6 +122,13 @@ pub fn register(registry: &mut Registry) {
             Some(Value::Array(pairs.collect()))
         })
     });
+    define(registry, "json_subcolumn", |call| {
+        call.arity(3..=usize::MAX)?;
+        let ty = named_type(call)?;
+        let steps = call.args[1..call.args.len() - 1].iter().enumerate();
+        let steps = steps.map(|(i, _)| call.constant_text(i + 1).map(<[u8]>::to_vec)).collect::<Result<Vec<_>>>()?;
+        subcolumn(call, ty, steps)
+    });
     path::register(registry);
     simple::register(registry);
 }
@@ -183,6 +190,72 @@ fn typed(
         }
         builder.finish()
     })
+}
+
+/// What lies on a path of a json column: through objects by name, through arrays into each of their elements.
+fn subcolumn(call: &Call<'_>, ty: LogicalType, steps: Vec<Vec<u8>>) -> Result<BoundCall> {
+    let out = ty.clone();
+    if let LogicalType::Array(_) = call.types()[0].bare() {
+        return lists_of_subcolumns(call, ty, steps);
+    }
+    call.returns(ty, move |args, rows| {
+        let documents = Texts::of(&args[0])?;
+        let mut builder = ColumnBuilder::with_capacity(&out, rows);
+        for row in 0..rows {
+            match Node::parse(documents.at(row)).and_then(|node| value_on(&node, &steps, &out)) {
+                Some(value) => builder.append(&value)?,
+                None => builder.append_default(),
+            }
+        }
+        builder.finish()
+    })
+}
+
+/// What lies on a path in each of several documents.
+fn lists_of_subcolumns(call: &Call<'_>, ty: LogicalType, steps: Vec<Vec<u8>>) -> Result<BoundCall> {
+    let LogicalType::Array(item) = ty.clone() else {
+        return Err(Error::bad_arguments("the path of several documents is an array"));
+    };
+    call.returns(ty.clone(), move |args, rows| {
+        let lists = args[0].to_array(rows)?;
+        let mut builder = ColumnBuilder::with_capacity(&ty, rows);
+        let of = LogicalType::array(LogicalType::Json);
+        for row in 0..rows {
+            let Value::Array(documents) = hydron_types::value_at(&lists, &of, row) else {
+                builder.append_default();
+                continue;
+            };
+            let values = documents.iter().map(|document| {
+                let node = Node::parse(document.as_bytes().unwrap_or_default());
+                let found = node.and_then(|node| value_on(&node, &steps, &item));
+                found.unwrap_or_else(|| crate::nulls::default_value(&item))
+            });
+            builder.append(&Value::Array(values.collect()))?;
+        }
+        builder.finish()
+    })
+}
+
+fn value_on(node: &Node<'_>, steps: &[Vec<u8>], ty: &LogicalType) -> Option<Value> {
+    if steps.is_empty() {
+        return extract::value(node, ty);
+    }
+    match (node.kind(), ty) {
+        (Kind::Array, LogicalType::Array(item)) => {
+            let default = crate::nulls::default_value;
+            let items = node.items();
+            let values = items.iter().map(|n| value_on(n, steps, item).unwrap_or_else(|| default(item)));
+            Some(Value::Array(values.collect()))
+        }
+        (Kind::Object, _) => {
+            // A name with a dot in it comes before one inside another.
+            (1..=steps.len()).rev().find_map(|taken| {
+                let name = steps[..taken].join(&b'.');
+                value_on(&node.member(&name)?, &steps[taken..], ty)
+            })
+        }
+        _ => None,
+    }
 }
 
 /// The arguments after the document that lead to a value: keys, and places from 1.

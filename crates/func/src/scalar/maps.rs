@@ -1,5 +1,7 @@
 //! Maps: making, reading, filtering, merging.
 
+mod series;
+
 use super::arrays::{Flat, gather, pairs};
 use super::column::{bools, list, map, retyped};
 use super::conditional::condition;
@@ -15,6 +17,7 @@ use hydron_types::gather::join_columns;
 use hydron_types::supertype::least_supertype;
 
 pub fn register(registry: &mut Registry) {
+    series::register(registry);
     define_seeing_nulls(registry, "map", make);
     define_seeing_nulls(registry, "map_cast", |call| {
         // Two arrays are the keys and the values; anything else is a list of pairs.

@@ -1,11 +1,10 @@
 //! Functions of real numbers: exponents, logarithms, trigonometry, gamma, tests for NaN and infinity.
 
 use super::column::{Floats, bools, float64s, from_natives, natives};
-use super::define::{Call, Convert, define};
+use super::define::{Call, Convert, define, define_seeing_nulls};
 use super::number::{Num, to_vec};
 use crate::call::BoundCall;
 use crate::registry::Registry;
-use arrow::array::ArrayRef;
 use hydron_base::{Error, Result};
 use hydron_types::LogicalType;
 use std::f64::consts;
@@ -114,19 +113,21 @@ fn register_tests(registry: &mut Registry) {
             })
         });
     }
-    define(registry, "if_not_finite", |call| {
+    define_seeing_nulls(registry, "if_not_finite", |call| {
         call.arity(2..=2)?;
+        call.need(0, |t| t.bare().is_number() || matches!(t.bare(), LogicalType::Bool | LogicalType::Nothing))?;
         let ty = hydron_types::supertype::least_supertype(&call.types())?;
+        let from = call.ty(0).clone();
         let (a, b) = (call.convert(0, &ty), call.convert(1, &ty));
         let out = ty.clone();
-        call.returns(ty, move |args, _| {
-            let (x, y) = (a.datum(&args[0])?, b.datum(&args[1])?);
-            let finite: Vec<bool> = to_vec::<f64>(x.array()?, &out)?.iter().map(|v| v.is_finite()).collect();
-            let mask = arrow::array::BooleanArray::from(finite);
-            let mask = crate::call::Datum::Scalar(std::sync::Arc::new(mask) as ArrayRef);
-            let rows = if x.is_scalar() { y.array()?.len() } else { x.array()?.len() };
-            let mask = if x.is_scalar() { mask.to_array(rows)? } else { std::sync::Arc::clone(mask.array()?) };
-            super::conditional::select(crate::call::downcast(&mask)?, &x, &y)
+        call.returns(ty, move |args, rows| {
+            let (x, y) = (a.datum(&args[0])?.to_array(rows)?, b.datum(&args[1])?.to_array(rows)?);
+            let values = to_vec::<f64>(&args[0].to_array(rows)?, from.bare())?;
+            // A NULL is not finite either.
+            let mask: arrow::array::BooleanArray =
+                (0..rows).map(|i| Some(values[i].is_finite() && !x.is_null(i))).collect();
+            let (x, y) = (super::column::retyped(&x, &out), super::column::retyped(&y, &out));
+            super::conditional::select(&mask, &crate::call::Datum::Array(x), &crate::call::Datum::Array(y))
         })
     });
 }
@@ -209,7 +210,7 @@ fn erf(x: f64) -> f64 {
 }
 
 /// The complement of the error function, by a continued fraction for large arguments.
-fn erfc(x: f64) -> f64 {
+pub(crate) fn erfc(x: f64) -> f64 {
     if x < 2.0 {
         return 1.0 - erf(x);
     }
@@ -234,7 +235,7 @@ const LANCZOS: [f64; 9] = [
     1.505_632_735_149_311_6e-7,
 ];
 
-fn ln_gamma(x: f64) -> f64 {
+pub(crate) fn ln_gamma(x: f64) -> f64 {
     if x <= 0.0 && x == x.floor() {
         return f64::INFINITY;
     }

@@ -5,6 +5,8 @@
 
 mod in_type;
 
+pub use in_type::random_column;
+
 use super::column::{Ints, float64s, numbers, texts, try_texts, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
 use crate::call::{BoundCall, Datum, EvalContext, Volatility};
@@ -165,6 +167,28 @@ fn register_distributions(registry: &mut Registry) {
         let [degrees] = parameters(call)?;
         draws(LogicalType::Float64, move |s, _, rows| {
             Ok(float64s(rows, |_| (0..degrees.clamp(0.0, 1e6) as u32).map(|_| s.normal().powi(2)).sum()))
+        })
+    });
+    define(registry, "rand_fisher_f", |call| {
+        let [above, below] = parameters(call)?;
+        let mean_square = |s: &mut Stream, degrees: f64| {
+            let degrees = degrees.clamp(1.0, 1e6) as u32;
+            (0..degrees).map(|_| s.normal().powi(2)).sum::<f64>() / f64::from(degrees)
+        };
+        draws(LogicalType::Float64, move |s, _, rows| {
+            Ok(float64s(rows, |_| mean_square(s, above) / mean_square(s, below)))
+        })
+    });
+    define(registry, "rand_negative_binomial", |call| {
+        let [successes, chance] = parameters(call)?;
+        if !(chance > 0.0 && chance <= 1.0) {
+            let text = format!("the probability of a success is above 0 and at most 1, given {chance}");
+            return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
+        }
+        // Failures before each success.
+        draws(LogicalType::UInt64, move |s, _, rows| {
+            let failures = |s: &mut Stream| ((1.0 - s.unit()).ln() / (1.0 - chance).ln()).floor().max(0.0) as u64;
+            Ok(uint64s(rows, |_| (0..successes.clamp(0.0, 1e6) as u32).map(|_| failures(s)).sum()))
         })
     });
     define(registry, "rand_student_t", |call| {

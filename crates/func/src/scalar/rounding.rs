@@ -55,8 +55,8 @@ pub fn register(registry: &mut Registry) {
                     to_vec::<u64>(array, &out)?.iter().map(|v| v.checked_ilog2().map_or(0, |n| 1 << n)).collect(),
                 ),
                 t => with_integer!(t, R => R::array(to_vec::<i128>(array, &out)?.iter().map(|v| {
-                    let power = v.unsigned_abs().checked_ilog2().map_or(0, |n| 1i128 << n);
-                    R::from_i128(if *v < 0 { -power } else { power })
+                    // There is no power of two below 1 among the integers.
+                    R::from_i128(if *v > 0 { 1i128 << v.ilog2() } else { 0 })
                 }).collect()), else return Err(Error::bug(format!("round_to_exp2 in {t}")))),
             })
         })

@@ -2,12 +2,13 @@
 
 use super::column::{Floats, Ints, numbers, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
-use crate::call::{BoundCall, Datum, EvalContext, Volatility};
+use crate::call::{BoundCall, Datum, EvalContext, Identity, Volatility};
 use crate::registry::Registry;
-use arrow::datatypes::{UInt8Type, UInt32Type};
+use arrow::datatypes::{Int64Type, UInt8Type, UInt32Type};
 use hydron_base::{Code, Error, Result};
 use hydron_types::column::array_of;
 use hydron_types::{LogicalType, Value};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// The longest one batch may be held up by `sleep`.
@@ -91,6 +92,17 @@ fn register_block(registry: &mut Registry) {
         call.arity(0..=0)?;
         Ok(call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |i| i as u64)))?.volatility(Volatility::Stable))
     });
+    // Each use in a query counts for itself, in the order in which rows come.
+    define(registry, "monotonic", |call| {
+        call.arity(0..=1)?;
+        let step = if call.args.is_empty() { 1 } else { call.constant_int(0)? };
+        let next = AtomicI64::new(0);
+        let bound = call.returns(LogicalType::Int64, move |_, rows| {
+            let first = next.fetch_add(step.wrapping_mul(rows as i64), Ordering::Relaxed);
+            Ok(numbers::<Int64Type>(rows, |i| first.wrapping_add(step.wrapping_mul(i as i64))))
+        })?;
+        Ok(bound.volatility(Volatility::Stateful))
+    });
     define(registry, "block_size", |call| {
         call.arity(0..=0)?;
         Ok(call
@@ -152,6 +164,21 @@ fn register_names(registry: &mut Registry) {
         define(registry, name, move |call| {
             call.arity(0..=0)?;
             constant_of(call, LogicalType::String, Value::string(value(call)))
+        });
+    }
+    let lists: [(&str, fn(&Identity) -> &[String]); 6] = [
+        ("current_roles", |i| &i.current_roles),
+        ("enabled_roles", |i| &i.enabled_roles),
+        ("default_roles", |i| &i.default_roles),
+        ("current_profiles", |i| &i.current_profiles),
+        ("enabled_profiles", |i| &i.enabled_profiles),
+        ("default_profiles", |i| &i.default_profiles),
+    ];
+    for (name, list) in lists {
+        define(registry, name, move |call| {
+            call.arity(0..=0)?;
+            let names = list(&call.cx.identity).iter().map(Value::string).collect();
+            constant_of(call, LogicalType::array(LogicalType::String), Value::Array(names))
         });
     }
     for (alias, name) in [

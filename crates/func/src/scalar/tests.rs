@@ -448,7 +448,7 @@ fn urls_and_addresses_have_parts() {
         is_ip_address_in_range | string:127.0.0.1 ; string:127.0.0.0/8 | uint8:1
         point_in_polygon | tuple(uint8, uint8):(1,1) ; !array(tuple(uint8, uint8)):[(0,0),(4,0),(4,4),(0,4)] | bool:true
         point_in_polygon | tuple(uint8, uint8):(9,1) ; !array(tuple(uint8, uint8)):[(0,0),(4,0),(4,4),(0,4)] | bool:false
-        geohash_encode | float64:-5.60302734375 ; float64:42.593994140625 ; uint8:0 | string:ezs42d000000
+        geohash_encode | float64:-5.60302734375 ; float64:42.593994140625 ; !uint8:0 | string:ezs42d000000
         transform | uint8:2 ; !array(uint8):[1,2] ; !array(string):['a','b'] ; string:z | string:b
         transform | float64:7 ; !array(int64):[7,-9223372036854775808] ; !array(string):['a','b'] ; string:z | string:a
         transform | uint8:3 ; !array(uint8):[1,2] ; !array(uint8):[5,6] | uint8:3

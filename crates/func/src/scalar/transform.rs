@@ -6,7 +6,7 @@ use super::rows::encode_pair;
 use crate::call::{BoundCall, arrow_error};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef};
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_types::cast::{CastMode, CastOptions, cast};
 use hydron_types::column::ColumnBuilder;
 use hydron_types::supertype::least_supertype;
@@ -55,6 +55,10 @@ fn transform(call: &Call<'_>) -> Result<BoundCall> {
         if !enumerated(&key) {
             return Err(call.illegal(1));
         }
+    }
+    if call.args.len() == 3 && to_type.bare().is_decimal() && !key.bare().is_decimal() {
+        let text = format!("\"transform\" of {} to {to_type} needs a default", call.ty(0));
+        return Err(Error::new(Code::ILLEGAL_COLUMN, text));
     }
     let otherwise = if call.args.len() == 4 { 3 } else { 0 };
     let ty = least_supertype(&[to_type.clone(), call.ty(otherwise).clone()])?;

@@ -1,5 +1,7 @@
 //! Tuples: making, reading by place or name, joining, as vectors.
 
+mod shape;
+
 use super::arithmetic::elementwise;
 use super::column::{tuple, uint64s};
 use super::define::{Call, define, define_seeing_nulls};
@@ -23,6 +25,7 @@ pub fn register(registry: &mut Registry) {
             })
         });
     }
+    shape::register(registry);
     define_seeing_nulls(registry, "tuple_element", element);
     define_seeing_nulls(registry, "tuple_concat", |call| {
         call.arity(1..=usize::MAX)?;
@@ -66,11 +69,11 @@ fn place(call: &Call<'_>, elements: &Elements) -> Result<Option<usize>> {
     Ok(found)
 }
 
-/// `tuple_element(tuple, n | 'name'[, default])`, of a tuple or of an array of tuples.
+/// `tuple_element(tuple, n | 'name'[, default])`, of a tuple or of tuples in arrays.
 fn element(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(2..=3)?;
     if let LogicalType::Array(inner) = call.ty(0)
-        && let LogicalType::Tuple(_) = **inner
+        && matches!(**inner, LogicalType::Tuple(_) | LogicalType::Array(_))
     {
         let args = [ArgInfo::column((**inner).clone()), call.args[1].clone()];
         let bound = element(&Call { args: &args, ..*call })?;
@@ -108,6 +111,26 @@ pub(crate) fn concat(call: &Call<'_>) -> Result<BoundCall> {
             columns.extend(downcast::<StructArray>(&full)?.columns().iter().cloned());
         }
         tuple(&out, columns, rows)
+    })
+}
+
+/// The elements of a vector divided by what `norm` makes of all of them, as floats.
+fn vectors_divided<F>(call: &Call<'_>, norm: F) -> Result<BoundCall>
+where
+    F: Fn(&[f64]) -> f64 + Send + Sync + 'static,
+{
+    let vectors = Vectors::of(call, 0)?;
+    let width = elements_of(call, 0)?.len();
+    let ty = LogicalType::tuple(vec![LogicalType::Float64; width]);
+    call.returns(ty.clone(), move |args, rows| {
+        let columns = vectors.read(&args[0])?;
+        let mut divided = vec![Vec::with_capacity(rows); width];
+        for row in 0..rows {
+            let vector = columns.at(row);
+            let length = norm(&vector);
+            divided.iter_mut().zip(&vector).for_each(|(column, v)| column.push(v / length));
+        }
+        tuple(&ty, divided.iter().map(|c| super::column::float64s(rows, |i| c[i])).collect(), rows)
     })
 }
 

@@ -10,7 +10,7 @@ use hydron_types::LogicalType;
 use memchr::{memchr, memchr2, memmem};
 
 pub fn register(registry: &mut Registry) {
-    let parts: [(&str, fn(&[u8]) -> &[u8]); 20] = [
+    let parts: [(&str, fn(&[u8]) -> &[u8]); 21] = [
         ("protocol", protocol),
         ("domain", domain),
         ("domain_rfc", domain),
@@ -23,6 +23,7 @@ pub fn register(registry: &mut Registry) {
         ("cut_to_first_significant_subdomain", |u| significant(domain(u)).1),
         ("cut_to_first_significant_subdomain_rfc", |u| significant(domain(u)).1),
         ("cut_to_first_significant_subdomain_with_www", |u| significant(domain(u)).1),
+        ("cut_to_first_significant_subdomain_with_www_rfc", |u| significant(domain(u)).1),
         ("path", |u| &path_full(u)[..end_of_path(path_full(u))]),
         ("path_full", path_full),
         ("query_string", |u| until(after(u, b'?'), b'#')),
@@ -138,8 +139,7 @@ fn significant(domain: &[u8]) -> (&[u8], &[u8]) {
     if dots.is_empty() {
         return (domain, domain);
     }
-    let registry =
-        matches!(label(1), b"com" | b"net" | b"org" | b"co" | b"biz" | b"gov" | b"edu" | b"ac") && dots.len() > 1;
+    let registry = matches!(label(1), b"com" | b"net" | b"org" | b"co" | b"biz") && dots.len() > 1;
     let n = if registry { 2 } else { 1 };
     (label(n), &domain[start_of(n)..])
 }

@@ -116,6 +116,8 @@ pub fn scan(columns: &[(&str, &str)]) -> Plan {
         shards: 1,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     };
@@ -126,6 +128,7 @@ pub fn scan(columns: &[(&str, &str)]) -> Plan {
         pruning: None,
         limit_hint: 0,
         replay: None,
+        is_final: false,
     };
     Plan { node: Node::Scan(scan), schema, streaming: false, change: Change::Append }
 }

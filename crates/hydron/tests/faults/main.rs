@@ -1,9 +1,10 @@
 //! What clients and operators see of a server that faults, stops or is signalled: the binary as a user starts it.
 //!
 //! In reading order: [`cycles`] (crashes under load), [`resume`], [`panics`], [`disk`], [`hang`], [`quarantine`], [`stop`],
-//! [`signals`], [`service`].
+//! [`signals`], [`service`], [`access`].
 //! The tests run one after the other: each of them measures time.
 
+mod access;
 mod cycles;
 mod disk;
 mod hang;

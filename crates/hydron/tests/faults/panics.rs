@@ -85,11 +85,12 @@ fn ten_thousand_panics_leave_nothing_behind() {
         times.extend(panic_times(&server, &mut connections, PANICS / BATCHES));
         levels.push(memory_kib(worker));
     }
-    let left = slope(&levels) * BATCHES as i64;
+    // Allocators of all threads fill up first; what leaks rises in the second half too.
+    let left = slope(&levels[levels.len() / 2..]) * BATCHES as i64;
     assert_eq!(server.find_worker(), Some(worker), "the process is the same");
     assert!(left <= LEFT_KIB_MAX, "{PANICS} panics left {left} KiB behind: {levels:?} KiB after each batch");
     // Threads for blocking work come and go, and a connection that was just closed is about to.
-    let is_as_before = |now: (u64, usize)| now.0 <= held.0 + 4 && now.1 == held.1;
+    let is_as_before = |now: (u64, usize)| now.0 <= held.0 + 4 && now.1 <= held.1;
     let settled = process::await_until(Instant::now() + PATIENCE, || is_as_before(threads_and_sockets(worker)));
     assert!(settled, "threads and sockets: {held:?}, then {:?}", threads_and_sockets(worker));
     let times = Figures::of(times);

@@ -5,6 +5,7 @@ mod benchmark;
 mod client;
 mod crash;
 mod errors;
+mod kafka;
 mod protocols;
 mod remote;
 mod retry;

@@ -101,3 +101,27 @@ fn a_stream_is_printed_as_it_comes_and_ends_with_an_interrupt() {
     assert_eq!(tail.wait().unwrap().code(), Some(394 % 256));
     assert_eq!(server.ask("SELECT count() FROM system.processes WHERE query LIKE 'SELECT a FROM t%'"), "0\n");
 }
+
+/// What a server says to a query that it refuses.
+fn said(server: &Server, query: &str) -> String {
+    server.try_ask(query, &[]).expect("the server answers").1
+}
+
+#[test]
+fn a_server_reads_the_rows_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (there, tcp_port) = Server::start_native(&dir.path().join("there"));
+    let (here, _) = Server::start_native(&dir.path().join("here"));
+    there.ask("create stream t (a int32, b string) engine = Memory");
+    there.ask("insert into t values (1, 'x'), (2, 'y')");
+    let at = format!("127.0.0.1:{tcp_port}");
+    let rows = here.ask(&format!("select b, a from remote('{at}', default.t) order by a format CSV"));
+    assert_eq!(rows, "\"x\",1\n\"y\",2\n");
+    assert_eq!(here.ask(&format!("select count() from remote('{at},{at}', 'default', 't')")).trim(), "4");
+    let rows = here.ask(&format!("select sum(number) from remote('{at}', numbers(1000)) where number % 2 = 0"));
+    assert_eq!(rows.trim(), "249500");
+    let missing = said(&here, &format!("select * from remote('{at}', default.nowhere)"));
+    assert!(missing.contains("Code: 60.") && missing.contains(&at), "{missing}");
+    let nobody = said(&here, "select * from remote('127.0.0.1:1', default.t)");
+    assert!(nobody.contains("Code: 210."), "{nobody}");
+}

@@ -2,11 +2,13 @@
 //!
 //! A file is a list of records, separated by blank lines; `#` starts a comment.
 //! `statement ok` and `statement error <code>` are followed by a statement; `query` by a statement, a line `----` and the
-//! expected rows in TSV; `query sorted` compares the rows in order of their text. Each file has an engine of its own.
+//! expected rows in TSV; `query sorted` compares the rows in order of their text; `user <name>`, alone, goes on in the session of
+//! that user. Each file has an engine of its own.
 
 use hydron_base::Result;
 use hydron_engine::{Engine, EngineOptions, Input, Item, QueryOptions, Session};
 use hydron_format::FormatOptions;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,15 +38,28 @@ fn find(dir: &Path, files: &mut Vec<PathBuf>) {
 async fn run(file: &Path) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::at(dir.path()) }).unwrap();
-    let mut session = engine.session("default", "default");
-    session.settings.set("query_mode", "table").unwrap();
+    let session_of = |user: &str| {
+        let mut session = engine.session(user, "default");
+        session.settings.set("query_mode", "table").unwrap();
+        session
+    };
+    let mut sessions = HashMap::from([("default".to_string(), session_of("default"))]);
+    let mut user = "default".to_string();
     let mut failures = Vec::new();
     let text = std::fs::read_to_string(file).unwrap();
     let mut line_number = 1;
     for record in text.split("\n\n") {
         let lines: Vec<&str> = record.lines().filter(|l| !l.starts_with('#')).collect();
         if let Some((head, body)) = lines.iter().position(|l| !l.trim().is_empty()).map(|i| (lines[i], &lines[i + 1..]))
-            && let Err(why) = check(&engine, &mut session, head, body).await
+            && let Some(session) = match head.strip_prefix("user ") {
+                Some(name) => {
+                    user = name.trim().to_string();
+                    sessions.entry(user.clone()).or_insert_with(|| session_of(name.trim()));
+                    None
+                }
+                None => sessions.get_mut(&user),
+            }
+            && let Err(why) = check(&engine, session, head, body).await
         {
             failures.push(format!("{}:{line_number}: {why}", file.display()));
         }

@@ -27,6 +27,9 @@ const SETUP: &[&str] = &[
     // Values of the row before.
     "create materialized view chain as select n, lag(n) as p from e settings checkpoint_interval = 1",
     "create materialized view once as select distinct id % 1000 as r from k",
+    // State in JavaScript, which goes through its own text.
+    "create aggregate function total(v int64) returns int64 language javascript as $$ { initialize: function() { this.n = 0; this.s = 0; }, process: function(v) { this.n += v.length; for (let x of v) this.s += x; }, finalize: function() { return this.s * 100000 + this.n; }, serialize: function() { return this.n + ' ' + this.s; }, deserialize: function(t) { [this.n, this.s] = t.split(' ').map(Number); } } $$",
+    "create materialized view scripted as select id % 10 as g, total(v) as c, count() as n from k group by g emit on update settings checkpoint_interval = 1",
     "create materialized view named as select k.id as id, names.name as name from k join names on k.id % 3 = names.id",
 ];
 
@@ -129,6 +132,10 @@ fn views_have_every_row_once_over_thirty_kills() {
     same(
         "select g, max(c), count() = count_distinct(c) from table(grouped) group by g order by g format TSV",
         "select id % 10 as g, count(), true from table(k) group by g order by g format TSV",
+    );
+    same(
+        "select g, arg_max(c, n), count() = count_distinct(c) from table(scripted) group by g order by g format TSV",
+        "select id % 10 as g, total(v), true from table(k) group by g order by g format TSV",
     );
     let failed: String =
         server.ask("select name, last_error from system.materialized_views where failures > 0 format TSV");

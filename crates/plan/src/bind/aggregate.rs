@@ -43,7 +43,8 @@ impl Exprs<'_> {
             ("count", true) => (self.env.settings.text("count_distinct_implementation").to_string(), false),
             (name, distinct) => (name.to_string(), distinct),
         };
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(&name);
         let infos: Vec<ArgInfo> = args.iter().map(|a| arg_info(a, None)).collect();
         let or_null = format!("{name}_or_null");
         let null_for_empty = self.env.settings.bool("aggregate_functions_null_for_empty")
@@ -51,7 +52,12 @@ impl Exprs<'_> {
             && registry.aggregate(&or_null).is_some();
         let name = if null_for_empty { or_null } else { name };
         let bound = registry.bind_aggregate(&name, &self.cx, &infos, distinct)?;
-        let params = registry.aggregate(&name).map_or(args.len()..args.len(), |a| a.param_positions(args.len()));
+        if bound.aggregate.needs().own_emit && !self.cx.streaming {
+            let text =
+                format!("aggregate function \"{name}\" decides itself when it answers, which needs a streaming query");
+            return Err(Error::new(Code::UDA_NOT_APPLICABLE, text));
+        }
+        let params = registry.aggregate(&name).map_or(args.len()..args.len(), |a| a.param_positions_of(&infos));
         let args = args.into_iter().enumerate().filter(|(i, _)| !params.contains(i)).map(|(_, a)| a).collect();
         let name = if distinct { format!("{name}_distinct") } else { name };
         Ok(AggCall { name: Arc::from(name), bound, args, filter })
@@ -96,7 +102,7 @@ impl Exprs<'_> {
 
     /// In a stream `agg OVER (PARTITION BY k)` is an aggregate of the substream `k`.
     fn substream_call(&mut self, name: &str, f: &ast::Function, spec: &ast::WindowSpec) -> Result<Expr> {
-        if Registry::builtin().aggregate(name).is_none() || !spec.order_by.is_empty() || spec.frame.is_some() {
+        if self.b.functions(name).aggregate(name).is_none() || !spec.order_by.is_empty() || spec.frame.is_some() {
             let what = format!(
                 "\"{name}\" OVER with an order or a frame, or of a function that is no aggregate, in a streaming query"
             );
@@ -208,7 +214,7 @@ impl Exprs<'_> {
                 let ty = value.ty.clone();
                 Ok((WindowFunction::NthValue(value, n), ty))
             }
-            _ if Registry::builtin().aggregate(name).is_some() => {
+            _ if self.b.functions(name).aggregate(name).is_some() => {
                 let call = self.aggregate_call(name, f, Place::WINDOW)?;
                 let ty = call.bound.ty.clone();
                 Ok((WindowFunction::Aggregate(call), ty))
@@ -278,12 +284,14 @@ fn same_call(a: &AggCall, b: &AggCall) -> bool {
         && a.name == b.name
         && a.bound.ty == b.bound.ty
         && a.args.len() == b.args.len()
-        && !takes_parameters(&a.name)
+        && !takes_parameters(a)
         && a.args.iter().zip(&b.args).all(|(a, b)| a.is_same(b))
 }
 
-fn takes_parameters(name: &str) -> bool {
-    Registry::builtin().aggregate(name).is_none_or(|a| !a.param_positions(4).is_empty())
+fn takes_parameters(call: &AggCall) -> bool {
+    // Functions of users have arguments alone.
+    call.bound.aggregate.needs().function.is_none()
+        && Registry::builtin().aggregate(&call.name).is_none_or(|a| !a.param_positions(4).is_empty())
 }
 
 /// A constant as a count of rows. Errors: INVALID_LIMIT_EXPRESSION (440).

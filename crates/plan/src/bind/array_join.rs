@@ -41,8 +41,12 @@ impl<'a> Binder<'a> {
         for item in &join.items {
             self.array_items(&mut x, item, &mut items)?;
         }
+        let mut plan = plan;
+        if items.len() > 1 && env.settings.bool("enable_unaligned_array_join") {
+            plan = same_lengths(&mut x, plan, &mut items)?;
+        }
         let mut scope = x.scope;
-        let mut plan = plan.extend(items.iter().filter_map(|i| i.new.clone()).collect());
+        plan = plan.extend(items.iter().filter_map(|i| i.new.clone()).collect());
         let mut columns = Vec::with_capacity(items.len());
         for item in items {
             match item.new {
@@ -68,7 +72,8 @@ impl<'a> Binder<'a> {
             for column in &nested {
                 let found = x.scope.columns[*column].clone();
                 let (array, element) = x.array_of_rows(Expr::column(*column, found.ty))?;
-                let alias = item.alias.as_ref().map(|a| Arc::from(format!("{a}.{}", &found.name[prefix.len()..])));
+                let other = item.alias.as_ref().filter(|a| a.as_ref() != name.short());
+                let alias = other.map(|a| Arc::from(format!("{a}.{}", &found.name[prefix.len()..])));
                 items.push(Item { new: alias.map(|a| (a, array)), column: *column, element });
             }
             if !nested.is_empty() {
@@ -82,6 +87,10 @@ impl<'a> Binder<'a> {
         let (array, element) = x.array_of_rows(bound)?;
         let item = match (&item.alias, array.as_column()) {
             (None, Some(column)) => Item { new: None, column, element },
+            // Under its own name the element takes the place of the array.
+            (Some(alias), Some(column)) if *x.scope.columns[column].name == **alias => {
+                Item { new: None, column, element }
+            }
             (alias, _) => {
                 let name = alias.as_ref().map_or_else(|| bare.canonical_name(), |a| a.to_string());
                 Item { new: Some((Arc::from(name), array)), column: 0, element }
@@ -90,6 +99,33 @@ impl<'a> Binder<'a> {
         items.push(item);
         Ok(())
     }
+}
+
+/// Arrays of one row made as long as the longest of them, by defaults.
+fn same_lengths(x: &mut Exprs<'_>, plan: Plan, items: &mut [Item]) -> Result<Plan> {
+    let mut columns = plan.columns();
+    let mut longest: Option<Expr> = None;
+    let array = |item: &Item, columns: &[(Arc<str>, Expr)]| match &item.new {
+        Some((_, array)) => array.clone(),
+        None => columns[item.column].1.clone(),
+    };
+    for item in items.iter() {
+        let length = x.call("length", vec![array(item, &columns)])?;
+        longest = Some(match longest {
+            Some(other) => x.call("greatest", vec![other, length])?,
+            None => length,
+        });
+    }
+    let Some(longest) = longest else { return Ok(plan) };
+    for item in items {
+        let resized = x.call("array_resize", vec![array(item, &columns), longest.clone()])?;
+        match &mut item.new {
+            Some((_, array)) => *array = resized,
+            None => columns[item.column].1 = resized,
+        }
+    }
+    // Items that are expressions read the columns as they were, so they are worked out below the others.
+    Ok(plan.project(columns))
 }
 
 /// The node; its schema is that of the scope.

@@ -76,7 +76,7 @@ impl Exprs<'_> {
     }
 
     /// Positions of the columns that an asterisk means. Errors: UNKNOWN_STREAM (60) for a qualifier without a source.
-    fn shown(&self, qualifier: Option<&ast::Identifier>) -> Result<Vec<usize>> {
+    pub(super) fn shown(&self, qualifier: Option<&ast::Identifier>) -> Result<Vec<usize>> {
         let reserved = self.env.settings.bool("asterisk_include_reserved_columns");
         let tables = match qualifier {
             None => (0..self.scope.tables.len()).collect(),
@@ -102,7 +102,8 @@ impl Exprs<'_> {
             Show::ByName | Show::Hidden => false,
         };
         let columns = &self.scope.columns;
-        Ok((0..columns.len()).filter(|i| shown(columns[*i].show) && tables.contains(&columns[*i].table)).collect())
+        let all = (0..columns.len()).filter(|i| shown(columns[*i].show) && tables.contains(&columns[*i].table));
+        Ok(all.map(|i| columns[i].own.filter(|_| qualified).unwrap_or(i)).collect())
     }
 
     /// Errors: AMBIGUOUS_COLUMN_NAME (352) when two sources have one name, so that no column of either can be named.

@@ -1,6 +1,7 @@
 //! Calls: which function a name means here, its arguments, and what is known of the result before any row.
 
 use super::cast::cast_to;
+use super::dictionary::is_dictionary_function;
 use super::expr::{ARRAY_JOINS, EMIT_VERSION, Exprs, Place};
 use super::literal::retype_number;
 use crate::expr::{Expr, ExprKind};
@@ -16,17 +17,28 @@ use std::sync::Arc;
 const NEVER_FOLDED: &[&str] =
     &["materialize", "throw_if", "sleep", "sleep_each_row", "earliest_ts", "earliest_timestamp", "trap"];
 
-/// Calls that ask for the time of the query: one answer in history.
-const ASK_TIME: &[&str] =
-    &["now", "now64", "today", "yesterday", "current_timestamp", "utc_timestamp", "current_date", "now_in_block"];
+/// Calls that ask for the time of the query, or for one number of it: one answer in history.
+const ASK_TIME: &[&str] = &[
+    "now",
+    "now64",
+    "today",
+    "yesterday",
+    "current_timestamp",
+    "utc_timestamp",
+    "current_date",
+    "now_in_block",
+    "rand_constant",
+];
 
 /// A constant larger than this is computed again for each batch rather than kept in the plan.
 const FOLDED_BYTES_MAX: usize = 4 << 20;
 
 impl Exprs<'_> {
     pub(super) fn function(&mut self, f: &ast::Function) -> Result<Expr> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(&f.name);
         let name = registry.canonical(&f.name);
+        let name = &*name;
         if f.over.is_some() {
             return self.window_call(name, f);
         }
@@ -34,10 +46,21 @@ impl Exprs<'_> {
             "in" | "not_in" | "global_in" | "global_not_in" => return self.membership(name, f),
             "and" | "or" => return self.connective(name, f),
             "cast" | "_cast" => return self.cast(f),
+            "if" if f.args.len() == 3 => {
+                // A condition that is written as a constant leaves one branch, of its own type.
+                if let ast::ExprKind::Literal(condition) = &f.args[0].kind
+                    && let Some(holds) = written_truth(condition)
+                {
+                    return self.bind(&f.args[if holds { 1 } else { 2 }]);
+                }
+            }
             "array_join" => return self.array_join(f),
             "case_with_expression" | "case_without_expression" => return self.case(name, f),
             "emit_version" => return self.version(f),
-            "lag" | "lags" | "neighbor" => return self.lag(name, f),
+            "lag" | "lags" | "row_number" => return self.lag(name, f),
+            "neighbor" if self.cx.streaming => return self.lag(name, f),
+            name if is_dictionary_function(name) => return self.dictionary(name, f),
+            "join_get" | "join_get_or_null" => return self.join_get(name, f),
             "grouping" => return Err(Error::not_implemented("grouping()")),
             "untuple" => return Err(Error::not_implemented("untuple() inside an expression")),
             _ => {}
@@ -59,9 +82,11 @@ impl Exprs<'_> {
 
     /// Binds types; folds what is constant.
     fn bind_call(&mut self, name: &str, args: Vec<Expr>, texts: &[Arc<str>]) -> Result<Expr> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(name);
         let name = registry.canonical(name);
-        let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(args)? } else { args };
+        let name = &*name;
+        let args = if matches!(name, "if" | "multi_if") { self.branches_with_zeros(name, args)? } else { args };
         let bind = |args: &[Expr]| {
             let infos: Vec<ArgInfo> = args.iter().enumerate().map(|(i, a)| arg_info(a, texts.get(i))).collect();
             registry.bind_scalar(name, &self.cx, &infos)
@@ -80,13 +105,20 @@ impl Exprs<'_> {
     }
 
     /// Beside a string a fixed string is one with the zeros that fill it up, as ClickHouse has it; a cast would drop them.
-    fn branches_with_zeros(&mut self, mut args: Vec<Expr>) -> Result<Vec<Expr>> {
+    fn branches_with_zeros(&mut self, name: &str, mut args: Vec<Expr>) -> Result<Vec<Expr>> {
         let last = args.len().saturating_sub(1);
         let is_branch = |i: usize| i % 2 == 1 || i == last;
         let is = |a: &Expr, ty: fn(&LogicalType) -> bool| ty(a.ty.bare());
-        let beside_string =
-            args.iter().enumerate().any(|(i, a)| is_branch(i) && is(a, |t| matches!(t, LogicalType::String)));
-        if !beside_string {
+        let branches = || args.iter().enumerate().filter(|(i, _)| is_branch(*i)).map(|(_, a)| a.ty.bare());
+        let beside_string = branches().any(|t| matches!(t, LogicalType::String));
+        // Those of two lengths are strings together.
+        let lengths: std::collections::BTreeSet<u32> = branches()
+            .filter_map(|t| match t {
+                LogicalType::FixedString(n) => Some(*n),
+                _ => None,
+            })
+            .collect();
+        if !beside_string && (lengths.len() < 2 || name == "multi_if") {
             return Ok(args);
         }
         for (i, arg) in args.iter_mut().enumerate() {
@@ -99,7 +131,7 @@ impl Exprs<'_> {
     }
 
     /// The value of a call that every row gives alike, if it has one.
-    fn fold(&self, call: Expr) -> Result<Expr> {
+    pub(super) fn fold(&self, call: Expr) -> Result<Expr> {
         let ExprKind::Call { name, args, volatility, .. } = &call.kind else { return Ok(call) };
         let known = match volatility {
             Volatility::Immutable => !NEVER_FOLDED.contains(&&**name),
@@ -123,7 +155,10 @@ impl Exprs<'_> {
         }
         let expanded = self.expand_asterisks(&f.args)?;
         let list: &[ast::Expr] = expanded.as_deref().unwrap_or(&f.args);
-        let texts: Vec<Arc<str>> = list.iter().map(leaf_text).collect();
+        // Only what is written out needs the whole names of its arguments.
+        let named = matches!(name, "format_row" | "format_row_no_newline");
+        let text = |e: &ast::Expr| if named { Arc::from(e.canonical_name()) } else { leaf_text(e) };
+        let texts: Vec<Arc<str>> = list.iter().map(text).collect();
         let mut lambdas: Vec<Option<ast::Lambda>> = Vec::with_capacity(list.len());
         let mut args: Vec<Option<Expr>> = Vec::with_capacity(list.len());
         for arg in list {
@@ -137,13 +172,23 @@ impl Exprs<'_> {
         if lambdas.iter().any(Option::is_some) {
             self.lambda_args(name, &lambdas, &mut args)?;
         }
-        let args = args.into_iter().flatten().collect();
+        let args: Vec<Expr> = args.into_iter().flatten().collect();
+        if name == "tuple_element"
+            && let [document, step] = args.as_slice()
+            && super::json::holds_json(&document.ty)
+            && let Some(step) = step.as_literal().and_then(Value::as_bytes)
+        {
+            let step = String::from_utf8_lossy(step).into_owned();
+            let json = self.json_of(document);
+            return self.json_subcolumn(document.clone(), &[step], json.as_deref());
+        }
         let args = adapt(name, args, self)?;
         self.bind_call(name, args, &texts)
     }
 
     fn lambda_args(&mut self, name: &str, lambdas: &[Option<ast::Lambda>], args: &mut [Option<Expr>]) -> Result<()> {
-        let registry = Registry::builtin();
+        let b = self.b;
+        let registry = b.functions(name);
         let function = registry.scalar(name).ok_or_else(|| registry.unknown_function(name))?;
         let types: Vec<Option<LogicalType>> =
             args.iter().map(|a| a.as_ref().map(|e| e.ty.without_low_cardinality().clone())).collect();
@@ -212,6 +257,12 @@ impl Exprs<'_> {
         let mut to = parse_type(&String::from_utf8_lossy(name))?;
         if self.cx.settings.bool("cast_keep_nullable") && value.ty.is_nullable() && !to.is_nullable() {
             to = hydron_types::parse::nullable(to)?;
+        }
+        let address = matches!(to.bare(), LogicalType::Ipv4 | LogicalType::Ipv6) && value.ty.bare().is_string_like();
+        if address && self.cx.settings.bool("cast_ipv4_ipv6_default_on_conversion_error") {
+            let name = if *to.bare() == LogicalType::Ipv4 { "to_ipv4" } else { "to_ipv6" };
+            let value = self.call(name, vec![value])?;
+            return cast_to(value, &to, self.cx.zone);
         }
         cast_to(value, &to, self.cx.zone)
     }
@@ -313,6 +364,16 @@ impl Exprs<'_> {
         }
         let array = bound.eval_to_array_columns(&self.b.now, &[], 1)?;
         Ok(Some((value_at(&array, &bound.ty, 0), bound.ty.clone())))
+    }
+}
+
+/// What a literal means as a condition; `None` for one that is no condition.
+fn written_truth(literal: &ast::Literal) -> Option<bool> {
+    match literal {
+        ast::Literal::Null => Some(false),
+        ast::Literal::Bool(b) => Some(*b),
+        ast::Literal::UInt(n) => Some(*n != 0),
+        _ => None,
     }
 }
 

@@ -22,6 +22,8 @@ pub struct ColumnOptions {
     pub stream: bool,
     /// The expression of `_tp_time`; empty: the time of arrival.
     pub event_time: String,
+    /// Of an external stream: key and headers of a message may be columns.
+    pub external: bool,
 }
 
 /// The columns of a stream in order: the declared ones, then `_tp_time`, then `_tp_delta`. `text` is the text that was parsed,
@@ -53,7 +55,8 @@ fn bind_with(
     options: &ColumnOptions,
     cx: &BindContext,
 ) -> Result<Vec<ColumnInfo>> {
-    let mut columns = Columns { binder, defs: flatten(binder, defs, cx)?, types: Vec::new() };
+    let defs = flatten(binder, defs, cx)?;
+    let mut columns = Columns { binder, defs, types: Vec::new(), external: options.external };
     columns.check_names()?;
     columns.check_cycles()?;
     columns.types()?;
@@ -91,7 +94,7 @@ fn flatten(
 }
 
 fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -> Result<LogicalType> {
-    let ty = parse_type(&name.to_string())?;
+    let ty = canonical(parse_type(&name.to_string())?);
     let ty = match def.nullable {
         Some(true) => hydron_types::parse::nullable(ty)?,
         None if cx.settings.bool("data_type_default_nullable") && hydron_types::supertype::can_be_nullable(&ty) => {
@@ -101,6 +104,18 @@ fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -
     };
     check_low_cardinality(&ty, cx)?;
     Ok(ty)
+}
+
+/// A state is named after the function itself, as `_state` names it: `uniq` is `unique`.
+fn canonical(ty: LogicalType) -> LogicalType {
+    let name = |name: Arc<str>| Arc::from(hydron_func::Registry::builtin().canonical(&name));
+    match ty {
+        LogicalType::AggregateFunction { name: of, args } => LogicalType::AggregateFunction { name: name(of), args },
+        LogicalType::SimpleAggregateFunction { name: of, arg } => {
+            LogicalType::SimpleAggregateFunction { name: name(of), arg }
+        }
+        ty => ty,
+    }
 }
 
 /// Only the type of the column itself is looked at, as ClickHouse does; inside arrays anything goes.
@@ -125,6 +140,7 @@ struct Columns<'b, 'a> {
     binder: &'b Binder<'a>,
     defs: Vec<(ast::ColumnDef, Option<LogicalType>)>,
     types: Vec<LogicalType>,
+    external: bool,
 }
 
 impl Columns<'_, '_> {
@@ -134,7 +150,7 @@ impl Columns<'_, '_> {
                 let error = Error::new(Code::DUPLICATE_COLUMN, format!("column \"{}\" is declared twice", def.name));
                 return Err(self.binder.place(error, def.span));
             }
-            check_reserved(&def.name, ty.as_ref()).map_err(|e| self.binder.place(e, def.span))?;
+            check_reserved(&def.name, ty.as_ref(), self.external).map_err(|e| self.binder.place(e, def.span))?;
         }
         Ok(())
     }
@@ -271,8 +287,13 @@ impl Columns<'_, '_> {
 }
 
 /// Errors: ILLEGAL_COLUMN (44).
-fn check_reserved(name: &str, ty: Option<&LogicalType>) -> Result<()> {
+fn check_reserved(name: &str, ty: Option<&LogicalType>, external: bool) -> Result<()> {
     let fits = match name {
+        "_tp_message_key" if external => true,
+        "_tp_message_headers" if external => {
+            let is_text = |t: &LogicalType| *t == LogicalType::String;
+            ty.is_none_or(|t| matches!(t, LogicalType::Map(k, v) if is_text(k) && is_text(v)))
+        }
         "_tp_time" | "_tp_index_time" => ty.is_none_or(|t| matches!(t, LogicalType::DateTime64(..))),
         "_tp_sn" => ty.is_none_or(|t| *t == LogicalType::Int64),
         "_tp_delta" => ty.is_none_or(|t| *t == LogicalType::Int8),

@@ -14,6 +14,8 @@ pub(super) struct Env<'e> {
     pub settings: Arc<Settings>,
     /// Every stream is read as a table.
     pub history: bool,
+    /// Whoever reads the answer does not look at the sign of rows, so that naming it in a select list alone changes no row.
+    pub sign_unread: bool,
 }
 
 /// A CTE and where its own names are looked up.
@@ -27,7 +29,7 @@ pub(super) struct Cte<'e> {
 impl<'e> Env<'e> {
     pub fn root(settings: Arc<Settings>) -> Env<'static> {
         let history = settings.text("query_mode") == "table";
-        Env { parent: None, ctes: Vec::new(), exprs: Vec::new(), settings, history }
+        Env { parent: None, ctes: Vec::new(), exprs: Vec::new(), settings, history, sign_unread: false }
     }
 
     /// The level of `select`, inside this one.
@@ -62,6 +64,7 @@ impl<'e> Env<'e> {
             exprs: Vec::new(),
             settings: Arc::clone(&self.settings),
             history: self.history,
+            sign_unread: self.sign_unread,
         }
     }
 
@@ -76,6 +79,7 @@ impl<'e> Env<'e> {
             exprs: self.exprs.clone(),
             settings: Arc::clone(settings),
             history: self.history || history,
+            sign_unread: self.sign_unread,
         }
     }
 

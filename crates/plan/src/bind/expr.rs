@@ -8,6 +8,7 @@ use super::Binder;
 use super::alias::Aliases;
 use super::cast::cast_to;
 use super::env::Env;
+use super::json::{JsonPaths, holds_json};
 use super::literal::literal;
 use super::scope::Scope;
 use crate::expr::{AggCall, Expr, ExprKind};
@@ -41,20 +42,23 @@ pub(super) struct Place {
     pub name: &'static str,
     pub aggregates: bool,
     pub windows: bool,
+    /// `lag()` and its like.
+    pub lags: bool,
     /// The error of `array_join()` here; `None`: allowed.
     pub array_join: Option<Code>,
 }
 
 impl Place {
-    pub const ROW: Place = Place { name: "this place", aggregates: false, windows: false, array_join: None };
+    pub const ROW: Place =
+        Place { name: "this place", aggregates: false, windows: false, lags: false, array_join: None };
     pub const WHERE: Place = Place { name: "WHERE", ..Place::ROW };
     pub const PREWHERE: Place = Place { name: "PREWHERE", array_join: Some(Code::ILLEGAL_PREWHERE), ..Place::ROW };
     pub const JOIN_ON: Place =
         Place { name: "JOIN ON", array_join: Some(Code::INVALID_JOIN_ON_EXPRESSION), ..Place::ROW };
     pub const GROUP_BY: Place = Place { name: "GROUP BY", ..Place::ROW };
-    pub const AGGREGATE: Place = Place { name: "an aggregate function", ..Place::ROW };
-    pub const SELECT: Place = Place { name: "SELECT", aggregates: true, windows: true, array_join: None };
-    pub const HAVING: Place = Place { name: "HAVING", aggregates: true, windows: false, array_join: None };
+    pub const AGGREGATE: Place = Place { name: "an aggregate function", lags: true, ..Place::ROW };
+    pub const SELECT: Place = Place { name: "SELECT", aggregates: true, windows: true, lags: true, array_join: None };
+    pub const HAVING: Place = Place { name: "HAVING", aggregates: true, windows: false, lags: false, array_join: None };
     pub const ORDER_BY: Place = Place { name: "ORDER BY", ..Place::SELECT };
     pub const WINDOW: Place = Place { name: "a window function", ..Place::HAVING };
     pub const CONSTANT: Place = Place { name: "a constant", array_join: Some(Code::BAD_ARGUMENTS), ..Place::ROW };
@@ -64,7 +68,7 @@ impl Place {
 
 /// A lambda whose body is being bound.
 #[derive(Default)]
-struct LambdaFrame {
+pub(super) struct LambdaFrame {
     params: Vec<(String, LogicalType)>,
     /// Positions in the frame outside (or the scope), in order of their first use.
     captures: Vec<usize>,
@@ -84,6 +88,8 @@ pub(super) struct Exprs<'a> {
     pub array_joins: Vec<Expr>,
     pub windows: Vec<WindowCall>,
     pub lags: Vec<LagCall>,
+    /// One of them is in the select list and not under an aggregate.
+    pub plain_lags: bool,
     pub named_windows: &'a [ast::NamedWindow],
     pub emit_version: bool,
     /// `_tp_delta` may be selected: the query emits a changelog.
@@ -102,7 +108,7 @@ pub(super) struct Exprs<'a> {
     at: ast::Span,
     stack: Vec<String>,
     cache: HashMap<(String, bool), (Expr, usize)>,
-    lambdas: Vec<LambdaFrame>,
+    pub(super) lambdas: Vec<LambdaFrame>,
     depth: usize,
 }
 
@@ -128,6 +134,7 @@ impl<'a> Exprs<'a> {
             windows: Vec::new(),
             lags: Vec::new(),
             named_windows: &[],
+            plain_lags: false,
             emit_version: false,
             delta: false,
             delta_used: 0,
@@ -265,7 +272,16 @@ impl<'a> Exprs<'a> {
     }
 
     fn json_path(&mut self, path: &ast::JsonPath) -> Result<Expr> {
-        let column = self.identifier(&path.column.parts)?;
+        let mut column = self.identifier(&path.column.parts)?;
+        if *column.ty.bare() == LogicalType::Json {
+            let names = path.path.strip_prefix("$.").filter(|p| !p.contains(['[', '"']));
+            if let Some(names) = names {
+                let steps: Vec<String> = names.split('.').map(str::to_string).collect();
+                let json = self.json_of(&column);
+                return self.json_subcolumn(column, &steps, json.as_deref());
+            }
+            column = cast_to(column, &LogicalType::String, self.cx.zone)?;
+        }
         let path = Expr::literal(hydron_types::Value::string(&path.path), LogicalType::String);
         self.call("json_value", vec![column, path])
     }
@@ -302,8 +318,9 @@ impl<'a> Exprs<'a> {
         }
         if let Some(found) = self.scope.find(parts, self.strict)? {
             let (index, path) = (found.index, found.path.to_vec());
+            let json = self.scope.columns.get(index).and_then(|c| c.json.clone());
             let column = self.column(index);
-            return if path.is_empty() { Ok(column) } else { self.inside(column, &path) };
+            return if path.is_empty() { Ok(column) } else { self.inside(column, &path, json.as_deref()) };
         }
         if prefer_column && let Some(expr) = self.alias(parts)? {
             return Ok(expr);
@@ -355,7 +372,8 @@ impl<'a> Exprs<'a> {
             return Ok(None);
         }
         let Some(tuple) = self.alias(std::slice::from_ref(first))? else { return Ok(None) };
-        self.inside(tuple, path).map(Some)
+        let json = self.json_of(&tuple);
+        self.inside(tuple, path, json.as_deref()).map(Some)
     }
 
     /// The expression of an alias if it is a lambda: a lambda may be passed by its name.
@@ -368,20 +386,28 @@ impl<'a> Exprs<'a> {
     }
 
     /// What lies on `path` inside a value: elements of tuples, parts of arrays, maps and nullable values.
-    fn inside(&mut self, value: Expr, path: &[String]) -> Result<Expr> {
+    fn inside(&mut self, value: Expr, path: &[String], json: Option<&JsonPaths>) -> Result<Expr> {
         let mut value = value;
-        for step in path {
+        for (at, step) in path.iter().enumerate() {
+            if holds_json(&value.ty) && step != "size0" {
+                return self.json_subcolumn(value, &path[at..], json);
+            }
             let text = Expr::literal(hydron_types::Value::string(step), LogicalType::String);
             value = match (value.ty.bare(), step.as_str()) {
                 (LogicalType::Array(_), "size0") | (LogicalType::Map(..), "size0") => {
                     self.call("length", vec![value])?
                 }
+                (LogicalType::Array(_), step) if step.strip_prefix("size").is_some_and(|n| n.parse::<u8>().is_ok()) => {
+                    let depth: u8 = step.strip_prefix("size").and_then(|n| n.parse().ok()).unwrap_or(0);
+                    let depth = Expr::literal(hydron_types::Value::UInt(depth.into()), LogicalType::UInt8);
+                    self.call("__array_sizes", vec![value, depth])?
+                }
                 (LogicalType::Map(..), "keys") => self.call("map_keys", vec![value])?,
                 (LogicalType::Map(..), "values") => self.call("map_values", vec![value])?,
                 (LogicalType::Tuple(_) | LogicalType::Array(_), _) => self.call("tuple_element", vec![value, text])?,
-                (_, "null") if value.ty.is_nullable() => self.call("is_null", vec![value])?,
-                (LogicalType::Json, _) => {
-                    return Err(Error::not_implemented(format!("the path {} of a json column", path.join("."))));
+                (_, "null") if value.ty.is_nullable() => {
+                    let is_null = self.call("is_null", vec![value])?;
+                    self.call("to_uint8", vec![is_null])?
                 }
                 _ => return Err(self.unknown(path)),
             };
@@ -423,7 +449,7 @@ impl<'a> Exprs<'a> {
         let Some((frame, param, ty)) = found else { return Ok(None) };
         let index = self.capture(frame + 1, PARAMS + param);
         let value = Expr::column(index, ty);
-        if parts.len() == 1 { Ok(Some(value)) } else { self.inside(value, &parts[1..]).map(Some) }
+        if parts.len() == 1 { Ok(Some(value)) } else { self.inside(value, &parts[1..], None).map(Some) }
     }
 
     /// Binds a lambda whose parameters have these types.

@@ -7,10 +7,12 @@ use super::changes::{is_changing, tracked};
 use super::env::Env;
 use super::expr::{Exprs, Place};
 use super::join_range::Range;
-use super::scope::{Scope, Show};
+use super::join_rules::{check_algorithm, left_names_win};
+use super::scope::{Scope, ScopeColumn, Show};
 use super::source::From;
+use super::table_engine::JoinTable;
 use crate::expr::Expr;
-use crate::node::{AsofOrder, Change, Join, JoinKind, JoinStrictness, Node, Plan};
+use crate::node::{AsofOrder, Change, Join, JoinAlign, JoinKind, JoinStrictness, Node, Plan};
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast;
 use hydron_types::supertype::can_be_nullable;
@@ -30,6 +32,7 @@ struct Condition {
     both: Vec<Expr>,
     /// Between two streams.
     range: Option<Range>,
+    align: Option<JoinAlign>,
     never: bool,
 }
 
@@ -65,6 +68,7 @@ impl<'a> Binder<'a> {
         joins: usize,
     ) -> Result<From> {
         let right = self.table_expr(&join.table, env)?;
+        let join_table = self.joined_table(&join.table, env)?;
         let settings = &env.settings;
         let comma = matches!(join.kind, ast::JoinKind::Comma);
         if !comma && settings.bool("joined_subquery_requires_alias") && (left.unnamed || right.unnamed) {
@@ -72,6 +76,7 @@ impl<'a> Binder<'a> {
         }
         let distinct = settings.bool("any_join_distinct_right_table_keys");
         let (kind, strictness) = kinds(join, settings.text("join_default_strictness"), distinct)?;
+        check_algorithm(settings.text("join_algorithm"), kind, strictness)?;
         let (left, right) = stream_inputs(left, right, kind, strictness)?;
         let distinct = distinct && strictness == JoinStrictness::Any && !right.plan.streaming;
         let left_width = left.plan.schema.len();
@@ -81,12 +86,12 @@ impl<'a> Binder<'a> {
             _ => None,
         };
         if let Some(columns) = using {
-            let node = JoinNode { kind, strictness, use_nulls, distinct, range_max: 0 };
+            let node = JoinNode { kind, strictness, use_nulls, distinct, range_max: 0, join_table };
             return self.join_using(left, right, columns, node, env, aliases);
         }
         let streaming = left.plan.streaming;
         let From { plan: left_plan, scope: left_scope, flat: left_flat, window, .. } = left;
-        let From { plan: right_plan, scope: right_scope, flat: right_flat, .. } = right;
+        let From { plan: right_plan, scope: right_scope, flat: right_flat, unnamed: right_unnamed, .. } = right;
         let scope = left_scope.join(right_scope);
         let condition = match &join.constraint {
             Some(ast::JoinConstraint::On(on)) => {
@@ -109,8 +114,11 @@ impl<'a> Binder<'a> {
         }
         let _ = joins;
         let range_max = settings.uint("max_join_range");
-        let node = JoinNode { kind, strictness, use_nulls, distinct, range_max };
-        let (plan, scope) = node.build(left_plan, right_plan, scope, condition)?;
+        let node = JoinNode { kind, strictness, use_nulls, distinct, range_max, join_table };
+        let (mut plan, mut scope) = node.build(left_plan, right_plan, scope, condition)?;
+        if right_unnamed {
+            plan = left_names_win(plan, &mut scope, left_width);
+        }
         Ok(From { plan, scope, flat: left_flat && right_flat, window, unnamed: false })
     }
 
@@ -137,6 +145,15 @@ impl<'a> Binder<'a> {
         strictness: JoinStrictness,
         condition: &mut Condition,
     ) -> Result<()> {
+        if let Some(f) = part.as_function().filter(|f| f.name == "lag_behind") {
+            if condition.range.is_none() {
+                return Err(Error::new(Code::UNSUPPORTED, "lag_behind aligns two streams"));
+            }
+            if condition.align.replace(x.lag_behind(f, left_width)?).is_some() {
+                return Err(Error::new(Code::SYNTAX_ERROR, "lag_behind stands once in ON"));
+            }
+            return Ok(());
+        }
         if let Some(range) = &mut condition.range
             && x.range_condition(part, left_width, range)?
         {
@@ -281,6 +298,7 @@ impl<'a> Binder<'a> {
         }
         let window = left.window;
         let flat = left.flat && right.flat;
+        let right_unnamed = right.unnamed;
         // Whether a row has a left side is told by a column that is true on every left row.
         let full = matches!(node.kind, JoinKind::Full | JoinKind::Right);
         let marker = left_width;
@@ -316,22 +334,44 @@ impl<'a> Binder<'a> {
         }
         let (mut plan, mut scope) = node.build(left_plan, right.plan, scope, condition)?;
         if full {
-            plan = self.merge_using(plan, &mut scope, &merged, marker)?;
+            let keeps_nulls = env.settings.text("join_algorithm") == "full_sorting_merge";
+            plan = self.merge_using(plan, &mut scope, &merged, marker, keeps_nulls)?;
+        }
+        if right_unnamed {
+            plan = left_names_win(plan, &mut scope, shift);
         }
         Ok(From { plan, scope, flat, window, unnamed: false })
     }
 
-    /// After RIGHT and FULL the merged columns come from the side that is there.
-    fn merge_using(&self, plan: Plan, scope: &mut Scope, merged: &[(usize, usize)], marker: usize) -> Result<Plan> {
+    /// After RIGHT and FULL the merged columns come from the side that is there; they can be NULL where the left ones can, or,
+    /// with `keeps_nulls`, where either can. The left source keeps its own columns under its name.
+    fn merge_using(
+        &self,
+        plan: Plan,
+        scope: &mut Scope,
+        merged: &[(usize, usize)],
+        marker: usize,
+        keeps_nulls: bool,
+    ) -> Result<Plan> {
         let env = Env::root(Arc::clone(&self.cx.settings));
         let aliases = Aliases::default();
         let mut x = Exprs::new(self, &env, scope.clone(), &aliases, plan.streaming);
         let mut columns = plan.columns();
         for (l, r) in merged {
-            let (left, right) = (columns[*l].1.clone(), columns[*r].1.clone());
+            let (left, mut right) = (columns[*l].1.clone(), columns[*r].1.clone());
             let matched = columns[marker].1.clone();
-            let value = x.call("if", vec![matched, left, right])?;
+            if !keeps_nulls && right.ty.is_nullable() && !left.ty.is_nullable() && can_be_nullable(right.ty.bare()) {
+                let bare = right.ty.bare().clone();
+                right = x.call("if_null", vec![right, Expr::literal(Value::default_of(&bare), bare)])?;
+            }
+            let value = x.call("if", vec![matched, left.clone(), right])?;
+            let mut own = ScopeColumn { show: Show::Hidden, merged: false, own: None, ..scope.columns[*l].clone() };
+            own.ty = left.ty.clone();
+            scope.columns[*l].own = Some(columns.len());
             scope.columns[*l].ty = value.ty.clone();
+            scope.columns.push(own);
+            let name = Arc::clone(&columns[*l].0);
+            columns.push((name, left));
             columns[*l].1 = value;
         }
         Ok(plan.project(columns))
@@ -483,14 +523,25 @@ struct JoinNode {
     distinct: bool,
     /// Seconds.
     range_max: u64,
+    /// The right side, where it is one.
+    join_table: Option<JoinTable>,
 }
 
 impl JoinNode {
     fn build(mut self, left: Plan, right: Plan, mut scope: Scope, condition: Condition) -> Result<(Plan, Scope)> {
-        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, range, never } = condition;
+        let Condition { keys, left: left_only, right: right_only, asof, both: both_sides, range, align, never } =
+            condition;
         let range = range.map_or(Ok(None), |r| r.finish(self.range_max))?;
         if range.is_some() && (left.change != Change::Append || right.change != Change::Append) {
             return Err(Error::new(Code::UNSUPPORTED, "a range in ON joins two appended streams"));
+        }
+        if align.is_some() && left.change != Change::Append {
+            return Err(Error::new(Code::UNSUPPORTED, "lag_behind in ON aligns an appended stream with another one"));
+        }
+        if let Some(table) = &self.join_table {
+            let others = never || !both_sides.is_empty() || !right_only.is_empty() || asof.is_some();
+            let on = keys.iter().map(|(_, r)| r);
+            table.check(self.kind, self.strictness, self.use_nulls, &right, on, others)?;
         }
         let left_width = left.schema.len();
         // A condition on the side whose rows may be dropped filters that side before the join; on the side whose rows all
@@ -533,15 +584,20 @@ impl JoinNode {
         let one_sided = matches!(self.kind, JoinKind::Left | JoinKind::Right);
         let takes_filter = match self.strictness {
             JoinStrictness::All => true,
-            JoinStrictness::Any => one_sided,
+            JoinStrictness::Any => one_sided || self.kind == JoinKind::Inner,
             _ => false,
         };
         if !rest.is_empty() && !takes_filter {
             return Err(Error::not_implemented(format!("a filter of the {:?} side in ON of this join", self.kind)));
         }
         let filter = rest.into_iter().reduce(both);
-        let nulls = |on: bool, ty: &LogicalType| {
-            if on && self.use_nulls && can_be_nullable(ty) { LogicalType::nullable(ty.clone()) } else { ty.clone() }
+        let nulls = |on: bool, ty: &LogicalType| match ty {
+            _ if !(on && self.use_nulls) => ty.clone(),
+            LogicalType::LowCardinality(t) if can_be_nullable(t) => {
+                LogicalType::LowCardinality(Box::new(LogicalType::nullable((**t).clone())))
+            }
+            t if can_be_nullable(t) => LogicalType::nullable(t.clone()),
+            t => t.clone(),
         };
         let left_nulls = matches!(self.kind, JoinKind::Right | JoinKind::Full);
         let right_nulls = matches!(self.kind, JoinKind::Left | JoinKind::Full);
@@ -564,6 +620,7 @@ impl JoinNode {
             filter,
             asof,
             range,
+            align,
             use_nulls: self.use_nulls,
         };
         Ok((Plan { node: Node::Join(node), schema: Arc::new(Schema::new(fields)), streaming, change }, scope))

@@ -1,18 +1,22 @@
 //! Ranges in ON of a join of two streams: how far apart the times (or numbers) of a pair may be.
 //!
 //! `date_diff_within(10s, l, r)`, `date_diff('second', l, r) BETWEEN -5 AND 5`, `l.x - r.x > 0 AND l.x - r.x <= 10`. In ON,
-//! `date_diff(unit, a, b)` counts `a - b`, as Proton does there.
+//! `date_diff(unit, a, b)` counts `a - b`, as Proton does there. Beside them `lag_behind(iv, l, r)`, which says how long left
+//! rows wait.
 
 use super::cast::cast_to;
 use super::expr::{Exprs, Place};
 use super::join::{Side, comparison, mirrored, side};
-use super::window_source::interval_ticks;
+use super::window_source::{interval_ms, interval_ticks};
 use crate::expr::Expr;
-use crate::node::{AsofOrder, Interval, JoinRange};
+use crate::node::{AsofOrder, Interval, JoinAlign, JoinRange};
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast;
 use hydron_types::physical::{digits_of_unit, unit_of_scale};
 use hydron_types::{IntervalUnit, LogicalType, least_supertype};
+
+/// How long a right side must be silent, at least, before left rows wait no longer for it.
+const QUIESCE_MS_MIN: i64 = 500;
 
 /// What the conditions say so far of `left - right`, in ticks of its type.
 #[derive(Default)]
@@ -87,6 +91,42 @@ impl Exprs<'_> {
         }
         let width = ticks(&pair.0.ty, span)?;
         range.narrow(pair.0, pair.1, Some(-width), Some(width))
+    }
+
+    /// `lag_behind(interval[, left, right])`; without columns, the times of both streams.
+    ///
+    /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42), BAD_ARGUMENTS (36).
+    pub(super) fn lag_behind(&mut self, f: &ast::Function, left_width: usize) -> Result<JoinAlign> {
+        let (span, (left, right)) = match f.args.as_slice() {
+            [span] => (span, self.tp_times(left_width)?),
+            [span, a, b] => {
+                let pair = self.difference_of(a, b, left_width)?;
+                (span, pair.ok_or_else(|| Error::bad_arguments("lag_behind compares a time of each side"))?)
+            }
+            _ => {
+                let text = format!("lag_behind takes 1 or 3 arguments, given {}", f.args.len());
+                return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+            }
+        };
+        let written = self.interval(span)?;
+        let latency_ms = self.env.settings.uint("join_latency_threshold");
+        let span = match i64::try_from(latency_ms) {
+            Ok(ms) if ms > 0 => Interval { count: ms, unit: IntervalUnit::Millisecond },
+            _ => written,
+        };
+        if span.count <= 0 {
+            return Err(Error::bad_arguments("the interval of lag_behind is more than zero"));
+        }
+        let quiesce_ms = match i64::try_from(self.env.settings.uint("join_quiesce_threshold_ms")) {
+            Ok(ms) if ms > 0 => ms,
+            _ => (interval_ms(span) / 2).max(QUIESCE_MS_MIN),
+        };
+        // Finer than the times are: the next tick.
+        let lag = ticks(&left.ty, span).or_else(|e| match span.unit < IntervalUnit::Second {
+            true => Ok(1),
+            false => Err(e),
+        })?;
+        Ok(JoinAlign { left, right, lag, quiesce_ms })
     }
 
     fn tp_times(&self, left_width: usize) -> Result<(Expr, Expr)> {

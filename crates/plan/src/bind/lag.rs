@@ -1,4 +1,4 @@
-//! `lag`, `lags`, `neighbor`: values of the rows before, in the order in which rows come.
+//! `lag`, `lags`, `neighbor`: values of the rows before, in the order in which rows come; `row_number`: their number.
 
 use super::cast::cast_to;
 use super::expr::{Exprs, LAGS, Place};
@@ -13,16 +13,26 @@ use std::sync::Arc;
 const ROWS_BACK_MAX: u64 = 10_000;
 
 impl Exprs<'_> {
-    /// `lag(value[, n[, default]])`, `lags(value, from, to[, default])`, `neighbor(value, -n[, default])`: a placeholder.
+    /// `lag(value[, n[, default]])`, `lags(value, from, to[, default])`, `neighbor(value, -n[, default])`, `row_number()`
+    /// without OVER: a placeholder.
     ///
-    /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42), BAD_ARGUMENTS (36), NOT_IMPLEMENTED (48) outside of the select list of
-    /// a streaming query.
+    /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42), BAD_ARGUMENTS (36), NOT_IMPLEMENTED (48) elsewhere than in the select list
+    /// and under an aggregate function.
     pub(super) fn lag(&mut self, name: &str, f: &ast::Function) -> Result<Expr> {
-        if !self.cx.streaming {
-            return Err(Error::not_implemented(format!("{name}() in a historical query; lag_in_frame() OVER (…)")));
-        }
-        if !self.place.windows {
+        if !self.place.lags {
             return Err(Error::not_implemented(format!("{name}() in {}", self.place.name)));
+        }
+        self.plain_lags |= self.place.aggregates;
+        if name == "row_number" {
+            if !f.args.is_empty() {
+                let text = format!("\"row_number\" takes no arguments, given {}", f.args.len());
+                return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+            }
+            let (zero, ty) = (Value::UInt(0), LogicalType::UInt64);
+            let value = Expr::literal(zero.clone(), ty.clone());
+            let call = LagCall { value, from: 0, to: 0, array: false, number: true, default: zero, ty: ty.clone() };
+            self.lags.push(call);
+            return Ok(Expr::column(LAGS + self.lags.len() - 1, ty));
         }
         let (low, high) = match name {
             "lag" => (1, 3),
@@ -65,7 +75,7 @@ impl Exprs<'_> {
         };
         let array = name == "lags";
         let ty = if array { LogicalType::array(value.ty.clone()) } else { value.ty.clone() };
-        self.lags.push(LagCall { value, from, to, array, default, ty: ty.clone() });
+        self.lags.push(LagCall { value, from, to, array, number: false, default, ty: ty.clone() });
         Ok(Expr::column(LAGS + self.lags.len() - 1, ty))
     }
 }

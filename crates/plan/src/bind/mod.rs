@@ -4,9 +4,10 @@
 //! except for scalar subqueries and IN sets, which are run here and become constants.
 //!
 //! In reading order: `settings` (SET and SETTINGS), `env` (what outer queries give), `scope` (what names mean), `alias`, `expr`,
-//! `call`, `aggregate`, `lag`, `literal`, `cast`, `subquery` (expressions), `source`, `table_function`, `window_source`,
-//! `changes`, `join`, `join_range`, `array_join`, `seek` (FROM), `asterisk`, `emit`, `group`, `fill`, `select` (one SELECT),
-//! `query` (several), `room` (stack for deep ones), [`columns`] (CREATE), [`depends`] (what a query reads).
+//! `call`, `aggregate`, `lag`, `json`, `literal`, `cast`, `subquery`, `join_get`, `dictionary` (expressions), `source`, `table_engine`,
+//! `table_function`, `window_source`, `changes`, `join`, `join_range`, `array_join`, `seek`, `sample` (FROM), `asterisk`, `emit`, `group`,
+//! `fill`, `select` (one SELECT), `query` (several), `room` (stack for deep ones), `syntax` (EXPLAIN SYNTAX), [`columns`] (CREATE),
+//! [`depends`] (what a query reads).
 
 mod aggregate;
 mod alias;
@@ -17,46 +18,57 @@ pub mod cast;
 mod changes;
 pub mod columns;
 pub mod depends;
+mod dictionary;
 mod emit;
 mod env;
 mod expr;
 mod fill;
 mod group;
 mod join;
+mod join_get;
 mod join_range;
+mod join_rules;
+mod json;
 mod lag;
 mod literal;
 mod query;
 mod room;
+mod sample;
 mod scope;
 mod seek;
 mod select;
 mod settings;
 mod source;
 mod subquery;
+mod syntax;
+mod table_engine;
 mod table_function;
 mod window_source;
 
 pub use columns::{ColumnOptions, bind_columns};
 pub use depends::source_names;
 pub use settings::{apply_settings, query_settings, setting_text};
+pub use syntax::explained;
+pub use table_function::TABLE_FUNCTIONS;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ViewInfo};
 use crate::expr::Expr;
-use crate::node::{Grouping, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::rewrite;
 use alias::Aliases;
 use env::Env;
 use expr::{Exprs, Place};
 use hydron_base::limit::AST_NODES_MAX;
 use hydron_base::{Code, Error, Position, Result, Settings};
-use hydron_func::{BindContext, EvalContext};
+use hydron_func::{BindContext, EvalContext, Registry};
 use hydron_sql::ast;
 use hydron_types::column::value_at;
 use hydron_types::{ColumnBuilder, LogicalType, Schema, Style, TextOptions, Zone, parse_type, read_text};
 use scope::{Scope, TableName};
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A bound query.
 #[derive(Clone, Debug)]
@@ -71,8 +83,12 @@ pub struct Bound {
     pub settings: Arc<Settings>,
     /// The plan delivers a row over all groups apart (WITH TOTALS).
     pub totals: bool,
+    /// There is a LIMIT in the query, whatever the rewrites made of it.
+    pub limited: bool,
     /// Streams, views and tables the query reads, as `(database, name)`, each once.
     pub uses: Vec<(Arc<str>, Arc<str>)>,
+    /// The types in which paths of json columns are read, as the setting `json_path_types` takes them; empty: none is read.
+    pub json_path_types: String,
 }
 
 /// Binds a query: the one entry for SELECT, INSERT … SELECT, views and EXPLAIN. `cx.settings` are those of the session and the
@@ -107,9 +123,11 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
     if limit > 0 || offset > 0 {
         plan = plan.limit(offset, (limit > 0).then_some(limit), Vec::new());
     }
+    let limited = has_limit(&plan);
     let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
     let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
-    Ok(Bound { plan, streaming, schema, settings, totals, uses: binder.uses.borrow().clone() })
+    let uses = binder.uses.borrow().clone();
+    Ok(Bound { plan, streaming, schema, settings, totals, limited, uses, json_path_types: binder.json_path_types() })
 }
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.
@@ -139,9 +157,27 @@ fn bind_over(
     })
 }
 
+/// The columns of `from` by position as those of `to`.
+///
+/// Errors: NUMBER_OF_COLUMNS_DOESNT_MATCH (20).
+pub fn cast_columns(from: &Schema, to: &Schema, zone: Zone) -> Result<Vec<Expr>> {
+    if from.len() != to.len() {
+        let text = format!("the SELECT returns {} columns, {} are expected", from.len(), to.len());
+        return Err(Error::new(Code::NUMBER_OF_COLUMNS_DOESNT_MATCH, text));
+    }
+    let cast = |(i, (f, t)): (usize, (&hydron_types::Field, &hydron_types::Field))| {
+        cast::cast_to(Expr::column(i, f.ty.clone()), &t.ty, zone)
+    };
+    from.fields.iter().zip(&to.fields).enumerate().map(cast).collect()
+}
+
 /// `expr` as a value of `ty`, by the rules of an INSERT into a column of that type.
 pub fn cast_expr(expr: Expr, ty: &LogicalType, zone: Zone) -> Result<Expr> {
     cast::cast_to(expr, ty, zone)
+}
+
+fn has_limit(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Limit { .. }) || plan.inputs().into_iter().any(has_limit)
 }
 
 /// Whether the rows of the answer come from an aggregation WITH TOTALS, with nothing between that would lose the totals row.
@@ -149,7 +185,9 @@ fn has_totals(plan: &Plan) -> bool {
     let mut plan = plan;
     loop {
         plan = match &plan.node {
-            Node::Aggregate(aggregate) => return aggregate.grouping == Grouping::Totals,
+            Node::Aggregate(aggregate) => return aggregate.grouping.has_totals(),
+            Node::Join(join) => return has_totals(&join.left) || has_totals(&join.right),
+            Node::ArrayJoin { input, .. } => input,
             Node::Filter { input, .. }
             | Node::Project { input, .. }
             | Node::Sort { input, .. }
@@ -165,6 +203,7 @@ fn has_totals(plan: &Plan) -> bool {
 /// What is the same for all of one statement.
 pub(crate) struct Binder<'a> {
     catalog: &'a dyn Catalog,
+    users: Arc<Registry>,
     cx: BindContext,
     now: EvalContext,
     text: Option<&'a str>,
@@ -173,29 +212,45 @@ pub(crate) struct Binder<'a> {
     /// Something was too deep for a stack that is not.
     needs_room: Cell<bool>,
     uses: RefCell<Vec<(Arc<str>, Arc<str>)>>,
+    json_types: RefCell<BTreeMap<String, String>>,
     nodes: Cell<usize>,
     depth: Cell<usize>,
     /// Inside the text of a view or a default, where spans mean another text.
     other_text: Cell<usize>,
     /// Where names without a database are looked up: the session's database, or that of the view being read.
     database: RefCell<Arc<str>>,
+    /// The owner of the view being read; `None`: whoever asks.
+    reader: RefCell<Option<Arc<str>>>,
+    /// Dictionaries that the statement has read, by the UUID of their view.
+    dictionaries: RefCell<HashMap<Uuid, Arc<dictionary::Loaded>>>,
 }
 
 impl<'a> Binder<'a> {
     fn new(catalog: &'a dyn Catalog, cx: &BindContext) -> Binder<'a> {
         Binder {
             catalog,
+            users: catalog.user_functions(),
             cx: cx.clone(),
             now: EvalContext { zone: cx.zone, ..EvalContext::at(catalog.now()) },
             text: None,
             roomy: false,
             needs_room: Cell::new(false),
             uses: RefCell::default(),
+            json_types: RefCell::default(),
             nodes: Cell::new(0),
             depth: Cell::new(0),
             other_text: Cell::new(0),
             database: RefCell::new(Arc::from(catalog.current_database())),
+            reader: RefCell::default(),
+            dictionaries: RefCell::default(),
         }
+    }
+
+    /// Where a function of this name is: built in, or made by CREATE FUNCTION.
+    fn functions(&self, name: &str) -> &Registry {
+        let knows = |r: &Registry| r.scalar(name).is_some() || r.aggregate(name).is_some();
+        let builtin = Registry::builtin();
+        if !knows(builtin) && knows(&self.users) { &self.users } else { builtin }
     }
 
     /// Counts bound nodes, aliases put in. Errors: TOO_BIG_AST (168).
@@ -246,11 +301,14 @@ impl<'a> Binder<'a> {
         result
     }
 
-    /// Binds what a view of `database` says.
-    fn inside_view<T>(&self, database: &Arc<str>, bind: impl FnOnce() -> Result<T>) -> Result<T> {
-        let outer = self.database.replace(Arc::clone(database));
+    /// Binds what a view says: names are those of its database, rights those of its owner.
+    fn inside_view<T>(&self, view: &ViewInfo, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        let outer = self.database.replace(Arc::clone(&view.database));
+        let reader = view.owner.clone().or_else(|| self.reader.borrow().clone());
+        let outer_reader = self.reader.replace(reader);
         let result = self.inside_text(bind);
         self.database.replace(outer);
+        self.reader.replace(outer_reader);
         result
     }
 

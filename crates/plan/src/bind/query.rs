@@ -139,7 +139,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Every arm with the types that hold all of them, and the names of the first.
-    fn alike(&self, arms: Vec<Plan>, what: &str) -> Result<Vec<Plan>> {
+    pub(super) fn alike(&self, arms: Vec<Plan>, what: &str) -> Result<Vec<Plan>> {
         let width = arms[0].schema.len();
         if let Some(other) = arms.iter().find(|a| a.schema.len() != width) {
             let text = format!("queries of {what} have {width} and {} columns", other.schema.len());

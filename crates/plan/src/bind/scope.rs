@@ -2,6 +2,7 @@
 //!
 //! Promise: column `i` of a scope is column `i` of the plan beside it.
 
+use super::json::JsonPaths;
 use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Schema};
 use std::sync::Arc;
@@ -58,6 +59,11 @@ pub(super) struct ScopeColumn {
     pub show: Show,
     /// A column of USING: found by its plain name although both sides have it.
     pub merged: bool,
+    /// Where the source's own column is, if this is one of USING that may come from the other source: its qualified name and
+    /// `t.*` mean that one.
+    pub own: Option<usize>,
+    /// Of a json column that comes from a stream as it is: what is known of its paths.
+    pub json: Option<Arc<JsonPaths>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -85,6 +91,8 @@ impl Scope {
                 table: 0,
                 show: Show::Yes,
                 merged: false,
+                own: None,
+                json: None,
             })
             .collect();
         Scope { tables: vec![table], columns }
@@ -108,7 +116,7 @@ impl Scope {
     /// Adds a column to the last source.
     pub fn push(&mut self, name: &str, ty: LogicalType, show: Show) -> usize {
         let table = self.tables.len().saturating_sub(1);
-        self.columns.push(ScopeColumn { name: Arc::from(name), ty, table, show, merged: false });
+        self.columns.push(ScopeColumn { name: Arc::from(name), ty, table, show, merged: false, own: None, json: None });
         self.columns.len() - 1
     }
 
@@ -169,7 +177,8 @@ impl Scope {
                 _ => {}
             }
         }
-        Ok(found.map(|(_, i)| i))
+        // By the name of a stream that has an alias a column of USING is the one of both sides.
+        Ok(found.map(|(fit, i)| self.columns[i].own.filter(|_| fit > 1).unwrap_or(i)))
     }
 
     /// Positions of the tables that a qualifier names.
@@ -181,9 +190,10 @@ impl Scope {
 
     /// The sources of `self`, then those of `right`.
     pub fn join(mut self, right: Scope) -> Scope {
-        let shift = self.tables.len();
+        let (tables, columns) = (self.tables.len(), self.columns.len());
         self.tables.extend(right.tables);
-        self.columns.extend(right.columns.into_iter().map(|c| ScopeColumn { table: c.table + shift, ..c }));
+        let shifted = |c: ScopeColumn| ScopeColumn { table: c.table + tables, own: c.own.map(|i| i + columns), ..c };
+        self.columns.extend(right.columns.into_iter().map(shifted));
         self
     }
 

@@ -1,7 +1,7 @@
 //! `seek_to`: where a streaming read starts, as the setting says.
 
 use super::Binder;
-use crate::catalog::StreamInfo;
+use crate::catalog::{StreamInfo, StreamKind};
 use crate::node::Seek;
 use hydron_base::{Code, Error, Result};
 use hydron_types::cast::{CastOptions, cast};
@@ -41,7 +41,8 @@ impl<'a> Binder<'a> {
         if times > 0 {
             return Err(Error::new(Code::UNSUPPORTED, format!("seek_to '{text}' mixes times and sequence numbers")));
         }
-        if entries.len() != info.shards as usize {
+        // How many shards an external stream has is known when it is read.
+        if entries.len() != info.shards as usize && info.kind != StreamKind::External {
             let text =
                 format!("seek_to has {} positions, stream \"{}\" has {} shards", entries.len(), info.name, info.shards);
             return Err(Error::bad_arguments(text));

@@ -18,13 +18,13 @@ use super::query::Rel;
 use super::scope::Show;
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
-use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, WindowCall};
+use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, Trigger, WindowCall};
 use crate::rewrite::{conjunction, conjuncts};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
 use hydron_func::Volatility;
 use hydron_sql::ast;
-use hydron_types::{Field, LogicalType, Schema};
+use hydron_types::{Field, LogicalType, Schema, Value};
 use std::sync::Arc;
 
 /// The clauses, bound over the columns of FROM and placeholders.
@@ -91,28 +91,34 @@ impl Places {
 
 impl<'a> Binder<'a> {
     pub(super) fn select(&self, select: &ast::Select, outer: &Env<'_>, input: Option<From>) -> Result<Rel> {
-        let env = outer.enter(select)?;
+        let mut env = outer.enter(select)?;
+        let unread = env.sign_unread;
+        env.sign_unread = leaves_sign_unread(select, unread, self);
         let aliases = Aliases::collect(select, &env)?;
         let from = match input {
             Some(from) => from,
             None => self.from(select.from.as_ref(), &env, &aliases)?,
         };
-        let from = self.with_changes(from, select)?;
+        let from = self.with_changes(from, select, unread)?;
         let (plan, flat, mut window) = (from.plan, from.flat, from.window);
         let mut x = Exprs::new(self, &env, from.scope, &aliases, plan.streaming);
         x.named_windows = &select.windows;
         let emit = select.emit.as_deref();
         let changelog = emit.is_some_and(|e| e.mode == Some(ast::EmitMode::Changelog));
-        x.delta = plan.streaming && changelog && (select.group_by.is_some() || names_aggregates(select));
+        x.delta = plan.streaming && changelog && (select.group_by.is_some() || names_aggregates(select, self));
         let mut clauses = self.clauses(&mut x, select)?;
         let aggregated = is_aggregated(select, &x, &clauses);
         if aggregated && !plan.streaming && clauses.grouping == Grouping::Plain {
             clauses.lower_having();
         }
-        if aggregated && !x.lags.is_empty() {
+        if aggregated && x.plain_lags {
             return Err(Error::not_implemented("lag() and its like beside aggregates; over a subquery of them"));
         }
-        let emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
+        let own_emit = check_own_emit(&x, emit, window.is_some())?;
+        let mut emit = self.emit_plan(&mut x, emit, aggregated, window.is_some(), &plan)?;
+        if let Some(emit) = emit.emit.as_mut().filter(|_| own_emit) {
+            emit.trigger = Trigger::OnUpdate;
+        }
         let plan = self.emit_last(&mut x, plan, &emit, aggregated, &mut window, &mut ClausesMut(&mut clauses))?;
         self.check_delta(&x, select, &plan, aggregated, &emit)?;
         let plan = self.assemble(x, plan, clauses, aggregated, window, emit)?;
@@ -120,13 +126,21 @@ impl<'a> Binder<'a> {
     }
 
     /// Where the query names the sign of rows: rows that replace each other are followed as changes, and the sign is a column.
-    fn with_changes(&self, mut from: From, select: &ast::Select) -> Result<From> {
+    /// `unread`: nobody looks at the sign, so that rows stay as they are and the column is there for its name alone.
+    fn with_changes(&self, mut from: From, select: &ast::Select, unread: bool) -> Result<From> {
         let has_sign = from.scope.columns.iter().any(|c| &*c.name == "_tp_delta" && c.show != Show::Hidden);
         let is_append = from.plan.change == Change::Append;
         if has_sign || is_append || !from.plan.streaming || !names_delta(select) {
             return Ok(from);
         }
-        from.plan = with_signs(tracked(from.plan)?);
+        let in_conditions = select.filter.iter().chain(&select.prewhere).any(|e| e.any(&mut is_delta));
+        from.plan = if unread && from.plan.change == Change::VersionedKv && !in_conditions {
+            let mut columns = from.plan.columns();
+            columns.push((Arc::from("_tp_delta"), Expr::literal(Value::Int(1), LogicalType::Int8)));
+            from.plan.project(columns)
+        } else {
+            with_signs(tracked(from.plan)?)
+        };
         from.scope.push("_tp_delta", LogicalType::Int8, Show::ByName);
         Ok(from)
     }
@@ -144,6 +158,12 @@ impl<'a> Binder<'a> {
         }
         let prewhere = select.prewhere.as_ref().map(|e| x.condition(e, Place::PREWHERE)).transpose()?;
         let filter = select.filter.as_ref().map(|e| x.condition(e, Place::WHERE)).transpose()?;
+        super::join_rules::check_commas(
+            x.env.settings.uint("cross_to_inner_join_rewrite"),
+            select.from.as_ref(),
+            &x.scope,
+            filter.as_ref(),
+        )?;
         let filter = match (prewhere, filter) {
             (Some(a), Some(b)) => Some(x.call("and", vec![a, b])?),
             (a, b) => a.or(b),
@@ -224,20 +244,22 @@ impl<'a> Binder<'a> {
                     }
                     positions.push(of_set);
                 }
-                if clause.with_totals {
-                    return Err(Error::not_implemented("GROUPING SETS with WITH TOTALS"));
-                }
-                return Ok((keys, Grouping::Sets(positions)));
+                let sets = Grouping::Sets(positions);
+                return Ok((keys, if clause.with_totals { Grouping::WithTotals(Box::new(sets)) } else { sets }));
             }
         };
         for expr in list {
             self.group_key(x, expr, members, &mut keys)?;
         }
         if clause.with_totals {
-            if grouping != Grouping::Plain {
-                return Err(Error::not_implemented("WITH TOTALS together with ROLLUP or CUBE"));
-            }
-            grouping = Grouping::Totals;
+            grouping = match grouping {
+                Grouping::Plain => Grouping::Totals,
+                other => Grouping::WithTotals(Box::new(other)),
+            };
+        }
+        let for_empty = !x.env.settings.bool("empty_result_for_aggregation_by_constant_keys_on_empty_set");
+        if for_empty && grouping == Grouping::Plain && keys.iter().all(|k| k.as_literal().is_some()) {
+            keys.clear();
         }
         if x.cx.streaming && grouping != Grouping::Plain {
             return Err(Error::not_implemented("TOTALS, ROLLUP, CUBE and GROUPING SETS in a streaming query"));
@@ -395,6 +417,11 @@ impl<'a> Binder<'a> {
             plan = plan.filter(places.put(filter));
         }
         plan = unfold(plan, &middle, &mut places)?;
+        if aggregated && !x.lags.is_empty() {
+            let keys = clauses.partition_by.iter().chain(x.over_keys.iter().flatten());
+            let keys = keys.map(|k| places.put(k)).collect();
+            plan = lagged(plan, &x.lags, keys, &mut places);
+        }
         let mut calls: Vec<WindowCall> = x.windows.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
         let mut clauses = clauses.map(&|e| Ok(places.put(e)))?;
         let mut late: Vec<(usize, Expr)> = late.iter().map(|(i, a)| (*i, places.put(a))).collect();
@@ -428,7 +455,10 @@ impl<'a> Binder<'a> {
         let mut places = Places::default();
         plan = unfold(plan, &late, &mut places)?;
         if let Some(having) = &clauses.having {
-            if clauses.having_unfolds && clauses.grouping == Grouping::Totals {
+            if matches!(clauses.grouping, Grouping::WithTotals(_)) {
+                return Err(Error::not_implemented("HAVING beside WITH TOTALS and ROLLUP, CUBE or GROUPING SETS"));
+            }
+            if clauses.having_unfolds && clauses.grouping.has_totals() {
                 return Err(Error::new(
                     Code::ILLEGAL_COLUMN,
                     "array_join cannot stand in HAVING together with WITH TOTALS",
@@ -436,13 +466,9 @@ impl<'a> Binder<'a> {
             }
             plan = plan.filter(places.put(having));
         }
-        if !x.lags.is_empty() {
-            let calls = x.lags.iter().map(|l| LagCall { value: places.put(&l.value), ..l.clone() });
-            let (keys, calls) = (clauses.partition_by.iter().map(|k| places.put(k)).collect(), calls.collect());
-            (0..x.lags.len()).for_each(|i| {
-                places.0.insert(LAGS + i, plan.schema.len() + i);
-            });
-            plan = with_lags(plan, keys, calls);
+        if !aggregated && !x.lags.is_empty() {
+            let keys = clauses.partition_by.iter().map(|k| places.put(k)).collect();
+            plan = lagged(plan, &x.lags, keys, &mut places);
         }
         if !calls.is_empty() {
             let calls: Vec<WindowCall> = calls.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
@@ -521,19 +547,69 @@ fn joins_of_rows(x: &Exprs<'_>, clauses: &Clauses) -> Vec<bool> {
     needed
 }
 
+/// Whether an aggregate decides itself when it answers. It then does so alone.
+///
+/// Errors: NOT_IMPLEMENTED (48) beside other aggregates; UDA_NOT_APPLICABLE (2534) over a window and with EMIT.
+fn check_own_emit(x: &Exprs<'_>, emit: Option<&ast::Emit>, window: bool) -> Result<bool> {
+    let Some(agg) = x.aggs.iter().find(|a| a.bound.aggregate.needs().own_emit) else { return Ok(false) };
+    if x.aggs.len() > 1 {
+        let text = format!("aggregate function \"{}\", which decides itself when it answers, beside others", agg.name);
+        return Err(Error::not_implemented(text));
+    }
+    let none = ast::Emit { mode: Some(ast::EmitMode::Stream), ..ast::Emit::default() };
+    let emits = emit.is_some_and(|e| ast::Emit { mode: e.mode.or(none.mode), span: none.span, ..e.clone() } != none);
+    if window || emits {
+        let beside = if window { "a window" } else { "EMIT" };
+        let text =
+            format!("aggregate function \"{}\" decides itself when it answers: {beside} does not apply", agg.name);
+        return Err(Error::new(Code::UDA_NOT_APPLICABLE, text));
+    }
+    Ok(true)
+}
+
 /// Whether the select list or HAVING calls an aggregate.
-fn names_aggregates(select: &ast::Select) -> bool {
-    let registry = hydron_func::Registry::builtin();
+fn names_aggregates(select: &ast::Select, b: &Binder<'_>) -> bool {
     let mut is_aggregate = |e: &ast::Expr| {
-        e.as_function().is_some_and(|f| registry.aggregate(&f.name).is_some() && registry.scalar(&f.name).is_none())
+        e.as_function().is_some_and(|f| {
+            let registry = b.functions(&f.name);
+            registry.aggregate(&f.name).is_some() && registry.scalar(&f.name).is_none()
+        })
     };
     select.projection.iter().chain(&select.having).any(|e| e.any(&mut is_aggregate))
 }
 
 /// Whether the select list or a condition names `_tp_delta`.
 fn names_delta(select: &ast::Select) -> bool {
-    let mut is_delta = |e: &ast::Expr| e.as_identifier().is_some_and(|i| i.short() == "_tp_delta");
     select.projection.iter().chain(&select.filter).any(|e| e.any(&mut is_delta))
+}
+
+/// The columns of `lag()` and its like behind those of `plan`.
+fn lagged(plan: Plan, lags: &[LagCall], keys: Vec<Expr>, places: &mut Places) -> Plan {
+    let calls = lags.iter().map(|l| LagCall { value: places.put(&l.value), ..l.clone() }).collect();
+    (0..lags.len()).for_each(|i| {
+        places.0.insert(LAGS + i, plan.schema.len() + i);
+    });
+    with_lags(plan, keys, calls)
+}
+
+fn is_delta(e: &ast::Expr) -> bool {
+    e.as_identifier().is_some_and(|i| i.short() == "_tp_delta")
+}
+
+/// Whether `select` only hands its rows on, without the sign that its one source may give them. `unread`: what is said of its own
+/// answer, which has all columns of the source where it has a `*`.
+fn leaves_sign_unread(select: &ast::Select, unread: bool, b: &Binder<'_>) -> bool {
+    let single = select.from.as_ref().is_some_and(|f| f.first.is_some() && f.rest.is_empty());
+    let changelog = select.emit.as_ref().is_some_and(|e| e.mode == Some(ast::EmitMode::Changelog));
+    if !single || changelog || select.group_by.is_some() || names_aggregates(select, b) {
+        return false;
+    }
+    let is_list = |e: &ast::Expr| matches!(e.kind, ast::ExprKind::Asterisk(_) | ast::ExprKind::Columns(_));
+    let clauses = select.projection.iter().chain(&select.prewhere).chain(&select.filter).chain(&select.having);
+    let clauses = clauses.chain(&select.partition_by).chain(select.order_by.iter().map(|o| &o.expr));
+    let mut clauses = clauses.chain(select.limit_by.iter().flat_map(|l| &l.by));
+    let lists = select.projection.iter().any(|e| e.any(&mut |e| is_list(e)));
+    !clauses.any(|e| e.any(&mut is_delta)) && select.distinct.is_none() && (!lists || unread)
 }
 
 fn unfold(mut plan: Plan, joins: &[(usize, Expr)], places: &mut Places) -> Result<Plan> {

@@ -68,16 +68,20 @@ pub(super) fn one(name: &str) -> From {
 impl<'a> Binder<'a> {
     pub(super) fn table_expr(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
         let mut from = self.table_kind(table, env).map_err(|e| self.place(e, table.span))?;
+        self.find_json(&mut from);
         if let Some(alias) = &table.alias {
             for name in &mut from.scope.tables {
                 name.alias = Some(Arc::from(&**alias));
             }
             from.unnamed = false;
         }
-        if table.sample.is_some() {
-            return Err(Error::new(Code::SAMPLING_NOT_SUPPORTED, "SAMPLE is not supported"));
+        if table.is_final {
+            set_final(&mut from.plan);
         }
-        Ok(from)
+        match &table.sample {
+            Some(sample) => self.sample(from, sample, env),
+            None => Ok(from),
+        }
     }
 
     fn table_kind(&self, table: &ast::TableExpr, env: &Env<'_>) -> Result<From> {
@@ -104,10 +108,12 @@ impl<'a> Binder<'a> {
     ///
     /// Errors: UNKNOWN_STREAM (60), UNKNOWN_DATABASE (81), with near names.
     pub(super) fn named_source(&self, name: &ast::ObjectName, env: &Env<'_>) -> Result<From> {
+        let name = &self.with_parameters(name, &env.settings)?;
         if name.database.is_none()
             && let Some(cte) = env.cte(&name.name)
         {
-            let inner = cte.env.before(cte.before, env.history, &env.settings);
+            let mut inner = cte.env.before(cte.before, env.history, &env.settings);
+            inner.sign_unread = env.sign_unread;
             let table = TableName { name: Some(Arc::from(name.name.as_str())), ..TableName::default() };
             return self.subquery(cte.query, &inner, table);
         }
@@ -116,16 +122,70 @@ impl<'a> Binder<'a> {
         {
             return Ok(from);
         }
-        match self.lookup(name)? {
-            Source::Stream(info) => self.stream(&info, env),
-            Source::View(view) => self.view(&view, env),
+        self.open(&self.lookup(name)?, env)
+    }
+
+    /// The rows of a source that its reader may see.
+    pub(super) fn open(&self, source: &Source, env: &Env<'_>) -> Result<From> {
+        self.opened(source, env, |info| self.table_of_engine(info, env))
+    }
+
+    /// As [`Binder::open`], of a table that a query reads in no other way: a Set, a Join that is asked by key.
+    pub(super) fn open_rows(&self, info: &Arc<StreamInfo>, env: &Env<'_>) -> Result<From> {
+        self.opened(&Source::Stream(Arc::clone(info)), env, |info| self.stream(info, env))
+    }
+
+    fn opened(&self, source: &Source, env: &Env<'_>, rows: impl Fn(&Arc<StreamInfo>) -> Result<From>) -> Result<From> {
+        let reader = self.reader.borrow().clone();
+        let condition = self.catalog.opened(source, reader.as_deref())?;
+        let from = match source {
+            Source::Stream(info) => rows(info)?,
+            Source::View(view) => self.view(view, env)?,
+        };
+        match condition {
+            Some(text) => self.permitted(from, &text, env),
+            None => Ok(from),
         }
+    }
+
+    /// The name with the values of `{name:Identifier}`.
+    ///
+    /// Errors: UNKNOWN_QUERY_PARAMETER (456).
+    pub(super) fn with_parameters(
+        &self,
+        name: &ast::ObjectName,
+        settings: &hydron_base::Settings,
+    ) -> Result<ast::ObjectName> {
+        let value = |part: &str| match ast::ObjectName::parameter(part) {
+            Some(parameter) => self.parameter(settings, parameter),
+            None => Ok(part.to_string()),
+        };
+        let database = name.database.as_deref().map(value).transpose()?;
+        Ok(ast::ObjectName { database, name: value(&name.name)?, span: name.span })
+    }
+
+    /// Hides the rows that a row policy does not permit. Its condition sees nothing of the query around it.
+    fn permitted(&self, mut from: From, text: &str, env: &Env<'_>) -> Result<From> {
+        let root = Env::root(Arc::clone(&env.settings));
+        let ast = hydron_sql::parse_expression(text)?;
+        let aliases = Aliases::default();
+        let bound = self.inside_text(|| {
+            let scope = from.scope.clone();
+            Exprs::new(self, &root, scope, &aliases, from.plan.streaming).condition(&ast, Place::WHERE)
+        });
+        let bound = bound.map_err(|e| e.context("a row policy"))?;
+        from.plan = from.plan.filter(crate::rewrite::policy::marked(bound));
+        Ok(from)
     }
 
     pub(super) fn lookup(&self, name: &ast::ObjectName) -> Result<Source> {
         let database = &*self.database_of(name);
-        if let Some(source) = self.catalog.source(database, &name.name) {
-            self.note_use(database, &name.name);
+        if let Some(source) = self.find_source(name) {
+            let of = match &source {
+                Source::Stream(info) if self.is_of_session(name) => &*info.database,
+                _ => database,
+            };
+            self.note_use(of, &name.name);
             return Ok(source);
         }
         if name.database.is_some() && !self.catalog.database_exists(database) {
@@ -136,8 +196,18 @@ impl<'a> Binder<'a> {
         Err(if near.is_empty() { error } else { error.hint(near.join(", ")) })
     }
 
+    /// What a name stands for: before all others a stream of the session, which views do not see.
+    pub(super) fn find_source(&self, name: &ast::ObjectName) -> Option<Source> {
+        let of_session = || self.is_of_session(name).then(|| self.catalog.session_source(&name.name)).flatten();
+        of_session().or_else(|| self.catalog.source(&self.database_of(name), &name.name))
+    }
+
+    fn is_of_session(&self, name: &ast::ObjectName) -> bool {
+        name.database.is_none() && self.other_text.get() == 0 && self.catalog.session_source(&name.name).is_some()
+    }
+
     /// The SELECT of a view, bound as if it stood here.
-    fn view(&self, view: &ViewInfo, env: &Env<'_>) -> Result<From> {
+    pub(super) fn view(&self, view: &ViewInfo, env: &Env<'_>) -> Result<From> {
         let statement = hydron_sql::parse_statement(&view.select)?.statement;
         let ast::StatementKind::Query(query) = statement.kind else {
             return Err(Error::bug(format!("view \"{}\" is not stored as a query", view.name)));
@@ -147,7 +217,8 @@ impl<'a> Binder<'a> {
         // A view does not see the CTEs and aliases of the query that reads it, only its settings.
         let mut root = Env::root(Arc::clone(&env.settings));
         root.history |= env.history;
-        let mut from = self.inside_view(&view.database, || self.subquery(&query, &root, table.clone()))?;
+        root.sign_unread = env.sign_unread;
+        let mut from = self.inside_view(view, || self.subquery(&query, &root, table.clone()))?;
         if !view.columns.is_empty() {
             if view.columns.len() != from.plan.schema.len() {
                 let text = format!(
@@ -170,6 +241,7 @@ impl<'a> Binder<'a> {
     pub(super) fn stream(&self, info: &Arc<StreamInfo>, env: &Env<'_>) -> Result<From> {
         let streaming = info.can_stream() && !env.history;
         let settings = &env.settings;
+        let info = &selected_shards(info, settings.text("shards"));
         let table =
             TableName { alias: None, name: Some(Arc::clone(&info.name)), database: Some(Arc::clone(&info.database)) };
         let mut scope = Scope { tables: vec![table], columns: Vec::new() };
@@ -202,9 +274,11 @@ impl<'a> Binder<'a> {
             StreamMode::VersionedKv => Change::VersionedKv,
         };
         let replay = if streaming { replay(info, settings)? } else { None };
-        let scan = Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay };
+        let scan =
+            Scan { stream: Arc::clone(info), columns, seek, pruning: None, limit_hint: 0, replay, is_final: false };
         let plan = Plan { node: Node::Scan(scan), schema: Arc::new(Schema::new(fields)), streaming, change };
-        let from = From { plan, scope, flat: true, window: None, unnamed: false };
+        let mut from = From { plan, scope, flat: true, window: None, unnamed: false };
+        self.find_json(&mut from);
         self.alias_columns(info, from, env)
     }
 
@@ -258,6 +332,24 @@ fn replay(info: &StreamInfo, settings: &hydron_base::Settings) -> Result<Option<
     }
 }
 
+/// An external stream of which some shards are read has as many.
+fn selected_shards(info: &Arc<StreamInfo>, shards: &str) -> Arc<StreamInfo> {
+    let count = shards.split(',').filter(|s| !s.trim().is_empty()).count();
+    if info.kind != StreamKind::External || count == 0 {
+        return Arc::clone(info);
+    }
+    Arc::new(StreamInfo { shards: count as u32, ..(**info).clone() })
+}
+
+/// FINAL holds for what a name of FROM reads, with the columns that are computed over it.
+fn set_final(plan: &mut Plan) {
+    match &mut plan.node {
+        Node::Scan(scan) => scan.is_final = true,
+        Node::Project { input, .. } => set_final(input),
+        _ => {}
+    }
+}
+
 pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("_tp_")
 }
@@ -265,7 +357,22 @@ pub(super) fn is_reserved(name: &str) -> bool {
 /// Columns that a source makes beside the stored ones.
 fn virtual_columns(info: &StreamInfo, streaming: bool) -> Vec<(&'static str, ScanColumn, LogicalType)> {
     let shard = ("_tp_shard", ScanColumn::Shard, LogicalType::Int32);
+    let millis = || LogicalType::DateTime64(3, Some(hydron_types::Zone::UTC));
     match info.kind {
+        StreamKind::External => vec![
+            ("_tp_append_time", ScanColumn::AppendTime, millis()),
+            ("_tp_process_time", ScanColumn::ProcessTime, millis()),
+            ("_tp_sn", ScanColumn::Sequence, LogicalType::Int64),
+            shard,
+            ("_tp_message_key", ScanColumn::MessageKey, LogicalType::String),
+            // Proton's name before 1.6.
+            ("_message_key", ScanColumn::MessageKey, LogicalType::String),
+            (
+                "_tp_message_headers",
+                ScanColumn::MessageHeaders,
+                LogicalType::Map(Box::new(LogicalType::String), Box::new(LogicalType::String)),
+            ),
+        ],
         StreamKind::Stream if streaming => vec![
             ("_tp_append_time", ScanColumn::AppendTime, LogicalType::Int64),
             ("_tp_ingest_time", ScanColumn::IngestTime, LogicalType::Int64),
@@ -275,6 +382,10 @@ fn virtual_columns(info: &StreamInfo, streaming: bool) -> Vec<(&'static str, Sca
         ],
         StreamKind::Random if streaming => vec![("_tp_sn", ScanColumn::Sequence, LogicalType::Int64), shard],
         StreamKind::Stream | StreamKind::Random => vec![shard],
+        StreamKind::Table if info.engine.ends_with("MergeTree") => vec![
+            ("_part", ScanColumn::Part, LogicalType::String),
+            ("_partition_id", ScanColumn::PartitionId, LogicalType::String),
+        ],
         _ => Vec::new(),
     }
 }

@@ -4,6 +4,7 @@ use super::Binder;
 use super::env::Env;
 use super::expr::Exprs;
 use super::query::Rel;
+use crate::catalog::Source;
 use crate::expr::{Expr, ExprKind};
 use crate::node::Plan;
 use crate::rewrite;
@@ -98,19 +99,29 @@ impl<'a> Binder<'a> {
             }
             _ => e,
         })?;
-        let columns = types
-            .iter()
-            .enumerate()
-            .map(|(i, ty)| {
-                let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
-                if parts.is_empty() {
-                    return Ok(arrow::array::new_empty_array(&hydron_types::physical::arrow_type(ty)));
-                }
-                concat(&parts).map_err(arrow_error)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok((columns, types))
+        Ok((whole_columns(&batches, &types)?, types))
     }
+
+    /// The rows of a bounded plan, whole, and the types of its columns. At most as many as a set of IN may have.
+    pub(super) fn all_rows(&self, plan: Plan, env: &Env<'_>) -> Result<(Vec<ArrayRef>, Vec<LogicalType>)> {
+        let types: Vec<LogicalType> = plan.schema.fields.iter().map(|f| f.ty.clone()).collect();
+        let batches = self.run(plan, env, SET_ROWS_MAX)?;
+        Ok((whole_columns(&batches, &types)?, types))
+    }
+}
+
+fn whole_columns(batches: &[Batch], types: &[LogicalType]) -> Result<Vec<ArrayRef>> {
+    types
+        .iter()
+        .enumerate()
+        .map(|(i, ty)| {
+            let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
+            if parts.is_empty() {
+                return Ok(arrow::array::new_empty_array(&hydron_types::physical::arrow_type(ty)));
+            }
+            concat(&parts).map_err(arrow_error)
+        })
+        .collect()
 }
 
 impl Exprs<'_> {
@@ -163,7 +174,7 @@ impl Exprs<'_> {
                     _ => return Ok(None),
                 };
                 let is_cte = object.database.is_none() && self.env.cte(&object.name).is_some();
-                if !is_cte && self.b.catalog.source(&self.b.database_of(&object), &object.name).is_none() {
+                if !is_cte && self.b.find_source(&object).is_none() {
                     return Ok(None);
                 }
                 self.all_of(ast::TableExprKind::Name(object)).map(Some)
@@ -178,7 +189,14 @@ impl Exprs<'_> {
     /// `SELECT * FROM` a source, without reserved columns.
     fn all_of(&mut self, kind: ast::TableExprKind) -> Result<Rel> {
         let table = ast::TableExpr { kind, alias: None, is_final: false, sample: None, span: ast::Span::default() };
-        let from = self.b.table_expr(&table, self.env)?;
+        let from = match &table.kind {
+            ast::TableExprKind::Name(name) if self.env.cte(&name.name).is_none() => match self.b.lookup(name) {
+                // A Set is read here and nowhere else.
+                Ok(Source::Stream(info)) if &*info.engine == "Set" => self.b.open_rows(&info, self.env)?,
+                _ => self.b.table_expr(&table, self.env)?,
+            },
+            _ => self.b.table_expr(&table, self.env)?,
+        };
         if from.plan.streaming {
             let error = Error::not_implemented("a stream as the right side of IN");
             return Err(error.hint("table(…) around the stream"));
@@ -190,7 +208,7 @@ impl Exprs<'_> {
 
     /// The constants on the right side, each with its own type.
     ///
-    /// Errors: BAD_ARGUMENTS (36) for what is not constant.
+    /// Errors: UNKNOWN_IDENTIFIER (47) for what reads columns, BAD_ARGUMENTS (36) for what else is not constant.
     fn set_values(&mut self, right: &ast::Expr, left_depth: usize) -> Result<Vec<(Value, LogicalType)>> {
         let list = right.as_function().filter(|f| matches!(f.name.as_str(), "tuple" | "array") && f.over.is_none());
         let Some(list) = list.filter(|l| !l.args.is_empty()) else {
@@ -207,7 +225,11 @@ impl Exprs<'_> {
     fn set_constant(&mut self, expr: &ast::Expr) -> Result<(Value, LogicalType)> {
         let bound = self.bind(expr)?;
         self.constant_of(&bound)?.ok_or_else(|| {
-            Error::bad_arguments(format!("\"{}\" on the right side of IN is not constant", expr.column_name()))
+            let mut reads = false;
+            bound.columns(&mut |_| reads = true);
+            // A set is known before any row is: no column can be named in it.
+            let code = if reads { Code::UNKNOWN_IDENTIFIER } else { Code::BAD_ARGUMENTS };
+            Error::new(code, format!("\"{}\" on the right side of IN is not constant", expr.column_name()))
         })
     }
 

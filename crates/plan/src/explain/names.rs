@@ -3,7 +3,7 @@
 //! A name that two columns of one input have is followed by its position: `i#0`, `i#3`.
 
 use crate::expr::{AggCall, Expr, ExprKind};
-use crate::node::{Emit, Interval, LagCall, SortKey, Trigger};
+use crate::node::{Emit, Forget, Interval, LagCall, SortKey, Trigger};
 use hydron_types::Schema;
 use hydron_types::logical::identifier;
 
@@ -110,7 +110,18 @@ pub fn emit_text(emit: &Emit) -> String {
 /// `Lags i 2..2 back, v 1..3 back by t`
 pub fn lags_text(calls: &[LagCall], keys: &[Expr], schema: &Schema) -> String {
     let names = Names(schema);
-    let call = |c: &LagCall| format!("{} {}..{} back", names.expr(&c.value), c.from, c.to);
+    let call = |c: &LagCall| match c.number {
+        true => "row_number()".to_string(),
+        false => format!("{} {}..{} back", names.expr(&c.value), c.from, c.to),
+    };
     let by = if keys.is_empty() { String::new() } else { format!(" by {}", names.list(keys)) };
     format!("Lags {}{by}", calls.iter().map(call).collect::<Vec<_>>().join(", "))
+}
+
+/// ` forgotten after 1000 ms, beyond 2 keys`
+pub fn forget_text(forget: Forget) -> String {
+    let after = forget.after_ms.map(|ms| format!("after {ms} ms"));
+    let beyond = forget.keys_max.map(|n| format!("beyond {n} keys"));
+    let parts: Vec<String> = after.into_iter().chain(beyond).collect();
+    if parts.is_empty() { String::new() } else { format!(" forgotten {}", parts.join(", ")) }
 }

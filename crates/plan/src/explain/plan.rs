@@ -1,6 +1,6 @@
 //! The bound plan as an indented tree, one node a line, its columns and types behind it.
 
-use super::names::{Names, emit_text, interval_text, lags_text};
+use super::names::{Names, emit_text, forget_text, interval_text, lags_text};
 use crate::node::{
     Aggregate, AsofOrder, Change, Frame, FrameBound, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek, WindowCall,
     WindowFunction, WindowKind, WindowSpec,
@@ -94,7 +94,7 @@ fn node(plan: &Plan) -> String {
             format!("LimitBy {limit}{after} of {}", names.list(keys))
         }
         Node::Distinct { on, .. } if on.is_empty() => "Distinct".to_string(),
-        Node::Distinct { on, .. } => format!("Distinct on {}", names.list(on)),
+        Node::Distinct { on, forget, .. } => format!("Distinct on {}{}", names.list(on), forget_text(*forget)),
         Node::Union { .. } => "Union".to_string(),
         Node::Changelog { keys, version, .. } => {
             let version = version.as_ref().map_or(String::new(), |v| format!(" version {}", names.expr(v)));
@@ -121,6 +121,10 @@ fn scan_text(scan: &Scan, schema: &Schema) -> String {
         ScanColumn::ProcessTime => "_tp_process_time".to_string(),
         ScanColumn::Sequence => "_tp_sn".to_string(),
         ScanColumn::Shard => "_tp_shard".to_string(),
+        ScanColumn::MessageKey => "_tp_message_key".to_string(),
+        ScanColumn::MessageHeaders => "_tp_message_headers".to_string(),
+        ScanColumn::Part => "_part".to_string(),
+        ScanColumn::PartitionId => "_partition_id".to_string(),
     };
     let columns: Vec<String> = scan.columns.iter().map(column).collect();
     let mut text = format!("Scan {}.{} [{}]", scan.stream.database, scan.stream.name, columns.join(", "));
@@ -190,9 +194,16 @@ fn aggregate_text(aggregate: &Aggregate, names: Names<'_>) -> String {
     if !aggregate.keys.is_empty() {
         text += &format!(" by {}", names.list(&aggregate.keys));
     }
-    match &aggregate.grouping {
-        Grouping::Plain => {}
-        Grouping::Totals => text += " with totals",
+    if aggregate.grouping.has_totals() {
+        text += " with totals";
+    }
+    let grouping = match &aggregate.grouping {
+        Grouping::WithTotals(inner) => inner,
+        grouping => grouping,
+    };
+    match grouping {
+        Grouping::Plain | Grouping::WithTotals(_) => {}
+        Grouping::Totals => {}
         Grouping::Rollup => text += " with rollup",
         Grouping::Cube => text += " with cube",
         Grouping::Sets(sets) => {
@@ -240,6 +251,15 @@ fn join_text(join: &Join) -> String {
             left.expr(&range.left),
             right.expr(&range.right),
             range.high
+        );
+    }
+    if let Some(align) = &join.align {
+        text += &format!(
+            " when right {} >= {} - {}, or after {} ms without right rows",
+            right.expr(&align.right),
+            left.expr(&align.left),
+            align.lag,
+            align.quiesce_ms
         );
     }
     if let Some(filter) = &join.filter {

@@ -33,6 +33,7 @@ fn begins_with_window(join: &Join) -> bool {
     join.on.iter().for_each(|(l, _)| see(l));
     join.asof.iter().for_each(|(l, ..)| see(l));
     join.range.iter().for_each(|r| see(&r.left));
+    join.align.iter().for_each(|a| see(&a.left));
     join.filter.iter().for_each(&mut see);
     !reads
 }

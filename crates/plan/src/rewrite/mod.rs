@@ -1,10 +1,11 @@
 //! Plan to better plan. Same rows, same order where order is promised; a streaming plan emits what it emitted.
 //!
-//! In reading order: [`pushdown`] (filters toward sources), [`lift`] (windows above joins), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
+//! In reading order: [`pushdown`] (filters toward sources), [`policy`] (what may pass a row policy), [`lift`] (windows above joins), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
 //! reads), [`limit`] (how many rows a source need give), [`seek`] (where a streaming source starts, from its filter).
 
 mod lift;
 mod limit;
+pub(crate) mod policy;
 mod prune;
 mod pushdown;
 mod seek;

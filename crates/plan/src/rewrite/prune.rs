@@ -2,8 +2,8 @@
 
 use crate::expr::{AggCall, Expr};
 use crate::node::{
-    Aggregate, FillColumn, Join, JoinRange, LagCall, Node, Plan, Scan, SortKey, WindowCall, WindowFunction, WindowKind,
-    WindowSpec,
+    Aggregate, FillColumn, Join, JoinAlign, JoinRange, LagCall, Node, Plan, Scan, SortKey, WindowCall, WindowFunction,
+    WindowKind, WindowSpec,
 };
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ fn prune(plan: Plan, used: Vec<bool>) -> (Plan, Moves) {
             let schema = Arc::clone(&input.schema);
             (with(Node::LimitBy { input: Box::new(input), keys, offset, limit }, schema), moves)
         }
-        Node::Distinct { input, on } => {
+        Node::Distinct { input, on, forget } => {
             let mut needed = used;
             if on.is_empty() {
                 needed.fill(true);
@@ -117,7 +117,7 @@ fn prune(plan: Plan, used: Vec<bool>) -> (Plan, Moves) {
             let (input, moves) = if whole { exactly(input, moves) } else { (input, moves) };
             let on = on.iter().map(|k| moved(k, &moves)).collect();
             let schema = Arc::clone(&input.schema);
-            (with(Node::Distinct { input: Box::new(input), on }, schema), moves)
+            (with(Node::Distinct { input: Box::new(input), on, forget }, schema), moves)
         }
         Node::Union { inputs } => {
             let (kept, moves) = keep(&used);
@@ -327,6 +327,10 @@ fn prune_join(join: Join, schema: &Schema, used: Vec<bool>, with: impl Fn(Node, 
         note(&mut left_used, &range.left);
         note(&mut right_used, &range.right);
     }
+    if let Some(align) = &join.align {
+        note(&mut left_used, &align.left);
+        note(&mut right_used, &align.right);
+    }
     let (left, left_moves) = prune(*join.left, left_used);
     let (right, right_moves) = prune(*join.right, right_used);
     let shift = left.schema.len();
@@ -343,6 +347,11 @@ fn prune_join(join: Join, schema: &Schema, used: Vec<bool>, with: impl Fn(Node, 
             left: moved(&r.left, &left_moves),
             right: moved(&r.right, &right_moves),
             ..*r
+        }),
+        align: join.align.as_ref().map(|a| JoinAlign {
+            left: moved(&a.left, &left_moves),
+            right: moved(&a.right, &right_moves),
+            ..*a
         }),
         filter: join.filter.as_ref().map(|f| moved(f, &moves)),
         left: Box::new(left),

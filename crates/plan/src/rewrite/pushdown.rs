@@ -1,8 +1,8 @@
 //! Filters move toward the sources that can use them.
 
-use super::{conjunction, conjuncts};
+use super::{conjunction, conjuncts, policy};
 use crate::expr::{Expr, ExprKind};
-use crate::node::{Aggregate, Grouping, Join, JoinKind, JoinStrictness, Node, Plan, Scan};
+use crate::node::{Aggregate, Forget, Grouping, Join, JoinKind, JoinStrictness, Node, Plan, Scan};
 use hydron_func::Volatility;
 use std::sync::Arc;
 
@@ -18,6 +18,15 @@ fn push(plan: Plan, mut filters: Vec<Expr>) -> Plan {
     let Plan { node, schema, streaming, change } = plan;
     let rebuild = |node| Plan { node, schema: Arc::clone(&schema), streaming, change };
     match node {
+        Node::Filter { input, predicate } if policy::is_marked(&predicate) => {
+            let policy = policy::condition(predicate);
+            // Nothing that could tell of a row by an error sees one that the policy hides.
+            let (down, up) = split(filters, policy::tells_nothing);
+            let up = up.into_iter().map(|f| policy::behind(&policy, f)).collect();
+            let mut parts = conjuncts(policy);
+            parts.extend(down);
+            apply(push(*input, parts), up)
+        }
         Node::Filter { input, predicate } => {
             if predicate.volatility() >= Volatility::Volatile {
                 // It must see the rows it sees now.
@@ -88,9 +97,9 @@ fn push(plan: Plan, mut filters: Vec<Expr>) -> Plan {
             let input = Box::new(push(*input, filters));
             rebuild(Node::Sort { input, keys, limit: None })
         }
-        Node::Distinct { input, on } if on.is_empty() => {
+        Node::Distinct { input, on, forget } if on.is_empty() && forget == Forget::default() => {
             let input = Box::new(push(*input, filters));
-            rebuild(Node::Distinct { input, on })
+            rebuild(Node::Distinct { input, on, forget })
         }
         Node::Scan(scan) => {
             let pruning = conjunction(filters.clone());

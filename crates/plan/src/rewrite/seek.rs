@@ -101,7 +101,8 @@ fn over(mut plan: Plan, predicate: Expr, options: &Options) -> Result<Plan> {
     }
     let predicate = conjunction(kept);
     if let Some(scan) = scan_mut(&mut plan) {
-        let seekable = scan.stream.kind == StreamKind::Stream && options.seek_by_filter && scan.seek == Seek::Latest;
+        let has_positions = matches!(scan.stream.kind, StreamKind::Stream | StreamKind::External);
+        let seekable = has_positions && options.seek_by_filter && scan.seek == Seek::Latest;
         if let Some(seek) = sequence.or(time).filter(|_| seekable) {
             scan.seek = seek;
         }

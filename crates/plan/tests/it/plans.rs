@@ -53,7 +53,7 @@ fn answers_of_bound_plans() {
         ("SELECT number FROM numbers(10) LIMIT 2", "0\n1\n"),
         ("SELECT dummy", "0\n"),
         ("SELECT (1, 2) IN (1, 2), (1, (2, 3)) IN ((1, (2, 3))), [1] IN [1, 2], 1 IN [1, 2]", "true|true|false|true\n"),
-        ("SELECT 1 ? to_date('2000-01-02') : to_datetime('2000-01-01 00:00:00')", "'2000-01-02 00:00:00'\n"),
+        ("SELECT 1 ? to_date('2000-01-02') : to_datetime('2000-01-01 00:00:00')", "'2000-01-02'\n"),
         ("SELECT values_are.a FROM values('a uint8, b string', (1, 'x'), (2, 'y')) AS values_are WHERE b = 'y'", "2\n"),
     ] {
         assert_eq!(rows(sql), expected, "{sql}");

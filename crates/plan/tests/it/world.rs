@@ -48,6 +48,8 @@ fn stream(name: &str, kind: StreamKind, mode: StreamMode, shards: u32, columns: 
         shards,
         sharding_expr: String::new(),
         engine: "Stream".into(),
+        engine_args: Vec::new(),
+        sample_by: String::new(),
         settings: Vec::new(),
         comment: String::new(),
     }))
@@ -60,6 +62,7 @@ fn view(name: &str, select: &str) -> Source {
         uuid: Uuid::nil(),
         select: select.into(),
         columns: Vec::new(),
+        owner: None,
         comment: String::new(),
     }))
 }

@@ -265,6 +265,8 @@ pub enum FunctionBody {
     Code(CodeFunction),
     /// `CREATE REMOTE FUNCTION`
     Remote(RemoteFunction),
+    /// `CREATE EXECUTABLE FUNCTION`
+    Executable(ExecutableFunction),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -298,6 +300,17 @@ pub struct RemoteFunction {
     pub auth_method: Option<String>,
     pub auth_header: Option<String>,
     pub auth_key: Option<String>,
+    pub execution_timeout_ms: Option<u64>,
+}
+
+/// A program, run for each batch of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutableFunction {
+    pub args: Vec<FunctionArg>,
+    pub returns: TypeName,
+    /// A file and its arguments, between spaces.
+    pub command: String,
+    pub format: Option<String>,
     pub execution_timeout_ms: Option<u64>,
 }
 

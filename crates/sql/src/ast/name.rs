@@ -45,6 +45,11 @@ impl ObjectName {
         ObjectName { database: None, name: name.into(), span: Span::default() }
     }
 
+    /// The parameter that a part of a name stands for: `{t:Identifier}` where a name was expected.
+    pub fn parameter(part: &str) -> Option<&str> {
+        part.strip_prefix('{')?.strip_suffix(":Identifier}")
+    }
+
     pub fn qualified(database: impl Into<String>, name: impl Into<String>) -> ObjectName {
         ObjectName { database: Some(database.into()), name: name.into(), span: Span::default() }
     }

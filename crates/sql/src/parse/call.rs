@@ -48,6 +48,7 @@ impl Parser<'_> {
             function.args.push(ExprKind::Subquery(Box::new(query)).into());
         } else {
             function.args = self.expr_list()?;
+            names_to_lambda(&mut function.args);
         }
         self.nulls_action(function);
         self.need(TokenKind::RParen)?;
@@ -380,4 +381,19 @@ fn trimmed(side: &str, chars: Option<String>, operand: Expr) -> Expr {
         _ => ("replace_regexp_all", format!("^[{class}]+|[{class}]+$")),
     };
     Expr::call(name, vec![operand, Expr::string(pattern), Expr::string("")])
+}
+
+/// `f(a, b -> …)` is `f((a, b) -> …)`: names before the first lambda are parameters of it.
+fn names_to_lambda(args: &mut Vec<Expr>) {
+    let Some(at) = args.iter().position(|a| matches!(a.kind, ExprKind::Lambda(_))) else { return };
+    let name = |e: &Expr| match &e.kind {
+        ExprKind::Identifier(i) if e.alias.is_none() => i.single().map(str::to_owned),
+        _ => None,
+    };
+    let Some(mut params) = args[..at].iter().map(name).collect::<Option<Vec<_>>>() else { return };
+    if let ExprKind::Lambda(lambda) = &mut args[at].kind {
+        params.append(&mut lambda.params);
+        lambda.params = params;
+        args.drain(..at);
+    }
 }

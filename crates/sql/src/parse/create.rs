@@ -11,6 +11,15 @@ pub(super) struct Verb {
     pub or_replace: bool,
 }
 
+/// What stands before FUNCTION.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FunctionVerb {
+    Plain,
+    Aggregate,
+    Remote,
+    Executable,
+}
+
 impl Parser<'_> {
     #[inline(never)]
     pub(super) fn create(&mut self) -> PResult<StatementKind> {
@@ -48,13 +57,16 @@ impl Parser<'_> {
             return self.create_dictionary(verb);
         }
         if self.eat_kw("REMOTE FUNCTION") {
-            return self.create_function(or_replace, false, true);
+            return self.create_function(or_replace, FunctionVerb::Remote);
+        }
+        if self.eat_kw("EXECUTABLE FUNCTION") {
+            return self.create_function(or_replace, FunctionVerb::Executable);
         }
         if self.eat_kw("AGGREGATE FUNCTION") {
-            return self.create_function(or_replace, true, false);
+            return self.create_function(or_replace, FunctionVerb::Aggregate);
         }
         if self.eat_kw("FUNCTION") {
-            return self.create_function(or_replace, false, false);
+            return self.create_function(or_replace, FunctionVerb::Plain);
         }
         if self.eat_kw("FORMAT SCHEMA") {
             return self.create_format_schema(or_replace);
@@ -449,17 +461,18 @@ impl Parser<'_> {
     }
 
     #[inline(never)]
-    fn create_function(&mut self, or_replace: bool, aggregate: bool, remote: bool) -> PResult<StatementKind> {
+    fn create_function(&mut self, or_replace: bool, verb: FunctionVerb) -> PResult<StatementKind> {
         let if_not_exists = self.if_not_exists();
         let name = self.name()?;
         let on_cluster = self.on_cluster()?;
-        let body = if remote {
-            FunctionBody::Remote(self.remote_function()?)
-        } else if self.at(TokenKind::LParen) {
-            FunctionBody::Code(self.code_function(aggregate)?)
-        } else {
-            self.need_kw("AS")?;
-            FunctionBody::Sql(self.expr()?)
+        let body = match verb {
+            FunctionVerb::Remote => FunctionBody::Remote(self.remote_function()?),
+            FunctionVerb::Executable => FunctionBody::Executable(self.executable_function()?),
+            _ if self.at(TokenKind::LParen) => FunctionBody::Code(self.code_function(verb == FunctionVerb::Aggregate)?),
+            _ => {
+                self.need_kw("AS")?;
+                FunctionBody::Sql(self.expr()?)
+            }
         };
         Ok(StatementKind::CreateFunction(Box::new(CreateFunction {
             or_replace,
@@ -488,6 +501,22 @@ impl Parser<'_> {
         let source = self.string()?;
         let settings = if self.eat_kw("SETTINGS") { self.settings()? } else { Vec::new() };
         Ok(CodeFunction { aggregate, args, returns, language, source, settings })
+    }
+
+    fn executable_function(&mut self) -> PResult<ExecutableFunction> {
+        let (args, returns) = self.function_args()?;
+        self.need_kw("COMMAND")?;
+        let command = self.string()?;
+        let mut function = ExecutableFunction { args, returns, command, format: None, execution_timeout_ms: None };
+        loop {
+            if self.eat_kw("FORMAT") {
+                function.format = Some(self.name()?);
+            } else if self.eat_kw("EXECUTION_TIMEOUT") {
+                function.execution_timeout_ms = Some(self.unsigned()?);
+            } else {
+                return Ok(function);
+            }
+        }
     }
 
     fn remote_function(&mut self) -> PResult<RemoteFunction> {

@@ -152,7 +152,7 @@ impl Parser<'_> {
             TokenKind::Word | TokenKind::Quoted if self.kind_ahead(1) == TokenKind::LParen => {
                 Ok(TableExprKind::Function(Box::new(self.table_function()?)))
             }
-            TokenKind::Word | TokenKind::Quoted => Ok(TableExprKind::Name(self.object_name()?)),
+            TokenKind::Word | TokenKind::Quoted | TokenKind::LBrace => Ok(TableExprKind::Name(self.object_name()?)),
             _ => Err(self.unexpected("stream, table function or subquery")),
         }
     }
@@ -168,13 +168,27 @@ impl Parser<'_> {
     /// `[database.]name`
     pub fn object_name(&mut self) -> PResult<ObjectName> {
         let first = self.index();
-        let mut name = self.name()?;
+        let mut name = if self.at(TokenKind::LBrace) { self.name_parameter()? } else { self.name()? };
         let mut database = None;
         if self.at(TokenKind::Dot) {
             self.advance();
-            database = Some(std::mem::replace(&mut name, self.name_after_dot()?));
+            let next = if self.at(TokenKind::LBrace) { self.name_parameter()? } else { self.name_after_dot()? };
+            database = Some(std::mem::replace(&mut name, next));
         }
         Ok(ObjectName { database, name, span: self.span_since(first) })
+    }
+
+    /// `{name:Identifier}` as it is written: whoever looks the name up knows the parameters. See
+    /// [`ObjectName::parameter`](crate::ast::ObjectName::parameter).
+    fn name_parameter(&mut self) -> PResult<String> {
+        self.advance();
+        let name = self.name()?;
+        self.need(TokenKind::Colon)?;
+        if !self.eat_kw("IDENTIFIER") {
+            return Err(self.unexpected("Identifier"));
+        }
+        self.need(TokenKind::RBrace)?;
+        Ok(format!("{{{name}:Identifier}}"))
     }
 
     /// After a dot a name may consist of digits.

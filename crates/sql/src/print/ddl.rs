@@ -407,6 +407,7 @@ impl Printer {
         self.head(false, c.or_replace);
         self.put(match &c.body {
             FunctionBody::Remote(_) => "REMOTE FUNCTION ",
+            FunctionBody::Executable(_) => "EXECUTABLE FUNCTION ",
             FunctionBody::Code(code) if code.aggregate => "AGGREGATE FUNCTION ",
             _ => "FUNCTION ",
         });
@@ -436,6 +437,18 @@ impl Printer {
                 self.opt_string(" AUTH_HEADER ", &remote.auth_header);
                 self.opt_string(" AUTH_KEY ", &remote.auth_key);
                 if let Some(ms) = remote.execution_timeout_ms {
+                    self.put(&format!(" EXECUTION_TIMEOUT {ms}"));
+                }
+            }
+            FunctionBody::Executable(program) => {
+                self.signature(&program.args, &program.returns);
+                self.put(" COMMAND ");
+                self.quoted(&program.command);
+                if let Some(format) = &program.format {
+                    self.put(" FORMAT ");
+                    self.name(format);
+                }
+                if let Some(ms) = program.execution_timeout_ms {
                     self.put(&format!(" EXECUTION_TIMEOUT {ms}"));
                 }
             }

@@ -220,6 +220,7 @@ fn rare_statements_read_back() {
     for sql in [
         "CREATE OR REPLACE FUNCTION f AS (x, y) -> x + y",
         "CREATE AGGREGATE FUNCTION f(a float32, b array(int8)) RETURNS string LANGUAGE JAVASCRIPT AS $$ { x: '$', } $$",
+        "CREATE EXECUTABLE FUNCTION f(a string, n int) RETURNS string COMMAND 'f.py --fast' FORMAT TabSeparated EXECUTION_TIMEOUT 100",
         "CREATE REMOTE FUNCTION f(a string) RETURNS string URL 'http://h' AUTH_METHOD 'auth_header' AUTH_HEADER 'h' AUTH_KEY 'v' EXECUTION_TIMEOUT 100",
         "CREATE FORMAT SCHEMA IF NOT EXISTS x AS 'syntax' TYPE Protobuf",
         "CREATE RANDOM STREAM r (a int8 DEFAULT rand() % 3) SETTINGS eps = 0.5",

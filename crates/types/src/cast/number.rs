@@ -8,6 +8,7 @@ use crate::datetext::split_magnitude;
 use crate::logical::LogicalType;
 use crate::supertype::decimal_bits;
 use crate::time::{DATE_DAY_MAX, DATE32_DAY_MAX, DATE32_DAY_MIN, DATETIME64_SECOND_MAX, LocalTime};
+use crate::value::Value;
 use crate::wide::{from_f64, pow10, pow10_i64, to_f64, u128_bytes, u128_from, u256_from, wrap_i128};
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -26,6 +27,9 @@ pub(super) fn from_number(job: &Job, array: &ArrayRef) -> Result<ArrayRef> {
     }
     if let (T::Enum8(from) | T::Enum16(from), T::Enum8(_) | T::Enum16(_)) = (job.from, job.to) {
         return between_enums(job, array, from);
+    }
+    if let (T::Ipv6, T::Ipv4) = (job.from, job.to) {
+        return ipv4_within_ipv6(job, array);
     }
     if !has_conversion(job.from, job.to) {
         return Err(job.unsupported());
@@ -56,7 +60,8 @@ fn has_conversion(from: &LogicalType, to: &LogicalType) -> bool {
         (from, T::Interval(_)) => {
             from.is_integer() || from.is_float() || matches!(from, T::Bool | T::Date | T::Date32 | T::DateTime(_))
         }
-        (T::Interval(_), to) => number(to),
+        (T::Interval(_), to) => number(to) && !to.is_decimal(),
+        (T::Ipv6, T::Ipv4) => true,
         (T::Ipv4, to) | (to, T::Ipv4) => to.is_integer(),
         (T::Uuid | T::Ipv6, to) | (to, T::Uuid | T::Ipv6) => matches!(to, T::UInt128),
         (from, T::Enum8(_) | T::Enum16(_)) => from.is_integer() || from.is_float(),
@@ -86,6 +91,31 @@ fn addresses(job: &Job, array: &ArrayRef) -> Option<ArrayRef> {
         (T::Uuid | T::Ipv6 | T::UInt128, T::Uuid | T::Ipv6 | T::UInt128) => Some(Arc::clone(array)),
         _ => None,
     }
+}
+
+/// The IPv4 addresses that stand in IPv6 ones (`::ffff:1.2.3.4`). Errors: CANNOT_CONVERT_TYPE (70) for any other address.
+fn ipv4_within_ipv6(job: &Job, array: &ArrayRef) -> Result<ArrayRef> {
+    let addresses = array.as_fixed_size_binary();
+    let mut builder = job.builder(array.len());
+    for row in 0..array.len() {
+        if job.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        match addresses.value(row) {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d] => {
+                builder.append(&Value::UInt(u64::from(u32::from_be_bytes([*a, *b, *c, *d]))))?;
+            }
+            _ if job.options.mode.fails_silently() => builder.append_default(),
+            other => {
+                let mut text = Vec::new();
+                crate::text::address::write_ipv6(other, &mut text);
+                let text = format!("{} holds no IPv4 address", String::from_utf8_lossy(&text));
+                return Err(Error::new(Code::CANNOT_CONVERT_TYPE, text));
+            }
+        }
+    }
+    builder.finish()
 }
 
 /// Values of the primitive types as one of these slices.

@@ -488,8 +488,8 @@ impl<'a> Cursor<'a> {
             }
             T::Map(..) => self.map(style, builder),
             T::Json if json => {
-                let raw = self.raw_json()?;
-                builder.append_bytes(raw)
+                let document = self.json_document()?;
+                builder.append_bytes(&document)
             }
             bare => self.scalar(style, bare, builder),
         };
@@ -578,6 +578,9 @@ impl<'a> Cursor<'a> {
 
     fn json_string(&mut self) -> Result<Cow<'a, [u8]>> {
         let start = self.at + 1;
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(Error::new(Code::CANNOT_PARSE_QUOTED_STRING, "a double quote is missing"));
+        }
         let rest = &self.text[start..];
         let simple = rest.iter().position(|b| matches!(b, b'"' | b'\\'));
         if let Some(end) = simple.filter(|e| rest[*e] == b'"') {
@@ -623,6 +626,22 @@ impl<'a> Cursor<'a> {
             return Ok((char::from_u32(code).unwrap_or('\u{fffd}'), 12));
         }
         Ok((char::from_u32(first).unwrap_or('\u{fffd}'), 6))
+    }
+
+    /// A JSON value as its text. A document that was sent as a string, as clients that know no json column do, is that document.
+    fn json_document(&mut self) -> Result<Cow<'a, [u8]>> {
+        self.skip_space();
+        let start = self.at;
+        let raw = self.raw_json()?;
+        if raw.first() != Some(&b'"') {
+            return Ok(Cow::Borrowed(raw));
+        }
+        let end = std::mem::replace(&mut self.at, start);
+        let text = self.json_string()?;
+        self.at = end;
+        let document = text.trim_ascii();
+        let is_document = document.first() == Some(&b'{') && json_value_length(document) == Some(document.len());
+        Ok(if is_document { Cow::Owned(document.to_vec()) } else { Cow::Borrowed(raw) })
     }
 
     fn raw_json(&mut self) -> Result<&'a [u8]> {

@@ -63,6 +63,18 @@ fn times_name_their_offset_only_when_the_type_names_a_zone() {
     assert_eq!(written("datetime64(3)", "'2023-01-01 00:00:00.5'", Style::Escaped, &options), "1672531200.500");
 }
 
+#[test]
+fn a_time_may_name_its_offset_behind_its_fraction_too() {
+    for (input, expected) in [
+        ("2020-02-02 19:59:55.262+00:00", "2020-02-02 19:59:55.262"),
+        ("2020-02-02T22:59:55.262+03:00", "2020-02-02 19:59:55.262"),
+        ("2020-02-02 19:59:55.5Z", "2020-02-02 19:59:55.500"),
+        ("2020-02-02 19:59:55Z", "2020-02-02 19:59:55.000"),
+    ] {
+        assert_eq!(read("datetime64(3)", input, Style::Escaped), expected, "{input}");
+    }
+}
+
 fn read(ty: &str, input: &str, style: Style) -> String {
     let ty = parse_type(ty).unwrap();
     let options = TextOptions::default();
@@ -117,6 +129,8 @@ fn fields_are_read_and_refused() {
         ("tuple(a int8, b int8)", "{\"b\":2,\"z\":[1]}", Style::Json, "(0,2)"),
         ("map(string,array(int8))", "{\"a\":[1],\"b\":[]}", Style::Json, "{\\'a\\':[1],\\'b\\':[]}"),
         ("json", "{\"a\": [1]}", Style::Json, "{\"a\": [1]}"),
+        ("json", "\"{\\\"a\\\": 1}\"", Style::Json, "{\"a\": 1}"),
+        ("json", "\"{a\"", Style::Json, "\"{a\""),
         ("int8", "null", Style::Json, "0"),
         ("datetime64(3)", "1640649600123", Style::Json, "2021-12-28 00:00:00.123"),
     ] {
@@ -137,6 +151,14 @@ fn a_prefix_tells_where_it_ended() {
     assert_eq!(used, 15);
     let deep = "[".repeat(100_000);
     assert_eq!(read_text_prefix(deep.as_bytes(), Style::Quoted, &options, &mut builder).unwrap_err().code.number(), 26);
+}
+
+#[test]
+fn an_object_that_ends_early_is_an_error() {
+    for (ty, text) in [("tuple(a int8, b string)", "{"), ("tuple(a int8)", "{\"a\":1,"), ("map(string, int8)", "{")] {
+        let mut builder = ColumnBuilder::new(&parse_type(ty).unwrap());
+        assert!(read_text_prefix(text.as_bytes(), Style::Json, &TextOptions::default(), &mut builder).is_err(), "{ty}");
+    }
 }
 
 #[test]

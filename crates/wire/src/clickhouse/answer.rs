@@ -215,6 +215,7 @@ impl Connection {
             settings,
             interface: "tcp",
             client_address: self.from.ip().to_canonical().to_string(),
+            quota_key: if query.quota_key.is_empty() { self.quota_key.clone() } else { query.quota_key.clone() },
             connection: self.socket.place_index(),
             given: Arc::default(),
         })

@@ -41,6 +41,8 @@ pub(super) struct Connection {
     pub decoder: ClientDecoder,
     pub from: SocketAddr,
     pub session: Session,
+    /// By which a quota may be counted; a query may name another one.
+    pub quota_key: String,
     /// Blocks of an INSERT that has failed may still be on their way; they are passed over.
     pub skips_data: bool,
 }
@@ -55,7 +57,15 @@ impl Connection {
     pub(super) fn new(app: Arc<App>, socket: ClientSocket, from: SocketAddr) -> Connection {
         app.connections.fetch_add(1, Ordering::Relaxed);
         let session = app.engine.session("", "");
-        Connection { app, socket, decoder: ClientDecoder::default(), from, session, skips_data: false }
+        Connection {
+            app,
+            socket,
+            decoder: ClientDecoder::default(),
+            from,
+            session,
+            quota_key: String::new(),
+            skips_data: false,
+        }
     }
 
     /// Serves the client until it goes, the protocol is broken, or `stop`.
@@ -170,7 +180,7 @@ impl Connection {
             session: self.session.clone(),
         };
         let bytes = saved.write();
-        match bytes.len() <= SESSION_BYTES_MAX && !self.skips_data {
+        match bytes.len() <= SESSION_BYTES_MAX && !self.skips_data && self.session.temporary.is_empty() {
             true => place.session.set_bytes(&bytes),
             // Never a fresh session under the name of an old one: it ends with this process.
             false => place.set(LAST),
@@ -228,7 +238,8 @@ impl Connection {
                 self.socket.send(&frame).await?;
             }
             // A cancel may cross the end of its query.
-            ClientPacket::Addendum(_) | ClientPacket::KeepAlive | ClientPacket::Cancel => {}
+            ClientPacket::Addendum(key) => self.quota_key = key,
+            ClientPacket::KeepAlive | ClientPacket::Cancel => {}
             ClientPacket::Data { .. } if self.skips_data => {}
             ClientPacket::Data { .. } => return Err(unexpected("rows without an INSERT")),
             ClientPacket::Scalar { name } => {
@@ -241,9 +252,12 @@ impl Connection {
 
     fn existing(&self, tables: Vec<TableName>) -> Vec<TableName> {
         let catalog = self.app.engine.inner().catalog.snapshot();
+        let access = self.app.engine.enabled(&self.session);
         let exists = |(database, table): &TableName| {
             let database = if database.is_empty() { &*self.session.database } else { database };
+            let on = hydron_access::Object::stream(database, table);
             catalog.existing(database, table).is_ok()
+                && access.rights.may_see(hydron_access::Privilege::SHOW_TABLES, &on)
         };
         tables.into_iter().filter(exists).collect()
     }

@@ -152,7 +152,12 @@ impl Connection {
     fn table_columns(&self, target: &ObjectName, names: TypeNames) -> Option<String> {
         let catalog = self.app.engine.inner().catalog.snapshot();
         let database = target.database.as_deref().unwrap_or(&self.session.database);
-        let Ok(Object::Stream(stream)) = catalog.existing(database, &target.name) else { return None };
+        let of_session = self.session.temporary.get(&target.name).filter(|_| target.database.is_none());
+        let stream = match (of_session, catalog.existing(database, &target.name)) {
+            (Some(stream), _) => stream,
+            (None, Ok(Object::Stream(stream))) => Arc::clone(stream),
+            (None, _) => return None,
+        };
         let columns = &stream.info.columns;
         let mut out = format!("columns format version: 1\n{} columns:\n", columns.len());
         for column in columns {

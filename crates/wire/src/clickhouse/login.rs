@@ -10,6 +10,9 @@ pub(super) struct SavedLogin {
     pub session: Session,
 }
 
+/// In the place of a setting's name: the roles that SET ROLE has chosen.
+const ROLES: &str = "SET ROLE";
+
 impl SavedLogin {
     /// Fields, each ended by a zero: revision, whether the addendum is to come, user, database, then settings by name and
     /// value.
@@ -17,6 +20,9 @@ impl SavedLogin {
         let session = &self.session;
         let addendum = if self.waits_for_addendum { "1" } else { "0" };
         let mut text = format!("{}\0{addendum}\0{}\0{}\0", self.revision, session.user, session.database);
+        if session.roles.is_some() {
+            text.extend([ROLES, "\0", &session.roles_text(), "\0"]);
+        }
         for (name, value) in session.settings.changed() {
             text.extend([name, "\0", value, "\0"]);
         }
@@ -31,7 +37,11 @@ impl SavedLogin {
         let waits_for_addendum = fields.next()? == "1";
         let mut session = Session::new(fields.next()?, fields.next()?);
         while let Some(name) = fields.next() {
-            session.settings.set(name, fields.next()?).ok()?;
+            let value = fields.next()?;
+            match name {
+                ROLES => session.set_roles_text(value).then_some(())?,
+                name => session.settings.set(name, value).ok()?,
+            }
         }
         Some(SavedLogin { revision, waits_for_addendum, session })
     }
@@ -40,15 +50,18 @@ impl SavedLogin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn what_was_written_is_read() {
         let mut session = Session::new("me", "db");
         session.settings.set("max_threads", "3").unwrap();
+        session.roles = Some(Arc::default());
         let saved = SavedLogin { revision: 54_459, waits_for_addendum: true, session }.write();
         let read = SavedLogin::read(&saved).unwrap();
         assert_eq!((read.revision, read.waits_for_addendum, &*read.session.user), (54_459, true, "me"));
         assert_eq!((&*read.session.database, read.session.settings.uint("max_threads")), ("db", 3));
+        assert!(read.session.roles.is_some_and(|r| r.is_empty()), "SET ROLE NONE stays");
         assert!(SavedLogin::read(&saved[..saved.len() - 1]).is_none());
         assert!(SavedLogin::read(b"").is_none());
         assert!(SavedLogin::read(b"x\0").is_none());

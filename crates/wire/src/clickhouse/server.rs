@@ -20,6 +20,7 @@ pub fn serve(
     options: TcpOptions,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + 'static> {
+    options.users.attach(engine.access());
     tcp::serve(Arc::new(App { engine, options, connections: AtomicU64::new(0) }), listener, stop)
 }
 

@@ -583,3 +583,31 @@ fn a_stop_ends_queries_and_connections() {
     assert_eq!(tail.exception().code, 2903);
     assert!(tail.next().is_none());
 }
+
+#[test]
+fn a_user_made_by_sql_comes_in_and_a_session_sees_what_is_granted_meanwhile() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    admin.run("CREATE STREAM t (x uint64)");
+    admin.run("CREATE USER alice IDENTIFIED WITH double_sha1_password BY 'p1'");
+    let hello = |password: &str| ClientHello {
+        name: "test".into(),
+        user: "alice".into(),
+        password: password.into(),
+        revision: WITH_ADDENDUM - 1,
+        ..ClientHello::default()
+    };
+    let (_, refused) = server.hello(&hello("p2"));
+    assert!(matches!(&refused, Answer::Exception(e) if e.code == 516), "{refused:?}");
+    let (mut alice, welcome) = server.hello(&hello("p1"));
+    assert!(matches!(welcome, Answer::Hello(_)), "{welcome:?}");
+    alice.send_query("SELECT x FROM table(t)", &[]);
+    assert_eq!(alice.exception().code, 497);
+    alice.send_query("INSERT INTO t (x) VALUES", &[]);
+    assert_eq!(alice.exception().code, 497);
+    admin.run("GRANT SELECT, INSERT ON t TO alice");
+    assert!(values(&alice.run("SELECT x FROM table(t)")).is_empty());
+    admin.run("REVOKE SELECT ON t FROM alice");
+    alice.send_query("SELECT x FROM table(t)", &[]);
+    assert_eq!(alice.exception().code, 497);
+}

@@ -27,6 +27,8 @@ pub(crate) struct QueryRequest {
     pub encoding: Coding,
     /// What the client accepts.
     pub accepts: Coding,
+    /// By which a quota may be counted.
+    pub quota_key: String,
     /// The body's type where it is a form, and what the URL says of the form's tables.
     pub form: Option<String>,
     pub described: HashMap<String, String>,
@@ -40,8 +42,7 @@ pub(crate) struct SessionRequest {
 }
 
 /// Parameters that say something else than a setting, or nothing here.
-const PASSED_OVER: &[&str] =
-    &["quota_key", "stacktrace", "close_session", "role", "no_cache", "time_start", "time_end"];
+const PASSED_OVER: &[&str] = &["stacktrace", "close_session", "role", "no_cache", "time_start", "time_end"];
 
 impl QueryRequest {
     /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
@@ -59,6 +60,7 @@ impl QueryRequest {
             database: String::new(),
             query: String::new(),
             query_id: String::new(),
+            quota_key: String::new(),
             settings: Settings::default(),
             session: None,
             reads_only: parts.method == Method::GET || parts.method == Method::HEAD,
@@ -85,6 +87,7 @@ impl QueryRequest {
                 "password" => request.password = value,
                 "database" => request.database = value,
                 "query_id" => request.query_id = value,
+                "quota_key" => request.quota_key = value,
                 "session_id" => session_id = value,
                 "session_timeout" => session_timeout = Some(seconds(&value)?),
                 "session_check" => session_check = value == "1",
@@ -121,6 +124,7 @@ impl QueryRequest {
             "query" => self.query.push_str(&value),
             "database" => self.database = value,
             "query_id" => self.query_id = value,
+            "quota_key" => self.quota_key = value,
             _ => self.take(name, value)?,
         }
         Ok(())
@@ -138,6 +142,9 @@ impl QueryRequest {
         }
         if let Some(database) = own(headers, "database") {
             self.database = database.to_string();
+        }
+        if let Some(key) = own(headers, "quota") {
+            self.quota_key = key.to_string();
         }
         if let Some(format) = own(headers, "format") {
             self.settings.set("default_format", format)?;

@@ -153,6 +153,7 @@ impl App {
             settings: request.settings,
             interface: "http",
             client_address: from.ip().to_canonical().to_string(),
+            quota_key: request.quota_key,
             connection,
             given: given.into(),
         };
@@ -236,6 +237,9 @@ impl App {
         );
         let errors = queries.errors().iter().map(|(_, count, ..)| count).sum();
         counter("hydron_query_errors_total", "counter", "queries that ended with an error", errors);
+        for (name, help, value) in self.engine.inner().external.list() {
+            counter(&format!("hydron_{name}"), "counter", help, value);
+        }
         out
     }
 }

@@ -44,6 +44,7 @@ pub fn serve(
     let unusable = |e: std::io::Error| Error::new(Code::NETWORK_ERROR, format!("cannot use the http listener: {e}"));
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = TcpListener::from_std(listener).map_err(unusable)?;
+    options.users.attach(engine.access());
     let custody = options.custody.clone();
     let sessions = Arc::clone(&options.sessions);
     let protocol = options.surface.protocol();

@@ -19,6 +19,9 @@ use tokio::sync::OwnedMutexGuard;
 // Expired sessions are looked for at most so often; each is checked when it is asked for in any case.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
+/// In the place of a setting's name: the roles that SET ROLE has chosen.
+const ROLES: &str = "SET ROLE";
+
 pub(crate) struct Sessions {
     by_id: Mutex<ById>,
     board: Option<&'static Board>,
@@ -97,11 +100,17 @@ fn save(board: &Board, place: usize, (user, id): &(String, String), session: &Se
     saved.id.set(id);
     saved.database.set(&session.database);
     let mut settings = String::new();
+    if session.roles.is_some() {
+        settings.extend([ROLES, "\0", &session.roles_text(), "\0"]);
+    }
     for (name, value) in session.settings.changed() {
         settings.extend([name, "\0", value, "\0"]);
     }
     saved.settings.set(&settings);
-    let fits = settings.len() <= SETTINGS_BYTES_MAX && saved.database.get() == *session.database;
+    let fits = settings.len() <= SETTINGS_BYTES_MAX
+        && saved.database.get() == *session.database
+        // They are gone with the worker: whoever asks for them is to hear of it.
+        && session.temporary.is_empty();
     let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
     saved.set(if fits { Saved::Whole } else { Saved::Lost }, patience, now_us());
 }
@@ -129,7 +138,10 @@ impl Sessions {
                     let mut fields = settings.split(|b| *b == 0).map(String::from_utf8_lossy);
                     let mut whole = true;
                     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-                        whole &= session.settings.set(&name, &value).is_ok();
+                        whole &= match &*name {
+                            ROLES => session.set_roles_text(&value),
+                            name => session.settings.set(name, &value).is_ok(),
+                        };
                     }
                     if whole {
                         let session = Arc::new(tokio::sync::Mutex::new(session));

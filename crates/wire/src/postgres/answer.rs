@@ -5,10 +5,9 @@
 //! than a block of rows waits in memory.
 
 use super::connection::Connection;
-use super::copy::{PIECES_WAITING_MAX, Pieces};
 use super::dialect;
 use super::message::{Bind, Message, Target};
-use super::phrase::{self, Copy, Phrase};
+use super::phrase::{self, Phrase};
 use super::prepared::{Open, Portal, PortalProgress, Prepared, columns_of};
 use super::reply::{self, Described, Report, Severity, Transaction};
 use super::types::{PgType, RowWriter, TEXT};
@@ -18,20 +17,17 @@ use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::connection::REQUEST_READ;
 use hydron_board::outbox::OUTBOX_BYTES;
 use hydron_engine::{Input, Item, Progress, QueryOptions, Running};
-use hydron_format::{FormatOptions, ResultStats};
 use hydron_sql::ast::StatementKind;
-use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// Rows are sent in pieces of this size: the board keeps what a slow client has not taken of one.
-const BLOCK_BYTES: usize = OUTBOX_BYTES / 2;
+pub(super) const BLOCK_BYTES: usize = OUTBOX_BYTES / 2;
 
 /// What a client may send while its statement runs; more is left to the kernel.
 const PIPELINE_BYTES_MAX: usize = 1 << 20;
 
 /// How an open statement stopped.
 #[derive(PartialEq)]
-enum Pumped {
+pub(super) enum Pumped {
     Ended,
     /// As many rows as were asked for are sent, and there may be more.
     Suspended,
@@ -103,7 +99,7 @@ impl Connection {
     }
 
     /// The client sends nothing more before it has its answer.
-    fn note_request_read(&self) {
+    pub(super) fn note_request_read(&self) {
         if let Some(place) = self.socket.place() {
             place.set(REQUEST_READ);
         }
@@ -163,7 +159,7 @@ impl Connection {
         Ok(())
     }
 
-    fn check_transaction(&self) -> Result<()> {
+    pub(super) fn check_transaction(&self) -> Result<()> {
         match self.transaction {
             Transaction::Failed => Err(Error::new(ABORTED.code, ABORTED.message)),
             _ => Ok(()),
@@ -314,157 +310,15 @@ impl Connection {
         Ok(sent)
     }
 
-    /// What clients say beside the dialect. `with_columns`: nobody has described it.
-    async fn act(&mut self, phrase: Phrase, with_columns: bool) -> Result<()> {
-        let ends = matches!(phrase, Phrase::Commit | Phrase::Rollback | Phrase::DiscardAll);
-        if !ends {
-            self.check_transaction()?;
-        }
-        match phrase {
-            Phrase::Begin => {
-                if self.transaction != Transaction::Idle {
-                    reply::warning("25001", "there is already a transaction in progress", &mut self.out);
-                }
-                self.transaction = Transaction::Open;
-                self.has_changed = false;
-                reply::complete("BEGIN", &mut self.out);
-            }
-            Phrase::Commit | Phrase::Rollback => {
-                let was_failed = self.transaction == Transaction::Failed;
-                let rolls_back = was_failed || phrase == Phrase::Rollback;
-                if self.transaction == Transaction::Idle {
-                    reply::warning("25P01", "there is no transaction in progress", &mut self.out);
-                } else if rolls_back && self.has_changed {
-                    let text = "what was changed since BEGIN stays: each statement is committed by itself";
-                    reply::warning("25000", text, &mut self.out);
-                }
-                self.transaction = Transaction::Idle;
-                self.names.portals.clear();
-                reply::complete(if rolls_back { "ROLLBACK" } else { "COMMIT" }, &mut self.out);
-            }
-            Phrase::Nothing(tag) => reply::complete(tag, &mut self.out),
-            Phrase::Deallocate(name) => {
-                match name {
-                    Some(name) => drop(self.names.statements.remove(&name)),
-                    None => self.names.statements.clear(),
-                }
-                reply::complete("DEALLOCATE", &mut self.out);
-            }
-            Phrase::DiscardAll => {
-                self.names = Default::default();
-                self.transaction = Transaction::Idle;
-                self.own.clear();
-                self.session.settings = Settings::default();
-                self.session.settings.set("query_mode", self.app.options.query_mode)?;
-                reply::complete("DISCARD ALL", &mut self.out);
-            }
-            Phrase::Keep { name, value } => {
-                if matches!(name.as_str(), "application_name" | "client_encoding") {
-                    reply::parameter(&name, &value, &mut self.out);
-                }
-                if self.own.len() < OWN_MAX || self.own.contains_key(&name) {
-                    self.own.insert(name, value);
-                }
-                reply::complete("SET", &mut self.out);
-            }
-            Phrase::Set { name, value } => {
-                // As the statement, so that what a profile forbids is forbidden here too.
-                let text = format!("SET {name} = '{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
-                let mut open = self.begin(&text, Input::None, &[]).await?;
-                self.pump(&mut open, None).await?;
-                if name == "session_timezone" {
-                    reply::parameter("TimeZone", &value, &mut self.out);
-                }
-                reply::complete("SET", &mut self.out);
-            }
-            Phrase::Show(name) => {
-                let value = self.shown(&name);
-                self.one_value(&name, &value, with_columns, "SHOW");
-            }
-            Phrase::Constant { name, value } => self.one_value(name, &value, with_columns, "SELECT 1"),
-            Phrase::Declare { name, query } => {
-                let open = self.begin(&query, Input::None, &[]).await?;
-                if open.running.schema.is_none() {
-                    return Err(Error::new(Code::SYNTAX_ERROR, "a cursor is for a statement that answers with rows"));
-                }
-                let progress = PortalProgress::Open(Box::new(open));
-                self.names.open(name, Portal { text: query, result_formats: Vec::new(), progress, is_cursor: true })?;
-                reply::complete("DECLARE CURSOR", &mut self.out);
-            }
-            Phrase::Fetch { name, rows } => self.fetch(&name, rows, with_columns).await?,
-            Phrase::Close(name) => {
-                match name {
-                    Some(name) => {
-                        self.names.portal(&name)?;
-                        self.names.portals.remove(&name);
-                    }
-                    None => self.names.portals.clear(),
-                }
-                reply::complete("CLOSE CURSOR", &mut self.out);
-            }
-            Phrase::Copy(copy) => self.copy(&copy).await?,
-        }
-        Ok(())
-    }
-
-    fn shown(&self, name: &str) -> String {
-        let settings = &self.session.settings;
-        match name {
-            "timezone" if settings.text("session_timezone").is_empty() => "UTC".to_string(),
-            "timezone" => settings.text("session_timezone").to_string(),
-            "statement_timeout" => format!("{}", settings.float("max_execution_time") * 1_000.0),
-            name => {
-                let own = self.own.get(name).map(String::as_str);
-                own.or(phrase::shown_by_default(name)).unwrap_or_default().to_string()
-            }
-        }
-    }
-
-    /// An answer of one text.
-    fn one_value(&mut self, name: &str, value: &str, with_columns: bool, tag: &str) {
-        if with_columns {
-            let column = Described { name: name.to_string(), ty: PgType::of_oid(TEXT), format: 0 };
-            reply::columns(&[column], &mut self.out);
-        }
-        reply::message(b'D', &mut self.out, |out| {
-            out.extend(1u16.to_be_bytes());
-            out.extend((value.len() as u32).to_be_bytes());
-            out.extend(value.bytes());
-        });
-        reply::complete(tag, &mut self.out);
-    }
-
-    async fn fetch(&mut self, name: &str, rows: Option<u32>, with_columns: bool) -> Result<()> {
-        let portal = self.names.portal(name)?;
-        let progress = std::mem::replace(&mut portal.progress, PortalProgress::Ended);
-        let PortalProgress::Open(mut open) = progress else {
-            reply::complete("FETCH 0", &mut self.out);
-            return Ok(());
-        };
-        if with_columns {
-            reply::columns(&open.described, &mut self.out);
-        }
-        let before = open.sent;
-        let pumped = match rows {
-            Some(0) => Pumped::Suspended,
-            rows => self.pump(&mut open, rows).await?,
-        };
-        reply::complete(&format!("FETCH {}", open.sent - before), &mut self.out);
-        if pumped == Pumped::Suspended {
-            self.names.portal(name)?.progress = PortalProgress::Open(open);
-        }
-        Ok(())
-    }
-
     /// Starts a statement in the engine.
-    async fn begin(&mut self, text: &str, input: Input, formats: &[i16]) -> Result<Open> {
+    pub(super) async fn begin(&mut self, text: &str, input: Input, formats: &[i16]) -> Result<Open> {
         let options = QueryOptions {
             query_id: String::new(),
             settings: Settings::default(),
             interface: "postgres",
             client_address: self.from.ip().to_canonical().to_string(),
             connection: self.socket.place_index(),
-            given: Arc::default(),
+            ..QueryOptions::default()
         };
         let engine = self.app.engine.clone();
         // The session is taken out so that the client can be listened to while the query starts.
@@ -489,7 +343,7 @@ impl Connection {
     }
 
     /// Sends rows: all, or as many as are asked for.
-    async fn pump(&mut self, open: &mut Open, rows_max: Option<u32>) -> Result<Pumped> {
+    pub(super) async fn pump(&mut self, open: &mut Open, rows_max: Option<u32>) -> Result<Pumped> {
         let pumped = self.pump_rows(open, rows_max).await;
         if let Err(e) = &pumped {
             open.running.note_error(e);
@@ -546,7 +400,7 @@ impl Connection {
     }
 
     /// Waits until the client has gone; reads what it sends meanwhile.
-    async fn gone(&mut self) {
+    pub(super) async fn gone(&mut self) {
         loop {
             if self.buffer.first() == Some(&b'X') {
                 return;
@@ -561,7 +415,7 @@ impl Connection {
     }
 
     /// Sends what there is; a KILL or a stop of the server does not wait for a client that takes nothing.
-    async fn send_unless_killed(&mut self, running: &mut Running) -> Result<()> {
+    pub(super) async fn send_unless_killed(&mut self, running: &mut Running) -> Result<()> {
         let cancel = running.cancel_token();
         let killed = async {
             cancel.cancelled().await;
@@ -590,134 +444,7 @@ impl Connection {
         };
         reply::complete(&tag, &mut self.out);
     }
-
-    async fn copy(&mut self, copy: &Copy) -> Result<()> {
-        if !copy.is_in {
-            return self.copy_out(&copy.statement).await;
-        }
-        let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
-        let mut open = self.begin(&copy.statement, Input::Bytes(Box::new(Pieces(waiting))), &[]).await?;
-        let columns = open.running.insert_header().map_or(1, |h| h.len());
-        reply::copy(b'G', columns, &mut self.out);
-        self.flush().await?;
-        self.copy_in(&mut open, pieces).await.inspect_err(|e| open.running.note_error(e))?;
-        self.has_changed = true;
-        let rows = Progress::get(&open.running.progress.written_rows);
-        reply::complete(&format!("COPY {rows}"), &mut self.out);
-        Ok(())
-    }
-
-    /// Hands the client's rows on, and waits until they are stored.
-    async fn copy_in(&mut self, open: &mut Open, pieces: mpsc::Sender<Result<Bytes>>) -> Result<()> {
-        loop {
-            let message = tokio::select! {
-                biased;
-                // It ends before the last piece only with an error.
-                item = open.running.next() => {
-                    item?;
-                    return Err(Error::bug("a COPY ended before its last row"));
-                }
-                message = self.next_message() => message?,
-            };
-            let (piece, is_last) = match message {
-                Some(Message::CopyData(bytes)) if bytes.is_empty() => continue,
-                Some(Message::CopyData(bytes)) => (Ok(bytes), false),
-                Some(Message::CopyDone) => (Ok(Bytes::new()), true),
-                Some(Message::CopyFail(why)) => {
-                    (Err(Error::new(Code::QUERY_WAS_CANCELLED, format!("the client broke off its COPY: {why}"))), true)
-                }
-                Some(Message::Flush | Message::Sync) => continue,
-                None | Some(Message::Terminate) => return Err(gone()),
-                Some(_) => {
-                    let text = "a message among the rows of a COPY is not expected";
-                    return Err(Error::new(Code::UNEXPECTED_PACKET_FROM_CLIENT, text));
-                }
-            };
-            let sent = tokio::select! {
-                biased;
-                sent = pieces.send(piece) => sent,
-                item = open.running.next() => {
-                    item?;
-                    return Err(Error::bug("a COPY ended before its last row"));
-                }
-            };
-            // A channel whose other end is gone: the error is the query's to tell.
-            if is_last || sent.is_err() {
-                break;
-            }
-        }
-        if self.buffer.is_empty() {
-            self.note_request_read();
-        }
-        loop {
-            tokio::select! {
-                biased;
-                item = open.running.next() => if item?.is_none() { return Ok(()) },
-                () = self.gone() => return Err(gone()),
-            }
-        }
-    }
-
-    /// An answer as the bytes of a format.
-    async fn copy_out(&mut self, statement: &str) -> Result<()> {
-        let mut open = self.begin(statement, Input::None, &[]).await?;
-        let Some(schema) = open.running.schema.clone() else {
-            return Err(Error::new(Code::SYNTAX_ERROR, "COPY … TO is for a query"));
-        };
-        let options = FormatOptions::from_settings(&open.running.settings, open.text.zone);
-        let format = open.running.format.clone().unwrap_or_else(|| "TabSeparated".to_string());
-        let mut writer = hydron_format::output(&format, Arc::clone(&schema), &options)?;
-        reply::copy(b'H', schema.len(), &mut self.out);
-        let mut piece = Vec::new();
-        writer.prefix(&mut piece)?;
-        loop {
-            let item = tokio::select! {
-                biased;
-                item = open.running.next() => item?,
-                () = std::future::ready(()), if !self.out.is_empty() => {
-                    self.send_unless_killed(&mut open.running).await?;
-                    continue;
-                }
-                () = self.gone() => return Err(gone()),
-            };
-            match item {
-                Some(Item::Rows(batch)) => {
-                    let mut from = 0;
-                    while from < batch.rows() {
-                        let rows = (batch.rows() - from).min(COPY_ROWS);
-                        writer.batch(&batch.slice(from, rows), &mut piece)?;
-                        from += rows;
-                        open.sent += rows as u64;
-                        self.copy_piece(&mut piece);
-                        if self.out.len() >= BLOCK_BYTES {
-                            self.send_unless_killed(&mut open.running).await?;
-                        }
-                    }
-                }
-                Some(Item::Totals(_) | Item::Extremes(_)) => {}
-                None => break,
-            }
-        }
-        writer.suffix(&ResultStats::default(), &mut piece)?;
-        self.copy_piece(&mut piece);
-        reply::copy_done(&mut self.out);
-        reply::complete(&format!("COPY {}", open.sent), &mut self.out);
-        Ok(())
-    }
-
-    fn copy_piece(&mut self, piece: &mut Vec<u8>) {
-        if !piece.is_empty() {
-            reply::copy_data(piece, &mut self.out);
-            piece.clear();
-        }
-    }
 }
-
-/// Rows of one message of a COPY.
-const COPY_ROWS: usize = 512;
-
-/// Settings of the client's own that are kept.
-const OWN_MAX: usize = 64;
 
 struct Aborted {
     code: Code,
@@ -732,7 +459,7 @@ const ABORTED: Aborted = Aborted {
     hint: "ROLLBACK",
 };
 
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(Code::NETWORK_ERROR, "the client has gone")
 }
 

@@ -290,7 +290,8 @@ impl Connection {
     /// Nothing of a next message has come: whoever goes on with the connection finds here what it needs.
     fn rest(&mut self) {
         let Some(place) = self.socket.place() else { return };
-        let saved = self.key.as_ref().filter(|_| self.names.portals.is_empty()).map(|key| {
+        let keeps = self.names.portals.is_empty() && self.session.temporary.is_empty();
+        let saved = self.key.as_ref().filter(|_| keeps).map(|key| {
             let prepared = self.names.statements.iter().map(|(name, p)| (name.clone(), p.clone())).collect();
             SavedLogin { key: key.key, session: self.session.clone(), own: self.own.clone(), prepared }.write()
         });

@@ -15,7 +15,7 @@ pub(super) struct SavedLogin {
 
 impl SavedLogin {
     /// Fields, each ended by a zero: key, user, database, then how many settings, settings of the client's own and statements
-    /// there are, then they.
+    /// there are, the roles that SET ROLE has chosen, then they.
     pub fn write(&self) -> Vec<u8> {
         let session = &self.session;
         let mut fields = vec![
@@ -27,6 +27,7 @@ impl SavedLogin {
         let changed: Vec<(&str, &str)> = session.settings.changed().collect();
         let counts = [changed.len(), self.own.len(), self.prepared.len()];
         fields.extend(counts.iter().map(usize::to_string));
+        fields.push(session.roles_text());
         let own = self.own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in changed.iter().copied().chain(own) {
             fields.extend([name.to_string(), value.to_string()]);
@@ -52,6 +53,7 @@ impl SavedLogin {
         let mut session = Session::new(fields.next()?, fields.next()?);
         let mut count = || fields.next()?.parse::<usize>().ok();
         let (settings, owns, statements) = (count()?, count()?, count()?);
+        session.set_roles_text(fields.next()?).then_some(())?;
         for _ in 0..settings {
             session.settings.set(fields.next()?, fields.next()?).ok()?;
         }
@@ -77,6 +79,7 @@ mod tests {
     fn what_was_written_is_read() {
         let mut session = Session::new("me", "db");
         session.settings.set("max_threads", "3").unwrap();
+        session.roles = Some(Default::default());
         let own = BTreeMap::from([("application_name".to_string(), "a".to_string())]);
         let prepared = vec![("p".to_string(), Prepared::new("select $1".to_string(), vec![23]).unwrap())];
         let key = Key { process: 7, secret: -1 };
@@ -86,6 +89,7 @@ mod tests {
         assert_eq!((read.session.settings.uint("max_threads"), &read.own), (3, &own));
         let (name, statement) = &read.prepared[0];
         assert_eq!((name.as_str(), statement.text.as_str(), &statement.types[..]), ("p", "select $1", &[23][..]));
+        assert!(read.session.roles.is_some_and(|r| r.is_empty()), "SET ROLE NONE stays");
         assert!(SavedLogin::read(&saved[..saved.len() - 1]).is_none());
         assert!(SavedLogin::read(b"").is_none());
     }

@@ -20,6 +20,7 @@ pub fn serve(
     options: TcpOptions,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + 'static> {
+    options.users.attach(engine.access());
     let options = TcpOptions { query_mode: "table", ..options };
     tcp::serve(Arc::new(App { engine, options, keys: Arc::default() }), listener, stop)
 }

@@ -7,6 +7,7 @@ use crate::http::request::QueryRequest;
 use crate::http::route::{App, Body};
 use crate::users::Admitted;
 use ::http::Response;
+use hydron_access::{Enabled, Object, Privilege};
 use hydron_base::Result;
 use hydron_engine::{Input, Item, QueryOptions, Session};
 use hydron_sql::ast::StatementKind;
@@ -49,6 +50,16 @@ impl Call<'_> {
         self.user.session(&self.app.engine, &self.request.database)
     }
 
+    /// What the user may do.
+    pub(super) fn enabled(&self) -> Arc<Enabled> {
+        self.app.engine.enabled(&self.session())
+    }
+
+    /// Whether the user may know of a stream.
+    pub(super) fn sees(&self, database: &str, stream: &str) -> bool {
+        self.enabled().rights.may_see(Privilege::SHOW_TABLES, &Object::stream(database, stream))
+    }
+
     pub(super) fn options(&self) -> Result<QueryOptions> {
         let mut settings = self.request.settings.clone();
         if !settings.is_changed("query_mode") {
@@ -59,6 +70,7 @@ impl Call<'_> {
             settings,
             interface: "rest",
             client_address: self.from.ip().to_canonical().to_string(),
+            quota_key: self.request.quota_key.clone(),
             connection: self.seat.as_ref().map(|s| s.index()),
             given: Arc::default(),
         })

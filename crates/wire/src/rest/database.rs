@@ -6,13 +6,16 @@ use super::reply::Failure;
 use super::stream::drop_statement;
 use crate::http::route::Body;
 use ::http::Response;
+use hydron_access::{Object, Privilege};
 use hydron_sql::ast::{CreateDatabase, DropObject, DropVerb, ObjectName, StatementKind};
 use hyper::body::Incoming;
 use serde_json::json;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let state = call.app.engine.inner().catalog.snapshot();
-    let mut names: Vec<&str> = state.databases.keys().map(|n| &**n).collect();
+    let access = call.enabled();
+    let seen = |n: &&str| access.rights.may_see(Privilege::SHOW_DATABASES, &Object::database(n));
+    let mut names: Vec<&str> = state.databases.keys().map(|n| &**n).filter(seen).collect();
     names.push(hydron_engine::system::DATABASE);
     names.sort_unstable();
     call.success(json!({ "databases": names }))

@@ -62,6 +62,29 @@ pub(super) fn create_stream(fields: &Fields, params: &[(String, String)]) -> Res
     Ok(create)
 }
 
+/// A raw store: the fields of a stream but its columns, which are always the same.
+pub(super) fn create_raw(fields: &Fields, params: &[(String, String)]) -> Result<CreateStream> {
+    let mut whole = serde_json::Map::new();
+    whole.insert("name".into(), fields.name("name")?.into());
+    for name in ["shards", "replication_factor"] {
+        whole.extend(fields.opt_int(name)?.map(|n| (name.to_string(), n.into())));
+    }
+    let granularities = [("order_by_granularity", "m"), ("partition_by_granularity", "D")];
+    for (name, default) in granularities {
+        whole.insert(name.into(), fields.opt_text(name)?.filter(|t| !t.is_empty()).unwrap_or(default).into());
+    }
+    whole.extend(fields.opt_text("ttl_expression")?.map(|t| ("ttl_expression".to_string(), t.into())));
+    whole.insert("order_by_expression".into(), "sourcetype".into());
+    whole.insert("columns".into(), super::raw_store::columns());
+    let mut create = create_stream(&super::raw_store::with(whole)?, params)?;
+    create.storage.settings.push(Setting {
+        name: "subtype".to_string(),
+        value: SettingValue::Literal(Literal::string("rawstore")),
+        span: hydron_sql::ast::Span::default(),
+    });
+    Ok(create)
+}
+
 /// `{"name", "columns": […], "settings": [{"key", "value"}]}`
 pub(super) fn create_external(fields: &Fields) -> Result<CreateStream> {
     let mut create = CreateStream {

@@ -41,6 +41,11 @@ impl Fields {
         }
     }
 
+    /// All fields, as they came.
+    pub(super) fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// The value of a field; `null` counts as missing.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|v| !v.is_null())

@@ -9,10 +9,10 @@ use crate::http::route::Body;
 use ::http::Response;
 use hydron_base::{Code, Error, Result};
 use hydron_sql::ast::{
-    CodeFunction, CreateFunction, DropObject, DropVerb, ExprKind, FunctionArg, FunctionBody, FunctionLanguage,
-    ObjectName, RemoteFunction, StatementKind,
+    CodeFunction, CreateFunction, DropObject, DropVerb, ExecutableFunction, ExprKind, FunctionArg, FunctionBody,
+    FunctionLanguage, ObjectName, RemoteFunction, StatementKind,
 };
-use hydron_sql::secret;
+use hydron_sql::secret::{self, HIDDEN};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -65,6 +65,17 @@ fn describe(name: &str, create_text: &str) -> Value {
             "return_type": remote.returns.to_string(),
             "url": secret::mask(&format!("'{}'", remote.url)).trim_matches('\''),
             "auth_method": remote.auth_method.as_deref().unwrap_or("none"),
+            "auth_context": remote.auth_header.as_ref().map(|header| json!({ "key_name": header, "key_value": HIDDEN })),
+            "execution_timeout": remote.execution_timeout_ms,
+        }),
+        FunctionBody::Executable(program) => json!({
+            "name": name,
+            "type": "executable",
+            "arguments": arguments(&program.args),
+            "return_type": program.returns.to_string(),
+            "command": program.command,
+            "format": program.format.as_deref().unwrap_or("ArrowStream"),
+            "execution_timeout": program.execution_timeout_ms,
         }),
     }
 }
@@ -98,6 +109,10 @@ fn definition(fields: &Fields) -> Result<CreateFunction> {
             settings: Vec::new(),
         }))
     };
+    let timeout = || match fields.opt_int("execution_timeout")? {
+        None => Ok(None),
+        Some(ms) => u64::try_from(ms).map(Some).map_err(|_| wrong("execution_timeout", "milliseconds, 1 or more")),
+    };
     let body = match fields.name("type")? {
         "javascript" => code(FunctionLanguage::JavaScript)?,
         "python" => code(FunctionLanguage::Python)?,
@@ -114,14 +129,20 @@ fn definition(fields: &Fields) -> Result<CreateFunction> {
                 auth_method: fields.opt_text("auth_method")?.map(str::to_string),
                 auth_header: auth("key_name")?,
                 auth_key: auth("key_value")?,
-                execution_timeout_ms: None,
+                execution_timeout_ms: timeout()?,
             })
         }
-        "executable" => return Err(Error::not_implemented("a function of type 'executable'")),
+        "executable" => FunctionBody::Executable(ExecutableFunction {
+            args: args.clone(),
+            returns: returns.clone(),
+            command: fields.name("command")?.to_string(),
+            format: fields.opt_text("format")?.map(str::to_string),
+            execution_timeout_ms: timeout()?,
+        }),
         _ => return Err(wrong("type", "javascript, python, remote or executable")),
     };
     Ok(CreateFunction {
-        or_replace: false,
+        or_replace: true,
         if_not_exists: false,
         name: fields.name("name")?.to_string(),
         on_cluster: None,
@@ -147,7 +168,9 @@ mod tests {
             "return_type": "float32", "is_aggregation": true, "source": "{ '$$' }"}"#;
         let statement = text(js).unwrap();
         assert!(
-            statement.starts_with("CREATE AGGREGATE FUNCTION f(v float32) RETURNS float32 LANGUAGE JAVASCRIPT AS ")
+            statement.starts_with(
+                "CREATE OR REPLACE AGGREGATE FUNCTION f(v float32) RETURNS float32 LANGUAGE JAVASCRIPT AS "
+            )
         );
         let StatementKind::CreateFunction(again) = hydron_sql::parse_statement(&statement).unwrap().statement.kind
         else {
@@ -161,7 +184,12 @@ mod tests {
         assert!(secret::mask(&statement).contains("AUTH_KEY '[HIDDEN]'"), "{}", secret::mask(&statement));
         let code = |json: &str| text(json).unwrap_err().code;
         assert_eq!(code(&js.replace("javascript", "cobol")), Code::BAD_REQUEST_PARAMETER);
-        assert_eq!(code(&js.replace("javascript", "executable")), Code::NOT_IMPLEMENTED);
+        let program = r#"{"name": "h", "type": "executable", "arguments": [{"name": "v", "type": "string"}], "return_type": "int",
+            "command": "h.py -x", "format": "TabSeparated", "execution_timeout": 500}"#;
+        let expected = "COMMAND 'h.py -x' FORMAT TabSeparated EXECUTION_TIMEOUT 500";
+        assert!(text(program).unwrap().contains(expected), "{}", text(program).unwrap());
+        assert_eq!(code(&program.replace("500", "-5")), Code::BAD_REQUEST_PARAMETER);
+        assert_eq!(code(&js.replace("javascript", "executable")), Code::BAD_REQUEST_PARAMETER);
         assert_eq!(code(&js.replace("float32", "float32, x int")), Code::BAD_REQUEST_PARAMETER);
     }
 }

@@ -29,7 +29,7 @@ const EVENT_COLUMN: &str = "raw";
 
 /// When a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     /// When the rows are durable.
     Sync,
     /// When they are on their way, in their order; the id tells the rest.
@@ -39,7 +39,7 @@ enum Mode {
 }
 
 impl Mode {
-    fn parse(text: Option<&str>) -> Result<Mode, Failure> {
+    pub(super) fn parse(text: Option<&str>) -> Result<Mode, Failure> {
         match text {
             Some("sync") => Ok(Mode::Sync),
             // Rows of one connection always keep their order.
@@ -100,7 +100,6 @@ impl Form {
 pub(super) async fn ingest(call: &Call<'_>, parts: &Parts, body: Incoming) -> Result<Response<Body>, Failure> {
     let mode = Mode::parse(call.param("mode"))?;
     let form = Form::of(call.param("format"), text(&parts.headers, header::CONTENT_TYPE.as_str()))?;
-    let stream = call.name("stream").unwrap_or_default();
     let listed: Vec<String> =
         call.param("columns").map(|c| c.split(',').map(|n| n.trim().to_string()).collect()).unwrap_or_default();
     let (sender, submitted) = oneshot::channel();
@@ -116,8 +115,20 @@ pub(super) async fn ingest(call: &Call<'_>, parts: &Parts, body: Incoming) -> Re
         Form::Event => (event_columns(listed), "RawBLOB".to_string(), Box::new(body)),
         Form::Lines => (event_columns(listed), "LineAsString".to_string(), Box::new(body)),
     };
+    insert(call, mode, columns, format, source, submitted).await
+}
+
+/// Runs the INSERT of a request, and answers as its mode says.
+pub(super) async fn insert(
+    call: &Call<'_>,
+    mode: Mode,
+    columns: Vec<String>,
+    format: String,
+    source: Box<dyn ByteSource>,
+    submitted: oneshot::Receiver<()>,
+) -> Result<Response<Body>, Failure> {
     let insert = StatementKind::Insert(Box::new(Insert {
-        target: InsertTarget::Stream(ObjectName::new(stream)),
+        target: InsertTarget::Stream(ObjectName::new(call.name("stream").unwrap_or_default())),
         columns: columns.into_iter().map(Expr::column).collect(),
         partition_by: None,
         settings: Vec::new(),

@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`server`] (the port), [`route`] (paths), [`call`] (one request), [`reply`] (answers), [`fields`]
 //! (bodies), then one file for each noun: [`ingest`] with [`document`] and [`poll`], [`search`], [`stream`] with
-//! [`definition`] and [`description`], [`database`], [`function`], [`statement`], [`storage`], [`server_state`].
+//! [`definition`] and [`description`], [`raw_store`], [`database`], [`function`], [`statement`], [`storage`], [`server_state`].
 //! Reference: docs/reference/rest.md.
 
 mod call;
@@ -19,6 +19,7 @@ mod fields;
 mod function;
 mod ingest;
 mod poll;
+mod raw_store;
 mod reply;
 mod route;
 mod search;

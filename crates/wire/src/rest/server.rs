@@ -4,7 +4,7 @@ use super::call::Call;
 use super::poll::Polls;
 use super::reply::{self, Failure};
 use super::route::{self, Endpoint, Found};
-use super::{database, function, ingest, search, server_state, statement, storage, stream};
+use super::{database, function, ingest, raw_store, search, server_state, statement, storage, stream};
 use crate::custody::Seat;
 use crate::http::request::QueryRequest;
 use crate::http::route::{App, Body};
@@ -112,8 +112,10 @@ impl Rest {
             E::ChangeStream => stream::change(call, body).await,
             E::DeleteStream => stream::delete(call).await,
             E::CreateExternalStream => stream::create_external(call, body).await,
-            E::ListRawStores => stream::list_raw(call),
-            E::RawStore => Err(not_built("raw stores")),
+            E::IngestRawStore => raw_store::ingest(call, body).await,
+            E::ListRawStores => raw_store::list(call),
+            E::CreateRawStore => raw_store::create(call, body).await,
+            E::DeleteRawStore => raw_store::delete(call).await,
             E::ListDatabases => database::list(call),
             E::CreateDatabase => database::create(call, body).await,
             E::DeleteDatabase => database::delete(call).await,
@@ -134,8 +136,4 @@ impl Rest {
             E::Telemetry => server_state::telemetry(call, parts, body).await,
         }
     }
-}
-
-fn not_built(what: &str) -> Failure {
-    Error::not_implemented(what).into()
 }

@@ -51,7 +51,11 @@ pub(super) fn apis(call: &Call<'_>) -> Result<Response<Body>, Failure> {
 pub(super) async fn pipeline_metrics(call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Failure> {
     let fields = Fields::read(call, body).await?;
     let id = fields.name("query_id")?;
-    let Some(query) = call.app.engine.queries().get(id) else {
+    let access = call.enabled();
+    let seen = |q: &std::sync::Arc<hydron_engine::query::QueryInfo>| {
+        hydron_engine::statement::permit::sees_query(&access, &q.user)
+    };
+    let Some(query) = call.app.engine.queries().get(id).filter(seen) else {
         let error = Error::new(Code::RESOURCE_NOT_FOUND, format!("Query Not Found: no query '{id}' is running"));
         return Err(Failure::with(StatusCode::NOT_FOUND, error));
     };

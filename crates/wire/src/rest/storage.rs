@@ -21,6 +21,7 @@ pub(super) fn storage(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     }
     let mut streams = storage::all(engine);
     streams.retain(|s| database.is_none_or(|d| *d == *s.database) && stream.is_none_or(|n| *n == *s.name));
+    streams.retain(|s| call.sees(&s.database, &s.name));
     if call.is_set("sort") {
         streams.sort_by_key(|s| std::cmp::Reverse(s.bytes()));
     }

@@ -22,11 +22,18 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let database = call.name("database").unwrap_or(&session.database);
     let state = call.app.engine.inner().catalog.snapshot();
     let objects: Vec<(String, Object)> = match call.name("stream") {
-        Some(name) => vec![(name.to_string(), state.existing(database, name)?.clone())],
+        Some(name) => {
+            if !call.sees(database, name) {
+                let on = hydron_access::Object::stream(database, name);
+                call.enabled().check(hydron_access::Privilege::SHOW_TABLES, &on)?;
+            }
+            vec![(name.to_string(), state.existing(database, name)?.clone())]
+        }
         None => {
             let inner = call.is_set("include_internal_streams");
             let all = state.database(database)?.objects.iter();
-            all.filter(|(n, _)| inner || !n.starts_with(".inner.")).map(|(n, o)| (n.to_string(), o.clone())).collect()
+            let seen = |n: &str| call.sees(database, n) && (inner || !n.starts_with(".inner."));
+            all.filter(|(n, _)| seen(n)).map(|(n, o)| (n.to_string(), o.clone())).collect()
         }
     };
     let mut data = Vec::new();
@@ -51,11 +58,6 @@ fn describe_statement(database: &str, name: &str) -> StatementKind {
             span: Span::default(),
         },
     })
-}
-
-pub(super) fn list_raw(call: &Call<'_>) -> Result<Response<Body>, Failure> {
-    // Nothing can create one.
-    call.success(json!({ "data": [] }))
 }
 
 pub(super) async fn create(call: &Call<'_>, body: Incoming) -> Result<Response<Body>, Failure> {

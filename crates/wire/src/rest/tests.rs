@@ -194,7 +194,7 @@ fn rows_that_are_wrong_are_refused() {
     assert_eq!(raw(&format!("{path}?format=never"), good).1, 73);
     assert_eq!(raw(&format!("{path}?no_such_setting=1"), good), (400, 115));
     assert_eq!(raw("/proton/v1/ingest/streams/nothing", good), (404, 60));
-    assert_eq!(raw("/proton/v1/ingest/rawstores/s", good), (501, 48));
+    assert_eq!(raw("/proton/v1/ingest/rawstores/s", r#"{"data": [{"_raw": "x"}]}"#), (404, 60));
     assert_eq!(table(&server, "SELECT count() FROM table(s)"), "0\n");
 }
 
@@ -338,7 +338,7 @@ fn statements_are_analyzed_and_formatted() {
 }
 
 #[test]
-fn functions_are_listed_and_those_that_are_not_built_say_so() {
+fn functions_are_made_listed_replaced_and_dropped() {
     let server = start();
     table(&server, "CREATE FUNCTION plus_one AS (x) -> x + 1");
     let path = "/proton/v1/udfs";
@@ -352,8 +352,42 @@ fn functions_are_listed_and_those_that_are_not_built_say_so() {
     let missing = server.get("/proton/v1/udfs/nothing");
     assert_eq!(failure((missing.status, body(&missing))), (404, 46));
     assert_eq!(failure(post(&server, path, json!({"name": "f"}))), (400, 408));
-    let executable = json!({"name": "f", "type": "executable", "arguments": [], "return_type": "int", "command": "x"});
+    let add = |source: &str| {
+        json!({"name": "add", "type": "javascript", "arguments": [{"name": "v", "type": "float32"}],
+        "return_type": "float32", "source": source})
+    };
+    let made = post(&server, path, add("function add(v) { return v.map(x => x + 5); }"));
+    assert_eq!((made.0, made.1["data"]["type"].as_str()), (200, Some("javascript")), "{}", made.1);
+    assert_eq!(table(&server, "SELECT add(1.5)"), "6.5\n");
+    // Sent again it is another one.
+    done(&server, path, add("function add(v) { return v.map(x => x - 5); }"));
+    assert_eq!(table(&server, "SELECT add(1.5)"), "-3.5\n");
+    assert_eq!(failure(post(&server, path, add("function other(v) { return v; }"))).1, 2530);
+    let sum = json!({"name": "total", "type": "javascript", "is_aggregation": true,
+        "arguments": [{"name": "v", "type": "int64"}], "return_type": "int64",
+        "source": "{ initialize: function() { this.n = 0; }, process: function(v) { for (let x of v) this.n += x; },
+            finalize: function() { return this.n; } }"});
+    done(&server, path, sum.clone());
+    let told = &body(&server.get("/proton/v1/udfs/total"))["data"];
+    for field in ["name", "type", "is_aggregation", "arguments", "return_type", "source"] {
+        assert_eq!(told[field], sum[field], "{field}");
+    }
+    assert_eq!(table(&server, "SELECT total(to_int64(number)) FROM numbers(5)"), "10\n");
+    let remote = json!({"name": "far", "type": "remote", "arguments": [{"name": "a", "type": "string"}],
+        "return_type": "string", "url": "http://127.0.0.1:1/", "auth_method": "auth_header",
+        "auth_context": {"key_name": "X-Key", "key_value": "verysecret"}, "execution_timeout": 300});
+    let made = post(&server, path, remote);
+    assert_eq!(made.0, 200, "{}", made.1);
+    assert!(!made.1.to_string().contains("verysecret") && made.1["data"]["auth_context"]["key_name"] == "X-Key");
+    assert!(!body(&server.get(path)).to_string().contains("verysecret"));
+    // There is no directory of programs here.
+    let executable = json!({"name": "f", "type": "executable", "arguments": [{"name": "a", "type": "int"}],
+        "return_type": "int", "command": "x"});
     assert_eq!(failure(post(&server, path, executable)), (501, 48));
+    let python = json!({"name": "f", "type": "python", "arguments": [{"name": "a", "type": "int"}],
+        "return_type": "int", "source": "x"});
+    assert_eq!(failure(post(&server, path, python)), (501, 48));
+    assert_eq!(body(&server.get(path))["data"].as_array().unwrap().len(), 4);
     assert_eq!(send(&server, "DELETE", "/proton/v1/udfs/plus_one", json!({})).0, 200);
     assert_eq!(failure(send(&server, "DELETE", "/proton/v1/udfs/plus_one", json!({}))), (404, 46));
 }
@@ -393,13 +427,72 @@ fn the_server_tells_about_itself() {
     assert_eq!(done(&server, "/proton/v1/telemetry", json!({"collect": false}))["collect"], false);
     assert_eq!(failure(post(&server, "/proton/v1/telemetry", json!({"collect": true}))), (501, 48));
     assert_eq!(body(&server.get("/proton/v1/ddl/rawstores"))["data"], json!([]));
-    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({"name": "r"}))), (501, 48));
     let nothing = server.get("/proton/v2/info");
     assert_eq!(failure((nothing.status, body(&nothing))), (404, 2003));
     assert_eq!(failure(send(&server, "PUT", "/proton/v1/search", json!({}))), (501, 1));
     // The port speaks SQL over HTTP too.
     assert_eq!(server.post("/", b"SELECT 1").text(), "1\n");
     assert_eq!(server.get("/ping").text(), "Ok.\n");
+}
+
+#[test]
+fn raw_stores_keep_events_with_the_time_that_stands_in_them() {
+    let server = start();
+    done(&server, "/proton/v1/ddl/rawstores", json!({"name": "r", "order_by_granularity": "H"}));
+    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({"name": "r"}))), (400, 57));
+    assert_eq!(failure(post(&server, "/proton/v1/ddl/rawstores", json!({}))), (400, 408));
+    table(&server, "CREATE STREAM plain (a int)");
+    let listed = &body(&server.get("/timeplusd/v1/ddl/rawstores"))["data"];
+    assert_eq!((listed[0]["name"].as_str(), listed.as_array().unwrap().len()), (Some("r"), 1));
+    assert_eq!(listed[0]["order_by_expression"], "(to_start_of_hour(_tp_time), sourcetype)");
+    let path = "/proton/v1/ingest/rawstores/r?mode=sync";
+    let events = json!({
+        "enrichment": {"time_extraction_type": "json_path", "time_extraction_rule": "at.time"},
+        "data": [
+            {"_raw": "{\"at\": {\"time\": \"2024-01-02 03:04:05.678\"}}", "host": "h", "source": "s", "sourcetype": "t"},
+            {"_raw": "{\"at\": {\"time\": \"2024-01-02T03:04:06Z\"}}"},
+        ]
+    });
+    done(&server, path, events);
+    let rows = "SELECT to_string(_tp_time), host, sourcetype FROM table(r) ORDER BY _tp_time";
+    assert_eq!(table(&server, rows), "2024-01-02 03:04:05.678\th\tt\n2024-01-02 03:04:06.000\t\t\n");
+    assert_eq!(failure(post(&server, path, json!({"data": "x"}))), (400, 408));
+    let bad = json!({"enrichment": {"time_extraction_type": "regex", "time_extraction_rule": "(?P<_time>\\d{4})"}, "data": [{"_raw": "x"}]});
+    assert_eq!(failure(post(&server, path, bad)), (400, 117));
+    assert_eq!(failure(post(&server, "/proton/v1/ingest/rawstores/no", json!({"data": [{"_raw": "x"}]}))), (404, 60));
+    let delete = |name: &str| send(&server, "DELETE", &format!("/proton/v1/ddl/rawstores/{name}"), json!({}));
+    assert_eq!(failure(delete("plain")), (404, 60));
+    assert_eq!(delete("r").0, 200);
+    assert_eq!(body(&server.get("/proton/v1/ddl/rawstores"))["data"], json!([]));
+}
+
+#[test]
+fn external_streams_are_made_and_dropped() {
+    let server = start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), "one\ntwo\n").unwrap();
+    let setting = |key: &str, value: &str| json!({"key": key, "value": value});
+    let path = "/proton/v1/ddl/externalstreams";
+    let make = |settings: serde_json::Value| json!({"name": "e", "columns": [{"name": "raw", "type": "string"}], "settings": settings});
+    let log = make(json!([
+        setting("type", "log"),
+        setting("log_dir", dir.path().to_str().unwrap()),
+        setting("log_files", ".*log")
+    ]));
+    done(&server, path, log.clone());
+    assert_eq!(failure(post(&server, path, log)), (400, 57));
+    assert_eq!(table(&server, "SELECT raw FROM table(e)"), "one\ntwo\n");
+    assert!(server.get("/metrics").text().contains("hydron_external_stream_read_rows_total 2\n"));
+    assert_eq!(failure(post(&server, path, make(json!([setting("type", "kafka")])))).1, 57);
+    assert_eq!(send(&server, "DELETE", "/proton/v1/ddl/streams/e", json!({})).0, 200);
+    assert_eq!(failure(post(&server, path, make(json!([setting("type", "kafka")])))), (400, 471));
+    let gone = [
+        setting("type", "kafka"),
+        setting("brokers", "127.0.0.1:1"),
+        setting("topic", "t"),
+        setting("reconnect_timeout_ms", "300"),
+    ];
+    assert_eq!(failure(post(&server, path, make(json!(gone)))).1, 210);
 }
 
 #[test]
@@ -504,4 +597,43 @@ fn hostile_requests_are_answered() {
     let odd = server.get("/proton/v1/ddl/streams/default/%00%ff%27%3BDROP%20STREAM%20s");
     assert_eq!(failure((odd.status, body(&odd))), (404, 60));
     assert_eq!(table(&server, "SELECT count() FROM table(s)"), "0\n");
+}
+
+#[test]
+fn users_made_by_sql_come_in_and_may_do_what_they_were_granted() {
+    let server = start();
+    let ask = |user: &str, key: &str, path: &str, text: &str| {
+        let headers = [format!("x-timeplus-user: {user}"), format!("x-timeplus-key: {key}")];
+        let answer = server.request("POST", path, &[&headers[0], &headers[1]], text.as_bytes());
+        let code = answer.header("x-timeplus-exception-code").map(|c| c.parse::<u16>().unwrap());
+        (answer.status, code)
+    };
+    let done = |text: &str| assert_eq!(ask("default", "", "/", text), (200, None), "{text}");
+    done("create stream s (a int)");
+    done("create stream hidden (a int)");
+    assert_eq!(ask("alice", "p1", "/", "select 1").1, Some(516));
+    done("create user alice identified by 'p1'");
+    done("create user away identified by 'p2' host ip '10.0.0.0/8'");
+    done("grant select on default.s to alice");
+    assert_eq!(ask("alice", "p1", "/", "select 1"), (200, None));
+    assert_eq!(ask("alice", "p2", "/", "select 1").1, Some(516));
+    assert_eq!(ask("away", "p2", "/", "select 1").1, Some(195));
+    let row = r#"{"columns": ["a"], "data": [[1]]}"#;
+    assert_eq!(ask("alice", "p1", "/proton/v1/ingest/streams/s?mode=sync", row).1, Some(497));
+    assert_eq!(ask("default", "", "/proton/v1/ingest/streams/s?mode=sync", row), (200, None));
+    assert_eq!(ask("alice", "p1", "/proton/v1/search", r#"{"query": "select * from table(s)"}"#), (200, None));
+    assert_eq!(ask("alice", "p1", "/proton/v1/search", r#"{"query": "select * from table(hidden)"}"#).1, Some(497));
+    let listed = |path: &str| {
+        let answer = server.request("GET", path, &["x-timeplus-user: alice", "x-timeplus-key: p1"], b"");
+        (answer.status, answer.text().to_string())
+    };
+    let (status, text) = listed("/proton/v1/ddl/streams");
+    assert!(status == 200 && text.contains("\"s\"") && !text.contains("hidden"), "{text}");
+    assert_ne!(listed("/proton/v1/ddl/streams/default/hidden").0, 200);
+    // Users of a file that is read anew take nothing from those of SQL.
+    done("alter user alice identified by 'p3'");
+    assert_eq!(ask("alice", "p1", "/", "select 1").1, Some(516));
+    assert_eq!(ask("alice", "p3", "/", "select 1"), (200, None));
+    done("drop user alice");
+    assert_eq!(ask("alice", "p3", "/", "select 1").1, Some(516));
 }

@@ -3,9 +3,10 @@
 //! In: a text with `users` and `profiles`. Out: checked users. Promise: a key that is not understood is an error: what
 //! would restrict a user is never passed over.
 
-use super::network::Network;
-use super::password::Password;
-use super::{User, Users};
+use super::{Others, User, Users};
+use hydron_access::entity::{Interval, Resource};
+use hydron_access::network::Network;
+use hydron_access::password::Password;
 use hydron_base::{Code, Error, Result, Settings};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -27,8 +28,11 @@ pub(super) fn parse(yaml: &str) -> Result<Users> {
             .collect::<Result<Profiles>>()?,
         None => Profiles::new(),
     };
-    // Quotas are not kept: `default` in Proton's file sets no limit.
-    let quotas = sections.remove("quotas");
+    let mut others = Others::shipped();
+    for (name, tree) in sections.remove("quotas").map_or(Ok(Map::new()), |tree| object(tree, "quotas"))? {
+        let intervals = intervals(&name, tree)?;
+        others.quotas.insert(name, intervals);
+    }
     if let Some(key) = sections.keys().find(|k| *k != "users") {
         return Err(error(format!("key '{key}' is unknown")).hint("users, profiles"));
     }
@@ -36,13 +40,13 @@ pub(super) fn parse(yaml: &str) -> Result<Users> {
     let mut users = Users::none();
     for (name, tree) in object(listed, "users")? {
         let what = format!("user '{name}'");
-        let user = user(object(tree, &what)?, &profiles).map_err(|e| e.context(&what))?;
+        let user = user(object(tree, &what)?, &profiles, &others).map_err(|e| e.context(&what))?;
         users.list().insert(name, user);
     }
     for name in profiles.keys() {
-        settings_of(name, &profiles, 0)?;
+        others.profiles.insert(name.clone(), settings_of(name, &profiles, 0)?);
     }
-    check_quotas(quotas)?;
+    users.others = parking_lot::RwLock::new(Arc::new(others));
     Ok(users)
 }
 
@@ -58,7 +62,7 @@ fn object(tree: Value, what: &str) -> Result<Map<String, Value>> {
     }
 }
 
-fn user(mut keys: Map<String, Value>, profiles: &Profiles) -> Result<User> {
+fn user(mut keys: Map<String, Value>, profiles: &Profiles, others: &Others) -> Result<User> {
     let mut passwords = Vec::new();
     if let Some(value) = keys.remove("password") {
         passwords.push(Password::plain(&text(&value).ok_or_else(|| plain_error("password must be a text"))?));
@@ -105,17 +109,17 @@ fn user(mut keys: Map<String, Value>, profiles: &Profiles) -> Result<User> {
         Some(value) => flag(&value).ok_or_else(|| plain_error("access_management must be 0 or 1"))?,
         None => false,
     };
-    match keys.remove("quota") {
-        None => {}
-        Some(value) if text(&value).as_deref() == Some("default") => {}
-        Some(_) => return Err(Error::not_implemented("a quota but 'default'")),
+    let quota = keys.remove("quota").map(|v| text(&v).unwrap_or_default());
+    if let Some(name) = quota.as_ref().filter(|q| !others.quotas.contains_key(*q)) {
+        return Err(plain_error(format!("quota '{name}' does not exist")));
     }
     if let Some(key) = keys.keys().next() {
         return Err(plain_error(format!("key '{key}' is unknown")).hint(
             "password, password_sha256_hex, password_double_sha1_hex, networks, profile, readonly, access_management",
         ));
     }
-    Ok(User { password, networks, settings: Arc::new(settings), access_management })
+    let profile = profile.or_else(|| profiles.contains_key("default").then(|| "default".to_string()));
+    Ok(User { password, networks, settings: Arc::new(settings), profile, quota, access_management })
 }
 
 /// An error that gets its context from the caller.
@@ -182,19 +186,38 @@ fn flag(value: &Value) -> Option<bool> {
     }
 }
 
-/// Errors: NOT_IMPLEMENTED for a quota with a limit.
-fn check_quotas(tree: Option<Value>) -> Result<()> {
-    fn has_limit(tree: &Value, key: &str) -> bool {
-        match tree {
-            Value::Object(map) => map.iter().any(|(k, v)| has_limit(v, k)),
-            Value::Array(list) => list.iter().any(|v| has_limit(v, key)),
-            other => key != "duration" && text(other).is_some_and(|t| !matches!(t.as_str(), "" | "0")),
+/// `interval: {duration: 3600, queries: 0, …}`, or a list of them; 0 and an absent key set no limit.
+fn intervals(name: &str, tree: Value) -> Result<Vec<Interval>> {
+    let what = format!("quota '{name}'");
+    let mut keys = object(tree, &what)?;
+    let listed = match keys.remove("interval") {
+        Some(Value::Array(list)) => list,
+        Some(tree) => vec![tree],
+        None => Vec::new(),
+    };
+    if let Some(key) = keys.keys().next() {
+        return Err(error(format!("{what}: key '{key}' is unknown")).hint("interval"));
+    }
+    listed.into_iter().map(|tree| interval(&what, tree)).collect()
+}
+
+fn interval(what: &str, tree: Value) -> Result<Interval> {
+    let mut keys = object(tree, what)?;
+    let number = |key: &str, value: &Value| {
+        let number = text(value).and_then(|t| t.parse::<f64>().ok()).filter(|n| n.is_finite() && *n >= 0.0);
+        number.ok_or_else(|| error(format!("{what}: {key} must be a number")))
+    };
+    let seconds = keys.remove("duration").map_or(Ok(3_600.0), |v| number("duration", &v))?.max(1.0) as u64;
+    let randomized = keys.remove("randomize").is_some_and(|v| flag(&v) == Some(true));
+    let mut max = BTreeMap::new();
+    for (key, value) in &keys {
+        let resource = Resource::named(key).ok_or_else(|| error(format!("{what}: key '{key}' is unknown")))?;
+        let most = number(key, value)?;
+        if most > 0.0 {
+            max.insert(resource, most);
         }
     }
-    match tree {
-        Some(tree) if has_limit(&tree, "quotas") => Err(Error::not_implemented("a quota with a limit")),
-        _ => Ok(()),
-    }
+    Ok(Interval { seconds, randomized, max })
 }
 
 #[cfg(test)]
@@ -268,7 +291,9 @@ quotas:
         wrong("users: {}\nprofiles: {p: {profile: q}, q: {profile: p}}", "builds on itself");
         wrong("profiles: {}", "no section 'users'");
         wrong("users: {}\nroles: {}", "key 'roles' is unknown");
-        wrong("users: {}\nquotas: {default: {interval: {duration: 1, queries: 7}}}", "quota with a limit");
+        wrong("users: {}\nquotas: {q: {interval: {duration: 1, querys: 7}}}", "key 'querys' is unknown");
+        wrong("users: {}\nquotas: {q: {interval: {queries: many}}}", "queries must be a number");
+        wrong("users: {a: {password: x, quota: q}}", "quota 'q' does not exist");
         wrong("users: [1", "not YAML");
     }
 }

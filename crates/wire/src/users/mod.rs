@@ -4,17 +4,21 @@
 //! whether the name or the password was wrong. Promise: both cost the same time; an address that fails often waits,
 //! whatever it sends next.
 //!
-//! In reading order: [`password`] (what is kept of one), [`network`] (addresses), [`throttle`] (the delay after
-//! failures, pure), [`file`] (users in YAML, in Proton's shape). Reference: docs/reference/users.md.
+//! Users stand in a file and, made by SQL, in the catalog; [`Users::attach`] makes these known to each other.
+//!
+//! In reading order: [`throttle`] (the delay after failures, pure), [`file`] (users in YAML, in Proton's shape),
+//! [`entities`] (the file's users as access control sees them). Reference: docs/reference/users.md.
 
+mod entities;
 mod file;
-mod network;
-mod password;
+mod lookup;
 mod throttle;
 
-use self::network::Network;
-use self::password::{Password, Proof};
 use self::throttle::{Admission, Throttle};
+use hydron_access::entity::What;
+use hydron_access::network::Network;
+use hydron_access::password::{Password, Proof};
+use hydron_access::{Access, Kind};
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_engine::{Engine, Session};
 use parking_lot::RwLock;
@@ -39,6 +43,9 @@ struct User {
     networks: Vec<Network>,
     /// Settings of its profile, and its own.
     settings: Arc<Settings>,
+    /// The profile of the file that they are from.
+    profile: Option<String>,
+    quota: Option<String>,
     access_management: bool,
 }
 
@@ -48,20 +55,41 @@ impl User {
             name: name.to_string(),
             settings: Arc::clone(&self.settings),
             access_management: self.access_management,
+            default_database: String::new(),
         }
     }
 }
 
+/// What a file says beside its users.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    profiles: BTreeMap<String, Settings>,
+    quotas: BTreeMap<String, Vec<hydron_access::entity::Interval>>,
+}
+
 /// Users by name. One value serves all ports: failures are counted over all of them, and a change holds for all.
-#[derive(Debug)]
 pub struct Users {
     by_name: RwLock<Arc<BTreeMap<String, User>>>,
+    others: RwLock<Arc<Others>>,
     throttle: Arc<Throttle>,
+    /// Where the users of SQL are, once an engine is open.
+    access: RwLock<Option<Arc<Access>>>,
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.listed().keys()).finish()
+    }
 }
 
 impl Clone for Users {
     fn clone(&self) -> Users {
-        Users { by_name: RwLock::new(self.listed()), throttle: Arc::clone(&self.throttle) }
+        Users {
+            by_name: RwLock::new(self.listed()),
+            others: RwLock::new(Arc::clone(&self.others.read())),
+            throttle: Arc::clone(&self.throttle),
+            access: RwLock::default(),
+        }
     }
 }
 
@@ -73,11 +101,14 @@ pub struct Admitted {
     pub settings: Arc<Settings>,
     /// May manage other users by SQL.
     pub access_management: bool,
+    /// Where it is when it names no database; empty: where everyone is.
+    pub default_database: String,
 }
 
 impl Admitted {
     /// A session of this user.
     pub fn session(&self, engine: &Engine, database: &str) -> Session {
+        let database = if database.is_empty() { &self.default_database } else { database };
         Session { profile: Arc::clone(&self.settings), ..engine.session(&self.name, database) }
     }
 }
@@ -88,16 +119,26 @@ impl Default for Users {
         for (name, password) in SHIPPED {
             users.set(name, password, *name == "proton");
         }
-        if let Some(proton) = users.list().get_mut("proton") {
-            proton.access_management = true;
+        // Whoever has just installed a server manages it as the default user, from this machine alone unless told otherwise.
+        for name in ["default", "proton"] {
+            if let Some(user) = users.list().get_mut(name) {
+                user.access_management = true;
+                user.quota = (name == "default").then(|| "default".to_string());
+            }
         }
+        users.others = RwLock::new(Arc::new(Others::shipped()));
         users
     }
 }
 
 impl Users {
     fn none() -> Users {
-        Users { by_name: RwLock::default(), throttle: Arc::default() }
+        Users {
+            by_name: RwLock::default(),
+            others: RwLock::default(),
+            throttle: Arc::default(),
+            access: RwLock::default(),
+        }
     }
 
     fn listed(&self) -> Arc<BTreeMap<String, User>> {
@@ -110,7 +151,27 @@ impl Users {
 
     /// From now on these come in, with these settings; who is in already stays. Failures so far still count.
     pub fn replace(&self, others: Users) {
+        *self.others.write() = others.others.into_inner();
         *self.by_name.write() = others.by_name.into_inner();
+        if let Some(access) = &*self.access.read() {
+            access.govern(self.entities());
+        }
+    }
+
+    /// From now on the users of SQL come in too, and access control knows the users of the file.
+    pub fn attach(&self, access: &Arc<Access>) {
+        let mut attached = self.access.write();
+        if !attached.as_ref().is_some_and(|a| Arc::ptr_eq(a, access)) {
+            access.govern(self.entities());
+            *attached = Some(Arc::clone(access));
+        }
+    }
+
+    /// A user of SQL.
+    fn of_sql(&self, name: &str) -> Option<Arc<hydron_access::Entity>> {
+        let access = self.access.read();
+        let directory = access.as_ref()?.directory();
+        directory.find(Kind::User, name).filter(|e| !e.from_file).cloned()
     }
 
     /// The users of a file in Proton's shape. Errors: CONFIG_ERROR and those of settings, with the user or profile.
@@ -122,7 +183,8 @@ impl Users {
     pub fn set(&mut self, name: &str, password: &str, loopback_only: bool) {
         let networks = if loopback_only { Network::loopback() } else { Network::all() };
         let password = Password::plain(password);
-        let user = User { password, networks, settings: Arc::default(), access_management: false };
+        let user =
+            User { password, networks, settings: Arc::default(), profile: None, quota: None, access_management: false };
         self.list().insert(name.to_string(), user);
     }
 
@@ -142,7 +204,11 @@ impl Users {
             }
             Admission::Refused(delay) => return Err(too_many_failures(from, delay)),
         };
-        let checked = self.check(name, password, from);
+        let names = match self.of_sql(name).as_ref().and_then(|e| e.as_user()) {
+            Some(user) if user.hosts.needs_names(from) => lookup::names_of(from, &user.hosts.names).await,
+            _ => Vec::new(),
+        };
+        let checked = self.check_named(name, password, from, &names);
         let failed = checked.as_ref().is_err_and(|e| e.code == Code::AUTHENTICATION_FAILED);
         match (failed, charged) {
             (true, false) => self.throttle.charge(from, Instant::now()),
@@ -160,26 +226,41 @@ impl Users {
     /// Errors: AUTHENTICATION_FAILED (516), which does not say whether the name or the password is wrong;
     /// IP_ADDRESS_NOT_ALLOWED (195) for a known user from a place that is not permitted.
     pub fn check(&self, name: &str, password: &str, from: IpAddr) -> Result<Admitted> {
+        self.check_named(name, password, from, &[])
+    }
+
+    /// As [`Users::check`]; `names` are those that the address was found to have.
+    fn check_named(&self, name: &str, password: &str, from: IpAddr, names: &[String]) -> Result<Admitted> {
         let proof = Proof::of(password);
         // A user that does not exist has a password that nobody knows: the work is the same.
         let nobody = Password::unknown();
         let users = self.listed();
-        let user = users.get(name);
-        let fits = user.map_or(&nobody, |u| &u.password).accepts(&proof);
-        let Some(user) = user.filter(|_| fits) else {
-            let text = format!("{name}: password is incorrect or there is no user with such name");
-            return Err(Error::new(Code::AUTHENTICATION_FAILED, text));
+        let of_sql = self.of_sql(name);
+        let (listed, made) = (users.get(name), of_sql.as_ref().and_then(|e| e.as_user()));
+        let kept = listed.map(|u| &u.password).or(made.map(|u| &u.password));
+        let fits = kept.unwrap_or(&nobody).accepts(&proof);
+        let (admitted, may_come) = match (listed, made) {
+            (Some(user), _) if fits => (user.admitted(name), user.networks.iter().any(|n| n.contains(from))),
+            (None, Some(user)) if fits => (of_user(name, user), user.hosts.permits(from, names)),
+            _ => {
+                let text = format!("{name}: password is incorrect or there is no user with such name");
+                return Err(Error::new(Code::AUTHENTICATION_FAILED, text));
+            }
         };
-        if !user.networks.iter().any(|n| n.contains(from)) {
+        if !may_come {
             let text = format!("user '{name}' may not connect from {from}");
             return Err(Error::new(Code::IP_ADDRESS_NOT_ALLOWED, text));
         }
-        Ok(user.admitted(name))
+        Ok(admitted)
     }
 
     /// A user who has come in before, on a connection that outlived its process. `None`: there is no such user any more.
     pub fn again(&self, name: &str) -> Option<Admitted> {
-        self.listed().get(name).map(|user| user.admitted(name))
+        let listed = self.listed().get(name).map(|user| user.admitted(name));
+        listed.or_else(|| match &self.of_sql(name)?.what {
+            What::User(user) => Some(of_user(name, user)),
+            _ => None,
+        })
     }
 
     /// Whether a server may listen on `host` with these users: on loopback always, elsewhere only if everyone who may
@@ -209,6 +290,16 @@ impl Users {
             "users_config with a file of users that have passwords (docs/reference/users.md), listen_host 127.0.0.1, \
              or allow_insecure_remote: 1 to listen all the same",
         ))
+    }
+}
+
+/// A user of SQL: its settings are those that it has when it asks.
+fn of_user(name: &str, user: &hydron_access::entity::User) -> Admitted {
+    Admitted {
+        name: name.to_string(),
+        settings: Arc::default(),
+        access_management: false,
+        default_database: user.default_database.clone(),
     }
 }
 
@@ -274,6 +365,34 @@ mod tests {
         assert_eq!(code(shared.check("default", "", HERE)), Some(Code::AUTHENTICATION_FAILED));
         assert!(shared.again("default").is_none());
         assert!(copy.check("default", "", HERE).is_ok(), "a copy is its own");
+    }
+
+    #[test]
+    fn users_of_sql_stand_beside_those_of_the_file() {
+        let access = Arc::new(Access::default());
+        let users = Users::default();
+        users.attach(&access);
+        let mut directory = (*access.directory()).clone();
+        let made = hydron_access::Entity {
+            from_file: false,
+            id: uuid::Uuid::from_u128(7),
+            ..hydron_access::Entity::owner("me")
+        };
+        directory.put(made).unwrap();
+        access.set(directory);
+        assert!(users.check("me", "", AWAY).is_ok() && users.again("me").is_some());
+        let rights = |name: &str| access.enabled(name, None).rights.clone();
+        let management = hydron_access::Privileges::named("ACCESS MANAGEMENT").unwrap();
+        assert!(rights("proton").has(management, &hydron_access::Object::ANY));
+        assert!(!rights("system").has_any(management, &hydron_access::Object::ANY));
+        assert!(rights("system").has(hydron_access::Privilege::SELECT.into(), &hydron_access::Object::ANY));
+        let mut others = Users::none();
+        others.set("me", "hunter2!", false);
+        others.set("you", "hunter2!", false);
+        users.replace(others);
+        assert!(users.check("me", "", AWAY).is_err(), "the file's user stands before that of SQL");
+        assert!(users.check("you", "hunter2!", AWAY).is_ok());
+        assert!(rights("default").is_empty(), "a user that is gone may do nothing");
     }
 
     #[test]

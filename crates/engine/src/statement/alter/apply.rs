@@ -105,6 +105,9 @@ fn fixed_columns(info: &StreamInfo, elements: &TableElements) -> Result<BTreeMap
             add(&hydron_sql::parse_expression(text)?, what);
         }
     }
+    for arg in &info.engine_args {
+        add(&hydron_sql::parse_expression(arg)?, "an argument of the engine");
+    }
     for index in &elements.indexes {
         add(&index.expr, "an index");
     }
@@ -228,7 +231,10 @@ impl Work {
                 self.create.storage.ttl.clear();
                 Ok(())
             }
-            A::ModifySetting(settings) => settings.iter().try_for_each(|s| self.set(s)),
+            A::ModifySetting(settings) => {
+                crate::statement::storage_check::check_modify_setting(&self.create)?;
+                settings.iter().try_for_each(|s| self.set(s))
+            }
             A::ResetSetting(names) => names.iter().try_for_each(|name| {
                 self.check_setting(name)?;
                 self.create.storage.settings.retain(|s| s.name != *name);
@@ -526,6 +532,8 @@ mod tests {
             shards: 1,
             sharding_expr: String::new(),
             engine: Arc::from("Stream"),
+            engine_args: Vec::new(),
+            sample_by: String::new(),
             settings: vec![],
             comment: String::new(),
         };

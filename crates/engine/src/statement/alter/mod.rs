@@ -4,19 +4,24 @@
 //! the stream: rows keep the form they were written in and are read as the stream has them now; parts are brought up to date in
 //! the background. A query that runs goes on with the columns it began with. An ALTER that fails changes nothing.
 //!
-//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION).
+//! In reading order: [`apply`] (what commands make of a CREATE statement, pure), [`rows`] (DELETE, UPDATE, DROP PARTITION),
+//! [`partition`] (MOVE, REPLACE, ATTACH PARTITION, FREEZE), [`query`] (the query of a materialized view).
 
 mod apply;
+mod partition;
+pub mod query;
 mod rows;
 
 use super::{Answer, Context, answer};
 use crate::catalog::lookup::Lookup;
-use crate::catalog::{CatalogState, MaterializedView, Object, record};
+use crate::catalog::{CatalogState, MaterializedView, Object, record, temporary};
 use crate::checkpoint::epoch::fingerprint;
 use crate::engine::Inner;
 use crate::stream::Stream;
 use crate::view::run::query_of;
 use apply::Applied;
+use hydron_access::Enabled;
+use hydron_base::world::Stop;
 use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
 use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
@@ -24,16 +29,28 @@ use hydron_plan::{StreamInfo, StreamKind};
 use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
 use hydron_store::catalog::Change;
 use hydron_types::{Field, LogicalType, Schema};
+pub use partition::check_alike;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, alter: Alter) -> Result<Answer> {
-    if alter.object != AlterObject::Stream {
+    let span = alter.name.span;
+    if alter.object != AlterObject::Database
+        && let Some(change) = query::change_of(&alter.commands)?
+    {
+        let done = query::run(&cx, &alter.name, change).await;
+        return done.map(|()| answer::nothing()).map_err(|e| cx.place(e, span));
+    }
+    if alter.object == AlterObject::Database {
         return Err(Error::not_implemented(format!("ALTER {:?}", alter.object).to_uppercase()));
     }
-    if alter.temporary {
-        return Err(Error::not_implemented("TEMPORARY STREAM"));
+    if alter.temporary && cx.temporary.get(&alter.name.name).is_none() {
+        let message = format!("temporary stream {} does not exist", alter.name.name);
+        return Err(cx.place(Error::new(Code::UNKNOWN_STREAM, message), alter.name.span));
     }
-    let span = alter.name.span;
+    if alter.commands.iter().all(partition::is_of_partitions) {
+        let done = partition::run(&cx, alter).await;
+        return done.map(|()| answer::nothing()).map_err(|e| cx.place(e, span));
+    }
     let of_rows = alter.commands.iter().filter(|c| rows::is_of_rows(c)).count();
     let done = match of_rows {
         0 => columns(&cx, alter).await,
@@ -84,8 +101,12 @@ fn check_view(view: &MaterializedView, commands: &[AlterCommand]) -> Result<()> 
 async fn columns(cx: &Context, alter: Alter) -> Result<()> {
     let engine = Arc::clone(&cx.engine);
     let _changes = engine.catalog.lock_changes().await;
-    let state = engine.catalog.snapshot();
+    let state = cx.catalog();
     let stream = stream_of(cx, &state, &alter)?;
+    if stream.info.kind == StreamKind::External {
+        let error = Error::not_implemented(format!("ALTER of external stream {}", stream.info.name));
+        return Err(error.hint("DROP STREAM and CREATE EXTERNAL STREAM: its rows are not lost by that"));
+    }
     let work = {
         let (engine, lookup, bind_cx) = (Arc::clone(&cx.engine), cx.lookup(), cx.bind_context(false));
         move || change(&engine, &stream, &alter.commands, &lookup, &bind_cx)
@@ -108,6 +129,12 @@ fn change(
     let StatementKind::CreateStream(create) = hydron_sql::parse_statement(&stream.create_text)?.statement.kind else {
         return Err(Error::bug("the text of a stream is not a CREATE STREAM"));
     };
+    let sets = |c: &AlterCommand| matches!(c, AlterCommand::ModifySetting(_) | AlterCommand::ResetSetting(_));
+    if commands.iter().any(sets) && super::table_engine::is_of_old_way(&create) {
+        let message =
+            format!("stream {} was made in the old way of MergeTree, which has no settings", stream.info.name);
+        return Err(Error::bad_arguments(message));
+    }
     let applied = apply::apply(*create, &stream.info, commands)?;
     let info = info_of(&stream.info, &applied, lookup, bind_cx)?;
     let text = super::create::create_text(&applied.create, &info)?;
@@ -117,6 +144,9 @@ fn change(
     let altered = stream.altered(engine, info, text, layouts);
     let stored = check(engine, stream, &altered, &applied, lookup, bind_cx).and_then(|()| {
         let info = &altered.info;
+        if &*info.database == temporary::DATABASE {
+            return Ok(());
+        }
         let entry = Inner::entry(record::STREAM, info.uuid, &info.database, &info.name, &altered.create_text, object);
         Ok(engine.catalog_store.apply(vec![Change::Put(entry)])?)
     });
@@ -127,7 +157,10 @@ fn change(
     if let Some(store) = altered.store() {
         engine.streams.register(altered.info.uuid, store);
     }
-    engine.catalog.update(|state| show(state, &altered));
+    match &*altered.info.database {
+        temporary::DATABASE => drop(lookup.temporary.put(engine, Arc::clone(&altered))),
+        _ => engine.catalog.update(|state| show(state, &altered)),
+    }
     Ok((altered, applied.rewrites))
 }
 
@@ -145,17 +178,15 @@ fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindC
         mode: old.mode,
         stream: old.kind != StreamKind::Table,
         event_time: setting("event_time_column").unwrap_or_default(),
+        external: false,
     };
     let elements = create.elements.clone().unwrap_or_default();
     let columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
     let settings = create.storage.settings.iter();
     let settings = settings.filter_map(|s| Some((Arc::from(s.name.as_str()), setting_text(s).ok().flatten()?)));
-    Ok(StreamInfo {
-        columns,
-        settings: settings.collect(),
-        comment: create.comment.clone().unwrap_or_default(),
-        ..old.clone()
-    })
+    let settings: Vec<(Arc<str>, String)> = settings.collect();
+    super::table_engine::check_settings(&settings)?;
+    Ok(StreamInfo { columns, settings, comment: create.comment.clone().unwrap_or_default(), ..old.clone() })
 }
 
 /// Whether old rows can be read as the new columns have them, and every view that read the stream still can.
@@ -169,18 +200,19 @@ fn check(
     lookup: &Lookup,
     bind_cx: &BindContext,
 ) -> Result<()> {
-    let may_fail = |name: &String| {
+    // What becomes json may be no JSON, and shows its paths when it is read.
+    let must_be_read = |name: &String| {
         let ty = |info: &StreamInfo, name: &str| info.columns.iter().find(|c| &*c.name == name).map(|c| c.ty.clone());
         let from = applied.before.get(name).and_then(|before| ty(&old.info, before));
-        from.zip(ty(&new.info, name)).is_some_and(|(from, to)| !is_lossless(&from, &to))
+        from.zip(ty(&new.info, name)).is_some_and(|(from, to)| !is_lossless(&from, &to) || to == LogicalType::Json)
     };
-    if applied.retyped.iter().any(may_fail)
+    if applied.retyped.iter().any(must_be_read)
         && let Some(store) = new.store()
     {
         store.check_rows(engine.cpu.handle())?;
     }
     let schema = new.layout().schema();
-    crate::stream::ttl::check(&applied.create.storage.ttl, &schema, lookup, bind_cx)?;
+    crate::stream::ttl::check(&applied.create, &schema, lookup, bind_cx)?;
     // A constraint that cannot be bound would refuse every INSERT. Rows that are there already are not asked.
     for expr in &applied.checks {
         bind_condition(expr, &schema, lookup, bind_cx)?;
@@ -241,8 +273,13 @@ fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(
         user: Arc::clone(&user),
         streaming: true,
         traps: false,
+        server: Some(super::facts::ServerView::facts(&lookup.engine, "", &database)),
+        identity: Arc::default(),
+        stop: Stop::default(),
     };
-    let lookup = Lookup { database, user, settings: Arc::clone(&settings), ..lookup.clone() };
+    // Whether it can be bound is asked, not whether its owner may read.
+    let access = Arc::new(Enabled::everything(&user));
+    let lookup = Lookup { database, user, settings: Arc::clone(&settings), access, ..lookup.clone() };
     let bound = bind_select_in(&select, None, &lookup, &bind_cx)?;
     let options = hydron_flow::BuildOptions { parallelism: 1, ..super::select::build_options(&settings) };
     let pipeline = hydron_flow::build(&bound.plan, options)?;

@@ -14,7 +14,8 @@ use hydron_base::{Code, Error, Result};
 use hydron_func::EvalContext;
 use hydron_func::call::arrow_error;
 use hydron_plan::bind::{bind_condition, bind_scalar_expr, cast_expr};
-use hydron_plan::{ColumnDefault, Expr};
+use hydron_plan::join_engine::JOIN;
+use hydron_plan::{ColumnDefault, Expr, StreamInfo};
 use hydron_sql::ast::{self, Alter, AlterCommand, Assignment, Partition};
 use hydron_types::Batch;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub fn is_of_rows(command: &AlterCommand) -> bool {
 }
 
 pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
-    let stream = stream_of(cx, &cx.engine.catalog.snapshot(), &alter)?;
+    let stream = stream_of(cx, &cx.catalog(), &alter)?;
     let store = Arc::clone(stream.stored()?);
     if keyed::is_keyed(&stream.info) {
         // Without its newest row a key would have an older one again.
@@ -35,6 +36,13 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
             stream.info.mode.name(),
             stream.info.name
         )));
+    }
+    if &*stream.info.engine == JOIN {
+        if alter.commands.iter().any(|c| matches!(c, AlterCommand::Update { .. })) {
+            return Err(Error::not_implemented(format!("UPDATE of the Join table {}", stream.info.name)));
+        }
+        // A row that another one of its key hides must not come back when that one is deleted.
+        crate::statement::remove::merge(cx, &stream, None).await?;
     }
     for command in &alter.commands {
         let change = {
@@ -72,13 +80,8 @@ fn change_of(
         AlterCommand::DropPartition { detached: false, part: false, partition: Partition::All } => {
             Ok(Arc::new(|rows| Ok(Some(rows.slice(0, 0)))))
         }
-        AlterCommand::DropPartition { detached: false, part: false, partition: Partition::Expr(of) } => {
-            let by = match stream.info.partition_by.as_str() {
-                "" => return Err(Error::bad_arguments(format!("stream {} has no partition key", stream.info.name))),
-                text => hydron_sql::parse_expression(text)?,
-            };
-            let equals = hydron_sql::parse_expression(&format!("equals({by}, {of})"))?;
-            Ok(deletes(bind(&equals)?, eval, batch_of))
+        AlterCommand::DropPartition { detached: false, part: false, partition } => {
+            Ok(deletes(bind(&partition_condition(&stream.info, partition)?)?, eval, batch_of))
         }
         AlterCommand::Update { assignments, partition: None, filter } => {
             let condition = bind(filter)?;
@@ -102,7 +105,41 @@ fn change_of(
     }
 }
 
-fn deletes(
+/// A condition that is true for the rows of a partition.
+///
+/// Errors: BAD_ARGUMENTS (36) for a partition of a stream without a partition key.
+pub fn partition_condition(info: &StreamInfo, partition: &Partition) -> Result<ast::Expr> {
+    let by = info.partition_by.as_str();
+    let text = match partition {
+        Partition::All => "true".to_string(),
+        Partition::Id(id) if by.is_empty() && id == "all" => "true".to_string(),
+        Partition::Expr(of) if by.is_empty() && of.to_string() == "tuple()" => "true".to_string(),
+        _ if by.is_empty() => {
+            return Err(Error::bad_arguments(format!("stream {} has no partition key", info.name)));
+        }
+        Partition::Expr(of) => format!("equals({}, {of})", hydron_sql::parse_expression(by)?),
+        Partition::Id(id) => {
+            let elements = crate::stream::merging::list_of(by)?.join(", ");
+            format!("equals(partition_id({elements}), {})", ast::Expr::string(id))
+        }
+    };
+    hydron_sql::parse_expression(&text)
+}
+
+/// Leaves the rows for which a condition is true.
+pub fn keeps(
+    condition: Expr,
+    eval: EvalContext,
+    batch_of: impl Fn(&RecordBatch) -> Batch + Send + Sync + 'static,
+) -> Change {
+    Arc::new(move |rows| {
+        let mask: BooleanArray = condition.eval_filter(&eval, &batch_of(rows))?;
+        filter_record_batch(rows, &mask).map(Some).map_err(arrow_error)
+    })
+}
+
+/// Leaves the rows for which a condition is not true.
+pub fn deletes(
     condition: Expr,
     eval: EvalContext,
     batch_of: impl Fn(&RecordBatch) -> Batch + Send + Sync + 'static,

@@ -54,6 +54,12 @@ fn bind(call: &Call<'_>, op: BitOp) -> Result<BoundCall> {
     if call.ty(0).is_string_like() && matches!(op, BitOp::ShiftLeft | BitOp::ShiftRight) {
         return shift_string(call, matches!(op, BitOp::ShiftLeft));
     }
+    if let (LogicalType::FixedString(a), LogicalType::FixedString(b)) = (call.ty(0), call.ty(1))
+        && a == b
+        && matches!(op, BitOp::And | BitOp::Or | BitOp::Xor)
+    {
+        return combine_strings(call, op);
+    }
     call.need_integer(0)?;
     call.need_integer(1)?;
     let (a, b) = (number_layout(call.ty(0)), number_layout(call.ty(1)));
@@ -73,6 +79,22 @@ fn bind(call: &Call<'_>, op: BitOp) -> Result<BoundCall> {
             BitOp::RotateLeft => operands.map(|x: R, y: R| x.rotl(y.low_i64() as u32)),
             BitOp::RotateRight => operands.map(|x: R, y: R| x.rotl(R::BITS - y.low_i64() as u32 % R::BITS)),
         }, else Err(Error::bug(format!("bits in {out}"))))
+    })
+}
+
+/// Fixed strings of one length, byte by byte.
+fn combine_strings(call: &Call<'_>, op: BitOp) -> Result<BoundCall> {
+    let convert = crate::scalar::define::Convert::new(&LogicalType::String, call.ty(0), call.zone());
+    call.returns(call.ty(0).clone(), move |args, rows| {
+        let (a, b) = (Texts::of(&args[0])?, Texts::of(&args[1])?);
+        let combined = texts(rows, |row, out| {
+            out.extend(a.at(row).iter().zip(b.at(row)).map(|(x, y)| match op {
+                BitOp::And => x & y,
+                BitOp::Or => x | y,
+                _ => x ^ y,
+            }));
+        })?;
+        convert.array(&combined)
     })
 }
 

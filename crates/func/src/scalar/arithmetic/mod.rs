@@ -1,10 +1,11 @@
 //! Arithmetic: what `+ - * / %` and their named kin do, by the kind of their operands.
 //!
 //! In reading order: [`result`] (result types), [`numbers`] (integers and floats), [`decimals`], [`times`] (dates, times and
-//! intervals), [`tuples`], [`unary`], [`bits`].
+//! intervals), [`tuples`], [`unary`], [`bits`], [`morton`].
 
 mod bits;
 mod decimals;
+mod morton;
 mod numbers;
 pub(crate) mod result;
 mod times;
@@ -61,6 +62,7 @@ pub fn register(registry: &mut Registry) {
     }
     unary::register(registry);
     bits::register(registry);
+    morton::register(registry);
     tuples::register(registry);
 }
 

@@ -64,7 +64,7 @@ fn search(call: &Call<'_>, ty: LogicalType, answer: fn(&Found<'_>, usize) -> Res
     };
     let element =
         if own == LogicalType::Nothing { LogicalType::nullable(call.ty(1).bare().clone()) } else { own.clone() };
-    let common = least_supertype(&[element, call.ty(1).clone()]).map_err(|_| call.illegal(1))?;
+    let common = comparable_type(&element, call.ty(1)).ok_or_else(|| call.illegal(1))?;
     let common = if common.is_nullable() { common } else { nullable_if_possible(common) };
     let (elements, wanted) = (Convert::new(&own, &common, call.zone()), call.convert(1, &common));
     call.returns(ty, move |args, rows| {
@@ -73,6 +73,22 @@ fn search(call: &Call<'_>, ty: LogicalType, answer: fn(&Found<'_>, usize) -> Res
         let (elements, wanted_rows) = encode_pair(&elements.array(&lists.values)?, wanted.array()?)?;
         answer(&Found { lists, elements, wanted: wanted_rows, one: wanted.is_scalar() }, rows)
     })
+}
+
+/// A type in which the two compare: beside their common type, one that only holds both for the comparison.
+fn comparable_type(a: &LogicalType, b: &LogicalType) -> Option<LogicalType> {
+    if let Ok(common) = least_supertype(&[a.clone(), b.clone()]) {
+        return Some(common);
+    }
+    let (x, y) = (a.bare(), b.bare());
+    let wide = if x.is_integer() && y.is_integer() {
+        if x.bits().max(y.bits()) <= Some(64) { LogicalType::Int128 } else { LogicalType::Int256 }
+    } else if x.is_number() && y.is_number() {
+        LogicalType::Float64
+    } else {
+        return None;
+    };
+    Some(LogicalType::nullable(wide))
 }
 
 /// Comparing through a nullable type keeps NULL elements apart from defaults.

@@ -170,6 +170,11 @@ pub(crate) fn interleaved(element: &LogicalType, columns: &[Datum], rows: usize)
 fn range(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(1..=3)?;
     (0..call.args.len()).try_for_each(|i| call.need_integer(i))?;
+    if let Some(wide) = call.args.iter().find(|a| a.ty.bits() > Some(64)) {
+        let text = format!("\"range\" counts in at most 64 bits, not in {}", wide.ty);
+        return Err(Error::new(Code::ILLEGAL_COLUMN, text));
+    }
+    let limit = i128::from(call.cx.settings.uint("function_range_max_elements_in_block")).min(i128::from(ELEMENTS_MAX));
     let bare: Vec<LogicalType> = call.types().iter().map(crate::scalar::number::number_layout).collect();
     let element = least_supertype(&bare)?;
     let types = call.types();
@@ -190,8 +195,11 @@ fn range(call: &Call<'_>) -> Result<BoundCall> {
             let distance =
                 if step > 0 { i128::from(end) - i128::from(start) } else { i128::from(start) - i128::from(end) };
             let count = (distance.max(0) + i128::from(step.unsigned_abs()) - 1) / i128::from(step.unsigned_abs());
-            if values.len() as i128 + count > i128::from(ELEMENTS_MAX) {
-                let text = format!("range would make {count} elements, the limit is {ELEMENTS_MAX} in a batch");
+            if values.len() as i128 + count > limit {
+                let text = format!(
+                    "range would make {} elements in a batch, function_range_max_elements_in_block is {limit}",
+                    values.len() as i128 + count
+                );
                 return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
             }
             make_room(&mut values, count as usize)?;

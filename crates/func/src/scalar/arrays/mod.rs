@@ -1,12 +1,14 @@
 //! Arrays: making, reading, searching, ordering, and functions that take a lambda.
 //!
-//! In reading order: [`make`], [`parts`], [`find`], [`order`], [`lambda`] (map, filter and their kin), [`sums`], [`series`].
+//! In reading order: [`make`], [`parts`], [`find`], [`order`], [`lambda`] (map, filter and their kin), [`sums`], [`series`], [`ranked`], [`ranges`].
 
 mod find;
 mod lambda;
 mod make;
 mod order;
 mod parts;
+mod ranges;
+mod ranked;
 mod series;
 mod sums;
 
@@ -32,6 +34,8 @@ pub fn register(registry: &mut Registry) {
     lambda::register(registry);
     sums::register(registry);
     series::register(registry);
+    ranked::register(registry);
+    ranges::register(registry);
 }
 
 /// The elements at `indices`.

@@ -83,6 +83,14 @@ pub(super) fn register(registry: &mut Registry) {
             Ok(flat.list(&pair, tuples))
         })
     });
+    // What the subcolumn `sizeN` of nested arrays reads.
+    define_seeing_nulls(registry, "__array_sizes", |call| {
+        call.arity(2..=2)?;
+        let depth = call.constant_int(1)?;
+        sizes(&call.args[0].ty, depth).ok_or_else(|| call.illegal(0))?;
+        let ty = (0..depth).fold(LogicalType::UInt64, |ty, _| LogicalType::array(ty));
+        call.returns(ty, move |args, rows| sizes_at(&args[0].to_array(rows)?, depth))
+    });
     define_seeing_nulls(registry, "array_enumerate", |call| {
         call.arity(1..=1)?;
         call.need_array(0)?;
@@ -98,6 +106,26 @@ pub(super) fn register(registry: &mut Registry) {
             )
         })
     });
+}
+
+/// The arrays whose lengths are asked for, `depth` arrays down; `None` when there are none so deep.
+fn sizes(ty: &LogicalType, depth: i64) -> Option<&LogicalType> {
+    match ty {
+        LogicalType::Array(element) if depth > 0 => sizes(element, depth - 1),
+        LogicalType::Array(_) if depth == 0 => Some(ty),
+        _ => None,
+    }
+}
+
+fn sizes_at(array: &ArrayRef, depth: i64) -> Result<ArrayRef> {
+    let datum = Datum::Array(array.clone());
+    let lists = Lists::of(&datum)?;
+    if depth == 0 {
+        return Ok(crate::scalar::column::uint64s(array.len(), |row| lists.len(row) as u64));
+    }
+    let flat = Flat::of(std::slice::from_ref(&datum), array.len())?;
+    let element = (1..depth).fold(LogicalType::UInt64, |ty, _| LogicalType::array(ty));
+    Ok(flat.list(&element, sizes_at(&flat.columns[0], depth - 1)?))
 }
 
 /// `array[n]` from 1, from the end when negative; a default past the ends. `map[key]` is in the room of maps.

@@ -1,11 +1,11 @@
 //! Arrays as vectors and samples: norms, distances, products, the area under a curve.
 
 use super::Flat;
-use crate::call::BoundCall;
+use crate::call::{ArgInfo, BoundCall};
 use crate::registry::Registry;
 use crate::scalar::column::float64s;
 use crate::scalar::define::{Call, define};
-use crate::scalar::number::to_vec;
+use crate::scalar::number::{number_layout, to_vec};
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 
@@ -48,7 +48,17 @@ pub(super) fn register(registry: &mut Registry) {
     });
     registry.add_alias("norm_lp", "lp_norm");
     registry.add_alias("distance_lp", "lp_distance");
-    define(registry, "array_auc", |call| two(call, area));
+    define(registry, "array_auc", |call| {
+        call.arity(2..=2)?;
+        // Labels may be an enum: those above 0 are positive.
+        let labels = match call.ty(1) {
+            LogicalType::Array(t) if matches!(**t, LogicalType::Enum8(_) | LogicalType::Enum16(_)) => {
+                ArgInfo { ty: LogicalType::array(number_layout(t)), ..call.args[1].clone() }
+            }
+            _ => call.args[1].clone(),
+        };
+        two(&Call { args: &[call.args[0].clone(), labels], ..*call }, area)
+    });
 }
 
 fn differences<'a>(a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {

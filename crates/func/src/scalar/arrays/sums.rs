@@ -47,7 +47,7 @@ pub(super) fn register(registry: &mut Registry) {
                 Ok(float64s(rows, |row| {
                     let values = values[answers.flat.range(row)].iter().map(|v| v / scale);
                     let count = values.len() as f64;
-                    if product { values.product() } else { values.sum::<f64>() / count }
+                    if product { values.product() } else { values.fold(0.0, |sum, v| sum + v) / count.max(1.0) }
                 }))
             })
         });
@@ -132,6 +132,9 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
         Bool => Int64,
         Float32 | Float64 => Float64,
         Decimal { precision: ..=38, .. } => asked.ty.clone(),
+        // Days and seconds between them; of finer times, seconds with as many digits.
+        Date | Date32 | DateTime(_) => Int32,
+        DateTime64(scale, _) => Decimal { precision: 18, scale: *scale },
         _ => return Err(call.illegal(0)),
     };
     asked.returns(LogicalType::array(element.clone()), move |asked, cx, args, rows| {
@@ -153,6 +156,13 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
         let values = match &element {
             Float64 => f64::array(differences!(f64)),
             Int64 => i64::array(differences!(i64)),
+            Int32 => i32::array(differences!(i32)),
+            Decimal { scale, .. } if matches!(asked.ty, DateTime64(..)) => {
+                // The layout of a time counts thousands of ticks at once.
+                let digits = hydron_types::physical::digits_of_unit(hydron_types::physical::unit_of_scale(*scale));
+                let factor = hydron_types::wide::pow10_i64(digits - scale);
+                from_natives(differences!(i64).into_iter().map(|v| v / factor).collect(), &element)?
+            }
             Decimal { precision: ..=9, .. } => from_natives(differences!(i32), &element)?,
             Decimal { precision: ..=18, .. } => from_natives(differences!(i64), &element)?,
             _ => from_natives(differences!(i128), &element)?,
@@ -164,16 +174,17 @@ fn difference(call: &Call<'_>) -> Result<BoundCall> {
 /// `array_reduce('sum', array)`: an aggregate over the elements of each row.
 fn reduce(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(2..=usize::MAX)?;
-    let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+    let text = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+    let (name, params) = crate::aggregate::name_and_params(&text)?;
     let elements = (1..call.args.len()).map(|i| call.need_array(i).cloned()).collect::<Result<Vec<_>>>()?;
-    let aggregate = Registry::builtin().aggregate(&name).ok_or_else(|| {
+    let aggregate = Registry::builtin().aggregate(name).ok_or_else(|| {
         Error::new(Code::UNKNOWN_AGGREGATE_FUNCTION, format!("unknown aggregate function \"{name}\""))
     })?;
     let skips_nulls = aggregate.skips_nulls();
     let nullable = elements.iter().any(LogicalType::is_nullable);
     let bare = |t: &LogicalType| if skips_nulls { t.bare().clone() } else { t.clone() };
     let infos: Vec<ArgInfo> = elements.iter().map(|t| ArgInfo::column(bare(t))).collect();
-    let BoundAgg { ty, aggregate } = aggregate.bind(call.cx, &infos, &[])?;
+    let BoundAgg { ty, aggregate } = aggregate.bind(call.cx, &infos, &params)?;
     call.returns(ty, move |args, rows| {
         let flat = super::Flat::of(&args[1..], rows)?;
         let mut state = aggregate.new_state();

@@ -189,7 +189,8 @@ fn floats_with_decimals(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {
     call.returns(LogicalType::Bool, move |args, rows| {
         let side = |i: usize| -> Result<Vec<f64>> {
             let values = to_vec::<f64>(args[i].array()?, &types[i])?;
-            let divisor = 10f64.powi(i32::from(scale_of(&types[i]).unwrap_or(0)));
+            // Parsed, because powers by multiplication are off by a bit from 1e23 on.
+            let divisor: f64 = format!("1e{}", scale_of(&types[i]).unwrap_or(0)).parse().unwrap_or(1.0);
             Ok(values.into_iter().map(|v| v / divisor).collect())
         };
         let (a, b) = (side(0)?, side(1)?);

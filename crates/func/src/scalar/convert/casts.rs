@@ -20,7 +20,7 @@ pub fn register(registry: &mut Registry) {
     }
     registry.fold_case("cast");
     add_custom(registry, "accurate_cast_or_default", bind_or_default);
-    add_custom(registry, "to_type_name", |_: &BindContext, args: &[ArgInfo]| {
+    super::function::add_seeing_types(registry, "to_type_name", |_: &BindContext, args: &[ArgInfo]| {
         check_count("to_type_name", args, 1..=1)?;
         let name = match &args[0].ty {
             LogicalType::Nothing => "nullable(nothing)".to_string(),

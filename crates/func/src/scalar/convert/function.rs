@@ -42,6 +42,14 @@ where
     registry.add_scalar(name, Function { bind, rule: NullRule::Custom });
 }
 
+/// Registers a function that sees the types of its arguments with `low_cardinality`.
+pub fn add_seeing_types<F>(registry: &mut Registry, name: &str, bind: F)
+where
+    F: Fn(&BindContext, &[ArgInfo]) -> Result<BoundCall> + Send + Sync + 'static,
+{
+    registry.add_scalar(name, Function { bind, rule: NullRule::Whole });
+}
+
 /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42).
 pub fn check_count(name: &str, args: &[ArgInfo], allowed: RangeInclusive<usize>) -> Result<()> {
     if allowed.contains(&args.len()) {

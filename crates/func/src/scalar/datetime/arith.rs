@@ -2,7 +2,7 @@
 
 use crate::call::{ArgInfo, BindContext, BoundCall};
 use crate::registry::Registry;
-use crate::scalar::convert::function::{add, check_count, constant_text, illegal, rowwise};
+use crate::scalar::convert::function::{add, check_count, constant_text, illegal, rowwise, zone_argument};
 use arrow::array::*;
 use arrow::datatypes::*;
 use hydron_base::{Code, Error, Result};
@@ -106,8 +106,18 @@ pub fn register(registry: &mut Registry) {
             let name = format!("{verb}_{word}");
             let function = name.clone();
             add(registry, &name, move |cx: &BindContext, args: &[ArgInfo]| {
-                check_count(&function, args, 2..=2)?;
-                bind_move(cx, &function, args, 0, 1, unit, sign)
+                check_count(&function, args, 2..=3)?;
+                let Some(zone) = zone_argument(&function, args, 2)? else {
+                    return bind_move(cx, &function, args, 0, 1, unit, sign);
+                };
+                // The calendar of a named zone, which the answer is then in.
+                let time = match args[0].ty.bare() {
+                    LogicalType::DateTime(_) => LogicalType::DateTime(Some(zone)),
+                    LogicalType::DateTime64(scale, _) => LogicalType::DateTime64(*scale, Some(zone)),
+                    _ => return Err(illegal(&function, args, 0, "a datetime")),
+                };
+                let moved = [ArgInfo { ty: time, constant: None, ..args[0].clone() }, args[1].clone()];
+                bind_move(cx, &function, &moved, 0, 1, unit, sign)
             });
         }
     }

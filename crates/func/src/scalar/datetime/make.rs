@@ -89,7 +89,7 @@ pub fn register(registry: &mut Registry) {
 /// The types of the first `count` arguments, all numbers.
 fn numbers(name: &str, args: &[ArgInfo], count: usize) -> Result<Vec<LogicalType>> {
     for i in 0..count {
-        if !args[i].ty.bare().is_number() {
+        if !args[i].ty.bare().is_number() && *args[i].ty.bare() != LogicalType::Bool {
             return Err(illegal(name, args, i, "a number"));
         }
     }

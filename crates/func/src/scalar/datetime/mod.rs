@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`times`] (columns of times as wall clocks), [`arith`] (times plus spans, also for `plus` and `minus`),
 //! [`part`] (year, week, hour, …), [`start`] (rounding down), [`diff`] (spans between times), [`now`] (the clock of the query),
-//! [`unix`] (numbers of seconds), [`make`] (times from parts), [`format`](mod@format) (patterns), [`slot`] (half hours).
+//! [`unix`] (numbers of seconds), [`make`] (times from parts), [`format`](mod@format) (patterns), [`slot`] (half hours),
+//! [`snowflake`] (ids with a time in them).
 
 pub mod arith;
 pub mod diff;
@@ -11,6 +12,7 @@ pub mod make;
 pub mod now;
 pub mod part;
 pub mod slot;
+pub mod snowflake;
 pub mod start;
 pub mod times;
 pub mod unix;
@@ -32,4 +34,5 @@ pub fn register(registry: &mut Registry) {
     make::register(registry);
     format::register(registry);
     slot::register(registry);
+    snowflake::register(registry);
 }

@@ -232,7 +232,13 @@ pub fn year_week(day: i32, mode: u8) -> (i32, i64) {
 }
 
 fn mode_argument(name: &str, args: &[ArgInfo]) -> Result<u8> {
-    Ok(if args.len() > 1 { (constant_number(name, args, 1)? & 0xf) as u8 } else { 0 })
+    if args.len() < 2 {
+        return Ok(0);
+    }
+    if args[1].ty.bare().is_signed_integer() {
+        return Err(illegal(name, args, 1, "an unsigned number"));
+    }
+    Ok((constant_number(name, args, 1)? & 0xf) as u8)
 }
 
 fn register_weeks(registry: &mut Registry) {

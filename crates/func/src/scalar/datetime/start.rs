@@ -10,7 +10,10 @@ use crate::scalar::convert::function::{
 use arrow::array::*;
 use hydron_base::{Code, Error, Result};
 use hydron_types::parse::interval_unit;
-use hydron_types::time::{civil_from_days, days_from_civil, days_in_month, floor_days, floor_ticks, monday, weekday};
+use hydron_types::time::{
+    DATE32_DAY_MAX, DATE32_DAY_MIN, civil_from_days, days_from_civil, days_in_month, floor_days, floor_ticks, monday,
+    weekday,
+};
 use hydron_types::wide::pow10_i64;
 use hydron_types::{IntervalUnit, LogicalType, Zone};
 use std::sync::Arc;
@@ -35,7 +38,7 @@ pub fn register(registry: &mut Registry) {
         add(registry, name, move |cx: &BindContext, args: &[ArgInfo]| {
             check_count(name, args, 1..=2)?;
             let (_, zone) = time_argument(name, args, 0, 1, cx.zone)?;
-            Ok(to_day(&args[0].ty, zone, *floor))
+            Ok(to_day(cx, &args[0].ty, zone, *floor))
         });
     }
     registry.add_alias("last_day", "to_last_day_of_month");
@@ -44,7 +47,7 @@ pub fn register(registry: &mut Registry) {
         check_count("to_start_of_week", args, 1..=3)?;
         let mode = if args.len() > 1 { constant_number("to_start_of_week", args, 1)? } else { 0 };
         let (_, zone) = time_argument("to_start_of_week", args, 0, 2, cx.zone)?;
-        Ok(to_day(&args[0].ty, zone, if mode & 1 == 1 { monday } else { sunday }))
+        Ok(to_day(cx, &args[0].ty, zone, if mode & 1 == 1 { monday } else { sunday }))
     });
     for (name, unit, n) in [
         ("to_start_of_day", U::Day, 1),
@@ -147,8 +150,16 @@ fn dates(days: impl Iterator<Item = i32>) -> ArrayRef {
     Arc::new(Date32Array::from_iter_values(days.map(|d| d.clamp(0, hydron_types::time::DATE_DAY_MAX))))
 }
 
-fn to_day(ty: &LogicalType, zone: Zone, floor: fn(i32) -> i32) -> BoundCall {
+fn to_day(cx: &BindContext, ty: &LogicalType, zone: Zone, floor: fn(i32) -> i32) -> BoundCall {
     let ty = ty.clone();
+    let far = matches!(ty.bare(), LogicalType::Date32 | LogicalType::DateTime64(..));
+    if far && cx.settings.bool("enable_extended_results_for_datetime_functions") {
+        return rowwise(LogicalType::Date32, move |arrays: &[ArrayRef], rows| {
+            let times = Times::new(&arrays[0], &ty, zone);
+            let days = (0..rows).map(|row| floor(times.day(row)).clamp(DATE32_DAY_MIN, DATE32_DAY_MAX));
+            Ok(Arc::new(Date32Array::from_iter_values(days)) as ArrayRef)
+        });
+    }
     rowwise(LogicalType::Date, move |arrays: &[ArrayRef], rows| {
         let times = Times::new(&arrays[0], &ty, zone);
         Ok(dates((0..rows).map(|row| floor(times.day(row)))))

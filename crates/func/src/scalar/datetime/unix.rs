@@ -11,8 +11,8 @@ use crate::scalar::convert::function::{
 use arrow::array::*;
 use arrow::datatypes::{Int32Type, Int64Type};
 use hydron_base::{Code, Error, Result};
-use hydron_types::datetext::{parse_date, write_days};
-use hydron_types::time::{DATE32_DAY_MAX, DATE32_DAY_MIN};
+use hydron_types::datetext::parse_date;
+use hydron_types::time::{DATE32_DAY_MIN, civil_from_days};
 use hydron_types::wide::pow10_i64;
 use hydron_types::{CastOptions, LogicalType, cast};
 use std::sync::Arc;
@@ -50,7 +50,13 @@ pub fn register(registry: &mut Registry) {
             }))
         });
     }
-    add(registry, "from_unixtime", bind_from_unix);
+    add(registry, "from_unixtime", |cx: &BindContext, args: &[ArgInfo]| {
+        bind_from_unix(cx, "from_unixtime", false, args)
+    });
+    add(registry, "from_unix_timestamp_in_joda_syntax", |cx: &BindContext, args: &[ArgInfo]| {
+        bind_from_unix(cx, "from_unix_timestamp_in_joda_syntax", true, args)
+    });
+    registry.add_alias("TO_UNIXTIME", "to_unix_timestamp");
     registry.add_alias("from_unix_timestamp", "from_unixtime");
     registry.fold_case("from_unixtime");
     register_julian(registry);
@@ -71,25 +77,25 @@ fn bind_to_unix(cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
     Ok(unary(result, move |array: &ArrayRef| cast(&cast(array, &from, &time, &options)?, &time, &out, &options)))
 }
 
-fn bind_from_unix(cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
-    const NAME: &str = "from_unixtime";
-    check_count(NAME, args, 1..=3)?;
+fn bind_from_unix(cx: &BindContext, name: &str, joda: bool, args: &[ArgInfo]) -> Result<BoundCall> {
+    check_count(name, args, 1..=3)?;
     let from = args[0].ty.clone();
     let is_time = matches!(
         from.bare(),
         LogicalType::DateTime(_) | LogicalType::DateTime64(..) | LogicalType::Date | LogicalType::Date32
     );
     if !from.bare().is_integer() && !is_time {
-        return Err(illegal(NAME, args, 0, "a whole number of seconds"));
+        return Err(illegal(name, args, 0, "a whole number of seconds"));
     }
-    let zone = zone_argument(NAME, args, 2)?;
+    let zone = zone_argument(name, args, 2)?;
     let options = CastOptions::wrap(zone.unwrap_or(cx.zone));
     let time = if is_time { from.clone() } else { LogicalType::DateTime(zone) };
     if args.len() == 1 {
         let to = time.clone();
         return Ok(unary(time, move |array: &ArrayRef| cast(array, &from, &to, &options)));
     }
-    let pattern = Pattern::percent(constant_text(NAME, args, 1)?)?;
+    let text = constant_text(name, args, 1)?;
+    let pattern = if joda { Pattern::joda(text)? } else { Pattern::percent(text)? };
     Ok(rowwise(LogicalType::String, move |arrays: &[ArrayRef], rows| {
         let times = cast(&arrays[0], &from, &time, &options)?;
         pattern.write_all(&Times::new(&times, &time, options.zone), rows)
@@ -155,17 +161,16 @@ fn register_julian(registry: &mut Registry) {
                 let mut out = BinaryBuilder::new();
                 for day in days.as_primitive::<Int32Type>() {
                     let day = day.unwrap_or(JULIAN_EPOCH).saturating_sub(JULIAN_EPOCH);
-                    if !(DATE32_DAY_MIN..=DATE32_DAY_MAX).contains(&day) {
+                    let date = civil_from_days(day.clamp(-1_000_000, 4_000_000));
+                    if !(0..=9999).contains(&date.year) {
                         if or_null {
                             out.append_null();
                             continue;
                         }
-                        let what = format!("{name}: the day is outside 1900 to 2299");
-                        return Err(Error::new(Code::VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, what));
+                        let what = format!("{name}: the day is outside of the years 0 to 9999");
+                        return Err(Error::new(Code::CANNOT_FORMAT_DATETIME, what));
                     }
-                    let mut text = Vec::with_capacity(10);
-                    write_days(day, &mut text);
-                    out.append_value(text);
+                    out.append_value(format!("{:04}-{:02}-{:02}", date.year, date.month, date.day));
                 }
                 Ok(Arc::new(out.finish()) as ArrayRef)
             }))

@@ -59,6 +59,24 @@ fn bind(call: &Call<'_>) -> Result<BoundCall> {
     Ok(bound.volatility(Volatility::Volatile))
 }
 
+/// Random values of `ty` that depend on `seed`, the number of their column and the row's number, the one argument of the call.
+///
+/// Errors: NOT_IMPLEMENTED (48) for types that have no random values.
+pub fn random_column(ty: &LogicalType, seed: u64, column: u64) -> Result<BoundCall> {
+    check(ty)?;
+    let out = ty.clone();
+    let bound = BoundCall::new(ty.clone(), move |_: &EvalContext, args: &[Datum], rows| {
+        let numbers = crate::scalar::number::to_vec::<u64>(&args[0].to_array(rows)?, &LogicalType::UInt64)?;
+        let mut builder = ColumnBuilder::with_capacity(&out, rows);
+        for number in numbers {
+            let mixed = seed ^ column.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03);
+            builder.append(&random_value(&mut Stream(mixed), &out, None))?;
+        }
+        Ok(Datum::Array(builder.finish()?))
+    });
+    Ok(bound.volatility(Volatility::Volatile))
+}
+
 /// Errors: NOT_IMPLEMENTED (48) for types that have no random values.
 fn check(ty: &LogicalType) -> Result<()> {
     use LogicalType::*;

@@ -163,7 +163,8 @@ fn decoder(
                     None if or_empty => {}
                     None => {
                         let text = String::from_utf8_lossy(text.at(row));
-                        return Err(Error::new(Code::INCORRECT_DATA, format!("\"{text}\" is no {code}")));
+                        let number = if code == "base58" { Code::BAD_ARGUMENTS } else { Code::INCORRECT_DATA };
+                        return Err(Error::new(number, format!("\"{text}\" is no {code}")));
                     }
                 }
                 Ok(())

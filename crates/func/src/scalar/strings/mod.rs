@@ -2,16 +2,27 @@
 //!
 //! In reading order: [`basic`] (length, case, parts, padding), [`search`] (positions and counts), [`patterns`] (LIKE and regular
 //! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
-//! [`grok`] (patterns with names).
+//! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are),
+//! [`pairs`] (keys and values in text), [`html`], [`query`] (the shape of a query), [`fuzzy`] (matches
+//! but for a few edits), [`unicode`].
 
 mod basic;
 mod encode;
+mod fuzzy;
 mod grok;
+mod html;
+mod pairs;
 mod patterns;
+mod query;
 mod readable;
 mod replace;
 mod search;
+mod shingles;
+mod similarity;
 mod split;
+#[cfg(test)]
+mod tests;
+mod unicode;
 
 use crate::registry::Registry;
 use std::ops::Range;
@@ -27,6 +38,13 @@ pub fn register(registry: &mut Registry) {
     encode::register(registry);
     readable::register(registry);
     grok::register(registry);
+    similarity::register(registry);
+    html::register(registry);
+    pairs::register(registry);
+    query::register(registry);
+    fuzzy::register(registry);
+    unicode::register(registry);
+    shingles::register(registry);
 }
 
 /// Places `0 .. total` that `substring(offset, length)` means: `offset` counts from 1, or from the end when negative; a

@@ -213,6 +213,11 @@ enum Like {
 
 impl Like {
     fn new(pattern: &[u8], fold_case: bool) -> Result<Like> {
+        let slashes = pattern.iter().rev().take_while(|b| **b == b'\\').count();
+        if slashes % 2 == 1 {
+            let text = format!("the pattern '{}' ends in an escape", String::from_utf8_lossy(pattern));
+            return Err(Error::new(Code::CANNOT_PARSE_ESCAPE_SEQUENCE, text));
+        }
         let inner = pattern.strip_prefix(b"%").unwrap_or(pattern);
         let open = inner.len() < pattern.len();
         let middle = inner.strip_suffix(b"%").unwrap_or(inner);

@@ -107,12 +107,21 @@ fn parse_time_delta(text: &[u8]) -> Result<f64> {
     let mut total = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(wrong)?;
+        if rest[..digits].ends_with('.') {
+            return Err(wrong());
+        }
         let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = rest[digits..].trim_start();
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic() && c != 'μ').unwrap_or(rest.len());
         total += number * unit_seconds(&rest[..letters]).ok_or_else(wrong)?;
         let separators = |c: char| c.is_ascii_whitespace() || matches!(c, ';' | '-' | '+' | ',' | ':');
-        rest = rest[letters..].trim_start_matches(separators);
+        // An abbreviation may end in a point.
+        let after = &rest[letters..];
+        let after = after.strip_prefix('.').unwrap_or(after);
+        rest = after.trim_start_matches(separators);
+        if rest.is_empty() && !after.is_empty() {
+            return Err(wrong());
+        }
     }
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }

@@ -146,15 +146,15 @@ pub(super) fn needles(call: &Call<'_>, position: usize) -> Result<Vec<Vec<u8>>> 
     }
 }
 
-/// ClickHouse's limit on needles of the functions that stop at the first find.
+/// ClickHouse's limit on needles.
 const NEEDLES_MAX: usize = 255;
 
 fn register_multi(registry: &mut Registry, manner: Manner) {
-    let prepare = move |call: &Call<'_>, limited: bool| -> Result<Vec<memmem::Finder<'static>>> {
+    let prepare = move |call: &Call<'_>| -> Result<Vec<memmem::Finder<'static>>> {
         call.arity(2..=2)?;
         call.need_string(0)?;
         let needles = needles(call, 1)?;
-        if limited && needles.len() > NEEDLES_MAX {
+        if needles.len() > NEEDLES_MAX {
             let text =
                 format!("function \"{}\" takes at most {NEEDLES_MAX} needles, given {}", call.name, needles.len());
             return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
@@ -162,7 +162,7 @@ fn register_multi(registry: &mut Registry, manner: Manner) {
         Ok(needles.iter().map(|n| memmem::Finder::new(&*manner.folded(n)).into_owned()).collect())
     };
     define(registry, &format!("multi_search_any{}", manner.suffix), move |call| {
-        let finders = prepare(call, true)?;
+        let finders = prepare(call)?;
         call.returns(LogicalType::Bool, move |args, rows| {
             let text = Texts::of(&args[0])?;
             Ok(bools(rows, |i| {
@@ -172,7 +172,7 @@ fn register_multi(registry: &mut Registry, manner: Manner) {
         })
     });
     define(registry, &format!("multi_search_first_index{}", manner.suffix), move |call| {
-        let finders = prepare(call, true)?;
+        let finders = prepare(call)?;
         call.returns(LogicalType::UInt64, move |args, rows| {
             let text = Texts::of(&args[0])?;
             Ok(uint64s(rows, |i| {
@@ -182,7 +182,7 @@ fn register_multi(registry: &mut Registry, manner: Manner) {
         })
     });
     define(registry, &format!("multi_search_first_position{}", manner.suffix), move |call| {
-        let finders = prepare(call, true)?;
+        let finders = prepare(call)?;
         call.returns(LogicalType::UInt64, move |args, rows| {
             let text = Texts::of(&args[0])?;
             Ok(uint64s(rows, |i| {
@@ -193,7 +193,7 @@ fn register_multi(registry: &mut Registry, manner: Manner) {
         })
     });
     define(registry, &format!("multi_search_all_positions{}", manner.suffix), move |call| {
-        let finders = prepare(call, false)?;
+        let finders = prepare(call)?;
         call.returns(LogicalType::array(LogicalType::UInt64), move |args, rows| {
             let text = Texts::of(&args[0])?;
             number_lists::<UInt64Type>(&LogicalType::UInt64, rows, |i, out| {

@@ -1,11 +1,13 @@
 //! Addresses that a user may come from: single ones and prefixes.
 
 use hydron_base::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that share the first `bits` bits of `base`. IPv4 stands in IPv6 as `::ffff:a.b.c.d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Network {
     base: u128,
     bits: u32,
 }
@@ -15,18 +17,18 @@ const MAPPED_BITS: u32 = 96;
 
 impl Network {
     /// `::/0`
-    pub(super) fn all() -> Vec<Network> {
+    pub fn all() -> Vec<Network> {
         vec![Network { base: 0, bits: 0 }]
     }
 
-    pub(super) fn loopback() -> Vec<Network> {
+    pub fn loopback() -> Vec<Network> {
         vec![Network::of(IpAddr::V6(Ipv6Addr::LOCALHOST), 128), Network::of(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8)]
     }
 
     /// Reads `10.0.0.1`, `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `::1`, `fe80::/10`, `::/0`.
     ///
     /// Errors: CONFIG_ERROR with the text.
-    pub(super) fn parse(text: &str) -> Result<Network> {
+    pub fn parse(text: &str) -> Result<Network> {
         let wrong = || {
             Error::new(Code::CONFIG_ERROR, format!("'{text}' is no address or network"))
                 .hint("an address such as 10.0.0.1, or a network such as 10.0.0.0/8")
@@ -53,13 +55,30 @@ impl Network {
         Network { base: number(address) & mask(bits), bits }
     }
 
-    pub(super) fn contains(self, address: IpAddr) -> bool {
+    pub fn contains(self, address: IpAddr) -> bool {
         number(address) & mask(self.bits) == self.base
     }
 
+    pub fn is_single(self) -> bool {
+        self.bits == 128
+    }
+
     /// Whether no other machine is in it.
-    pub(super) fn is_loopback(self) -> bool {
+    pub fn is_loopback(self) -> bool {
         Network::loopback().iter().any(|l| self.bits >= l.bits && self.base & mask(l.bits) == l.base)
+    }
+}
+
+/// As HOST IP writes it: an address alone, or with its bits.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = Ipv6Addr::from_bits(self.base);
+        match address.to_ipv4_mapped().filter(|_| self.bits >= MAPPED_BITS) {
+            Some(v4) if self.bits == 128 => write!(f, "{v4}"),
+            Some(v4) => write!(f, "{v4}/{}", self.bits - MAPPED_BITS),
+            None if self.bits == 128 => write!(f, "{address}"),
+            None => write!(f, "{address}/{}", self.bits),
+        }
     }
 }
 

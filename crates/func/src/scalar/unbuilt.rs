@@ -1,0 +1,107 @@
+//! Names of Proton behind which there is nothing yet: they answer NOT_IMPLEMENTED (48) and say what is missing.
+
+use super::define::define_seeing_nulls;
+use crate::registry::Registry;
+use hydron_base::{Code, Error};
+
+/// Names, and what they would need.
+const UNBUILT: &[(&str, &[&str])] = &[
+    ("symbols of addresses", &["address_to_line", "address_to_line_with_inlines", "address_to_symbol", "demangle"]),
+    ("conversion between character sets", &["convert_charset"]),
+    (
+        "models of natural language",
+        &[
+            "detect_charset",
+            "detect_language",
+            "detect_language_mixed",
+            "detect_language_unknown",
+            "detect_programming_language",
+            "detect_tonality",
+            "lemmatize",
+            "stem",
+            "synonyms",
+        ],
+    ),
+    ("models of machine learning", &["eval_ml_method", "model_evaluate"]),
+    (
+        "a base of regions",
+        &[
+            "region_hierarchy",
+            "region_in",
+            "region_to_area",
+            "region_to_city",
+            "region_to_continent",
+            "region_to_country",
+            "region_to_district",
+            "region_to_name",
+            "region_to_population",
+            "region_to_top_continent",
+        ],
+    ),
+    (
+        "the cells of S2",
+        &[
+            "geo_to_s2",
+            "s2_cap_contains",
+            "s2_cap_union",
+            "s2_cells_intersect",
+            "s2_get_neighbors",
+            "s2_rect_add",
+            "s2_rect_contains",
+            "s2_rect_intersection",
+            "s2_rect_union",
+            "s2_to_geo",
+        ],
+    ),
+    (
+        "operations on two polygons",
+        &[
+            "polygons_distance_cartesian",
+            "polygons_distance_spherical",
+            "polygons_equals_cartesian",
+            "polygons_intersection_cartesian",
+            "polygons_intersection_spherical",
+            "polygons_sym_difference_cartesian",
+            "polygons_sym_difference_spherical",
+            "polygons_union_cartesian",
+            "polygons_union_spherical",
+            "polygons_within_cartesian",
+            "polygons_within_spherical",
+        ],
+    ),
+    ("pictures of shapes", &["svg"]),
+    ("sets of theta sketches", &["uniq_theta_intersect", "uniq_theta_not", "uniq_theta_union"]),
+    ("the dictionary of a low_cardinality column", &["low_cardinality_indices", "low_cardinality_keys"]),
+    ("streams of a serialization", &["get_type_serialization_streams"]),
+    ("other servers", &["meili_match", "reverse_dns_query"]),
+    ("data of a fuzzer", &["get_fuzzer_data"]),
+];
+
+pub fn register(registry: &mut Registry) {
+    for (what, names) in UNBUILT {
+        for name in *names {
+            define_seeing_nulls(registry, name, move |call| {
+                Err(Error::not_implemented(format!("{}(): {what}", call.name)))
+            });
+        }
+    }
+    // Lists of top-level domains are configured in ClickHouse; here none is.
+    for kind in ["first_significant_subdomain", "cut_to_first_significant_subdomain"] {
+        for www in ["", "_with_www"] {
+            for rfc in ["", "_rfc"] {
+                if kind.starts_with("first") && !www.is_empty() {
+                    continue;
+                }
+                define_seeing_nulls(registry, &format!("{kind}_custom{www}{rfc}"), |call| {
+                    call.arity(2..=2)?;
+                    call.need_string(0)?;
+                    let list = String::from_utf8_lossy(call.constant_text(1)?).into_owned();
+                    Err(Error::new(
+                        Code::TLD_LIST_NOT_FOUND,
+                        format!("no list of top-level domains \"{list}\" is configured"),
+                    ))
+                });
+            }
+        }
+    }
+}
