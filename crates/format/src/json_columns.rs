@@ -2,9 +2,10 @@
 //! block, so it is written, and read, when its end is known. JSON and JSONCompact are read here too.
 
 use crate::json::{expected, push_string, skip_spaces, string_end, unescape, value_end};
+use crate::json_document::end_document;
 use crate::json_in::{CompactReader, ObjectReader};
 use crate::json_rows::JsonCells;
-use crate::output::{OutputFormat, ResultStats, push_number, replace_invalid_utf8};
+use crate::output::{OutputFormat, ResultStats, replace_invalid_utf8};
 use crate::rows::{ROW_BYTES_MAX, Rows, excerpt};
 use crate::tsv::Header;
 use crate::{FormatOptions, InputBatch, InputFormat};
@@ -102,20 +103,7 @@ impl OutputFormat for ColumnsWriter {
         }
         out.extend_from_slice(b"\n\t],\n\n\t\"data\":\n");
         self.data("\t", out);
-        out.extend_from_slice(b",\n\n\t\"rows\": ");
-        push_number(self.rows, out);
-        if let Some(rows) = stats.rows_before_limit {
-            out.extend_from_slice(b",\n\n\t\"rows_before_limit_at_least\": ");
-            push_number(rows, out);
-        }
-        if self.options.write_statistics {
-            let text = format!(
-                ",\n\n\t\"statistics\":\n\t{{\n\t\t\"elapsed\": {},\n\t\t\"rows_read\": {},\n\t\t\"bytes_read\": {}\n\t}}",
-                stats.elapsed_seconds, stats.rows_read, stats.bytes_read
-            );
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(b"\n}\n");
+        end_document(self.rows, stats, self.options.write_statistics, out);
         Ok(())
     }
 }

@@ -150,20 +150,25 @@ impl OutputFormat for DocumentWriter {
 
     fn suffix(&mut self, stats: &ResultStats, out: &mut Vec<u8>) -> Result<()> {
         self.close_data(out);
-        out.extend_from_slice(b",\n\n\t\"rows\": ");
-        push_number(self.rows, out);
-        if let Some(rows) = stats.rows_before_limit {
-            out.extend_from_slice(b",\n\n\t\"rows_before_limit_at_least\": ");
-            push_number(rows, out);
-        }
-        if self.options.write_statistics {
-            let text = format!(
-                ",\n\n\t\"statistics\":\n\t{{\n\t\t\"elapsed\": {},\n\t\t\"rows_read\": {},\n\t\t\"bytes_read\": {}\n\t}}",
-                stats.elapsed_seconds, stats.rows_read, stats.bytes_read
-            );
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(b"\n}\n");
+        end_document(self.rows, stats, self.options.write_statistics, out);
         Ok(())
     }
+}
+
+/// What stands behind the data of a document: counts, and statistics where they are asked for.
+pub(crate) fn end_document(rows: u64, stats: &ResultStats, with_statistics: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\n\n\t\"rows\": ");
+    push_number(rows, out);
+    if let Some(before) = stats.rows_before_limit {
+        out.extend_from_slice(b",\n\n\t\"rows_before_limit_at_least\": ");
+        push_number(before, out);
+    }
+    if with_statistics {
+        let text = format!(
+            ",\n\n\t\"statistics\":\n\t{{\n\t\t\"elapsed\": {},\n\t\t\"rows_read\": {},\n\t\t\"bytes_read\": {}\n\t}}",
+            stats.elapsed_seconds, stats.rows_read, stats.bytes_read
+        );
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(b"\n}\n");
 }

@@ -21,17 +21,17 @@ pub fn hash64(s: &[u8]) -> u64 {
     }
 }
 
-fn mix(v: u64) -> u64 {
+pub(super) fn mix(v: u64) -> u64 {
     v ^ (v >> 47)
 }
 
-fn word(s: &[u8], at: usize) -> u64 {
+pub(super) fn word(s: &[u8], at: usize) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&s[at..at + 8]);
     u64::from_le_bytes(bytes)
 }
 
-fn half(s: &[u8], at: usize) -> u64 {
+pub(super) fn half(s: &[u8], at: usize) -> u64 {
     let mut bytes = [0; 4];
     bytes.copy_from_slice(&s[at..at + 4]);
     u64::from(u32::from_le_bytes(bytes))

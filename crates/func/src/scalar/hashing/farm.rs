@@ -1,25 +1,11 @@
 //! FarmHash of 64 bits: the fingerprint, which never changes (`na`), and the faster hash of portable builds (`xo`, with `uo` for
 //! long texts).
 
+use super::city::{half, mix, word};
+
 const K0: u64 = 0xC3A5_C85C_97CB_3127;
 const K1: u64 = 0xB492_B66F_BE98_F273;
 const K2: u64 = 0x9AE1_6A3B_2F90_404F;
-
-fn mix(v: u64) -> u64 {
-    v ^ (v >> 47)
-}
-
-fn word(s: &[u8], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&s[at..at + 8]);
-    u64::from_le_bytes(bytes)
-}
-
-fn half(s: &[u8], at: usize) -> u64 {
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(&s[at..at + 4]);
-    u64::from(u32::from_le_bytes(bytes))
-}
 
 /// Two words into one.
 fn fold(u: u64, v: u64, mul: u64) -> u64 {
