@@ -1,7 +1,8 @@
 //! Statements over a server's native port.
 //!
 //! In: a statement, perhaps with data. Out: the answer in the format that the statement or the flags name, block by block.
-//! Promise: SET and USE last, over a connection that was lost too; an error keeps the server's code; Ctrl-C cancels the
+//! Promise: a query that fails at once writes nothing, not even the head of its format, and a stream that has no rows yet
+//! shows its head; SET and USE last, over a connection that was lost too; an error keeps the server's code; Ctrl-C cancels the
 //! statement on the server, a second one leaves the connection.
 
 use super::args::ClientArgs;
@@ -25,6 +26,9 @@ const CLIENT_NAME: &str = "hydron client";
 
 /// How often a client tells how far a statement is.
 const STATUS_EVERY: Duration = Duration::from_millis(300);
+
+/// How long the head of a format waits for the first row or the query's error, whichever comes first.
+const HEAD_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the name of a setting begins with that is a parameter of statements.
 const PARAMETER: &str = "param_";
@@ -106,6 +110,7 @@ impl Backend for NativeBackend {
             on_status: request.on_status,
             writer: None,
             bytes: Vec::new(),
+            head_since: None,
             status: Status::default(),
             rows: 0,
             rows_before_limit: None,
@@ -151,7 +156,10 @@ struct Answer<'a> {
     data: Option<Box<dyn Read + Send>>,
     on_status: Option<&'a (dyn Fn(Status) + Sync)>,
     writer: Option<Box<dyn OutputFormat>>,
+    /// Written by the format and not shown yet.
     bytes: Vec<u8>,
+    /// Since when the head of the format waits in `bytes`.
+    head_since: Option<Instant>,
     status: Status,
     rows: u64,
     rows_before_limit: Option<u64>,
@@ -191,6 +199,11 @@ impl Answer<'_> {
                 self.status.elapsed = self.started.elapsed();
                 on_status(self.status);
             }
+            if self.head_since.is_some_and(|since| since.elapsed() >= HEAD_PATIENCE)
+                && !matches!(packet, Some(ServerPacket::Exception(_)))
+            {
+                self.show(out)?;
+            }
             let Some(packet) = packet else { continue };
             match packet {
                 ServerPacket::Data(header) if takes_rows && !sent_rows && !header.columns.is_empty() => {
@@ -223,6 +236,10 @@ impl Answer<'_> {
             let mut writer = hydron_format::output(&self.format, Arc::clone(&block.schema), &self.options)?;
             writer.prefix(&mut self.bytes)?;
             self.writer = Some(writer);
+            self.head_since = Some(Instant::now());
+        }
+        if block.rows() == 0 {
+            return Ok(());
         }
         self.rows += block.rows() as u64;
         self.with_writer(out, |writer, bytes| writer.batch(block, bytes))
@@ -236,6 +253,11 @@ impl Answer<'_> {
         if let Some(writer) = &mut self.writer {
             write(writer.as_mut(), &mut self.bytes)?;
         }
+        self.show(out)
+    }
+
+    fn show(&mut self, out: &mut dyn Write) -> Result<()> {
+        self.head_since = None;
         let written = out.write_all(&self.bytes).and_then(|()| out.flush());
         self.bytes.clear();
         written.map_err(|e| Error::new(Code::CANNOT_WRITE_TO_FILE_DESCRIPTOR, format!("cannot write the answer: {e}")))

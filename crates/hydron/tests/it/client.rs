@@ -49,6 +49,17 @@ fn a_test_script_says_which_errors_it_wants() {
 }
 
 #[test]
+fn a_query_that_fails_before_its_first_row_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, tcp_port) = Server::start_native(&dir.path().join("data"));
+    let to = ["--port", &tcp_port.to_string()];
+    let output = run(&to, &[], "select * from numbers(9) format JSON settings max_result_rows = 1");
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.success()), ("", false));
+    let output = run(&to, &[], "select number from numbers(9) where number > 9 format TSVWithNames");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "number\n");
+}
+
+#[test]
 fn text_that_reads_as_an_error_is_an_answer_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"));
