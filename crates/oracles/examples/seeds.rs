@@ -3,7 +3,7 @@
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let corpus = Path::new(std::env::var("CARGO_MANIFEST_DIR").expect("run by cargo")).join("../../fuzz/corpus");
     for (target, name, bytes) in hydron_oracles::seeds() {
         let directory = corpus.join(target);
         std::fs::create_dir_all(&directory)?;

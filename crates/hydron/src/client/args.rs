@@ -67,7 +67,7 @@ pub struct ClientArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// Speak HTTP instead of the native protocol.
-    #[arg(long, conflicts_with = "secure")]
+    #[arg(long)]
     pub http: bool,
     /// Send and receive rows uncompressed.
     #[arg(long, conflicts_with = "http")]
@@ -82,7 +82,7 @@ pub struct TargetArgs {
     /// Print help.
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    /// The server's native port: without it 8463, with --secure 9440, with --http 8123.
+    /// The server's native port: without it 8463, with --secure 9440; with --http 8123, with both 8443.
     #[arg(long)]
     pub port: Option<u16>,
     #[arg(short, long, default_value = "default")]
@@ -94,12 +94,20 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// The host as it stands before `:port`: an IPv6 address in brackets.
+    pub fn bracketed_host(&self) -> String {
+        match self.host.contains(':') && !self.host.starts_with('[') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        }
+    }
+
     pub fn native_port(&self) -> u16 {
         self.port.unwrap_or(if self.tls.secure { 9440 } else { 8463 })
     }
 
     pub fn http_port(&self) -> u16 {
-        self.port.unwrap_or(8123)
+        self.port.unwrap_or(if self.tls.secure { 8443 } else { 8123 })
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`LOOK_EVERY`] so that its caller can look at something else.
 
 use super::args::TargetArgs;
+use super::tls;
 use hydron_base::{Code, Error, Result};
 use hydron_format::native::{NativeOptions, push_bytes};
 use hydron_types::Batch;
@@ -85,21 +86,9 @@ impl Target {
         let mut session = ClientConnection::new(Arc::clone(config), name)
             .map_err(|e| Error::new(Code::OPENSSL_ERROR, e.to_string()))?;
         while session.is_handshaking() {
-            session.complete_io(&mut socket).map_err(|e| self.no_handshake(&e))?;
+            session.complete_io(&mut socket).map_err(|e| tls::no_handshake(&self.address(), &e))?;
         }
         Ok(Link::Tls(Box::new(StreamOwned::new(session, socket))))
-    }
-
-    fn no_handshake(&self, e: &std::io::Error) -> Error {
-        let error = |text: String| Error::new(Code::OPENSSL_ERROR, format!("{}: {text}", self.address()));
-        match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(why)) => {
-                error(format!("the server's certificate is not good: {why:?}"))
-                    .hint("--ca-file with the certificate of its authority, or --accept-invalid-certificate")
-            }
-            Some(e) => error(format!("no TLS handshake: {e}")).hint("the server's tcp_port_secure as --port"),
-            None => error(format!("no TLS handshake: {e}")).hint("the server's tcp_port_secure as --port"),
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::args::ClientArgs;
 use super::backend::{Backend, Request, Status, Summary};
-use super::interrupt;
+use super::{https, interrupt, tls};
 use hydron_base::{Code, Error, Result};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,15 +36,21 @@ pub struct HttpBackend {
 }
 
 impl HttpBackend {
+    /// Errors: those of [`super::tls::TlsArgs::config`].
     pub fn new(args: &ClientArgs) -> Result<HttpBackend> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(10)))
             .build();
+        let config_tls = args.target.tls.config()?;
+        let scheme = if config_tls.is_some() { "https" } else { "http" };
         let random = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(HttpBackend {
-            agent: config.into(),
-            base: format!("http://{}:{}/", args.target.host, args.target.http_port()),
+            agent: match config_tls {
+                Some(tls) => https::agent(config, tls),
+                None => config.into(),
+            },
+            base: format!("{scheme}://{}:{}/", args.target.bracketed_host(), args.target.http_port()),
             user: args.target.user.clone(),
             password: args.target.password.clone(),
             session: format!("client-{}-{random:x}", std::process::id()),
@@ -64,9 +70,12 @@ impl HttpBackend {
     ) -> Result<ureq::http::Response<ureq::Body>> {
         let mut request = self.agent.post(&self.base).query_pairs(parameters.iter().copied());
         request = request.header("X-ClickHouse-User", &self.user).header("X-ClickHouse-Key", &self.password);
-        request.config().timeout_global(patience).build().send(body).map_err(|e| {
-            Error::new(Code::NETWORK_ERROR, format!("{} does not answer: {e}", self.base))
-                .hint("--host and --port of a running server")
+        request.config().timeout_global(patience).build().send(body).map_err(|e| match e {
+            ureq::Error::Io(e) if e.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+                tls::no_handshake(&self.base, &e)
+            }
+            e => Error::new(Code::NETWORK_ERROR, format!("{} does not answer: {e}", self.base))
+                .hint("--host and --port of a running server"),
         })
     }
 

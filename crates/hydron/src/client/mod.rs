@@ -12,6 +12,7 @@ pub mod connection;
 mod editor;
 mod embedded;
 mod http;
+mod https;
 mod infile;
 pub mod interrupt;
 mod native;

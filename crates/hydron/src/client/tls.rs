@@ -1,6 +1,6 @@
 //! Whom a client believes that it is the server it asked for.
 //!
-//! In: flags. Out: how rustls judges a server's certificate. Promise: without a flag that says otherwise a certificate must be
+//! In: flags. Out: how rustls judges a server's certificate, and what is said when it judges against it. Promise: without a flag that says otherwise a certificate must be
 //! signed by an authority that is known here and name the host that was asked for.
 
 use clap::Args;
@@ -26,9 +26,11 @@ const BUNDLES: [&str; 4] = [
 /// Names another file of authorities, as for other programs.
 const BUNDLE_VARIABLE: &str = "SSL_CERT_FILE";
 
+const PORT_HINT: &str = "the server's tcp_port_secure as --port, with --http its https_port";
+
 #[derive(Args, Clone, Debug, Default)]
 pub struct TlsArgs {
-    /// Speak TLS, to the server's `tcp_port_secure`.
+    /// Speak TLS, to the server's `tcp_port_secure`; with --http to its `https_port`.
     #[arg(short, long)]
     pub secure: bool,
     /// Believe certificates that are signed by those in this PEM file, instead of those that the system knows.
@@ -92,6 +94,17 @@ fn authorities(path: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertSto
     match added {
         0 => Err(Error::new(Code::OPENSSL_ERROR, format!("{} holds no certificate in PEM", path.display()))),
         _ => Ok((certificates, store)),
+    }
+}
+
+/// Why there is no TLS with `address`.
+pub fn no_handshake(address: &str, e: &std::io::Error) -> Error {
+    let error = |text: String| Error::new(Code::OPENSSL_ERROR, format!("{address}: {text}"));
+    match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => error(format!("the server's certificate is not good: {why:?}"))
+            .hint("--ca-file with the certificate of its authority, or --accept-invalid-certificate"),
+        Some(e) => error(format!("no TLS handshake: {e}")).hint(PORT_HINT),
+        None => error(format!("no TLS handshake: {e}")).hint(PORT_HINT),
     }
 }
 

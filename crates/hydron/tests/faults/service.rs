@@ -32,7 +32,7 @@ fn a_daemon_answers_as_soon_as_its_command_returns() {
 
 #[test]
 fn the_unit_is_one_that_systemd_understands_and_calls_safe() {
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/hydron.service");
+    let unit = Path::new("../../packaging/hydron.service");
     let text = std::fs::read_to_string(unit).unwrap().replace("/usr/bin/hydron", &binary().display().to_string());
     let dir = tempfile::tempdir().unwrap();
     let unit = dir.path().join("hydron.service");

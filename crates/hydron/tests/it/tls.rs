@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file of the test's certificate, which names `localhost` and 127.0.0.1 and is worth nothing.
 fn pem(name: &str) -> String {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/it/certificate", name].iter().collect();
+    let path = std::path::absolute(["tests/it/certificate", name].iter().collect::<PathBuf>()).expect("a path");
     path.to_str().expect("a text").to_string()
 }
 
@@ -92,6 +92,37 @@ fn a_client_that_asks_for_tls_gets_it() {
     benchmark.args(["benchmark", "--secure", "--port", &secure.tcp_port.to_string(), "--ca-file", &pem("server.crt")]);
     let output = benchmark.args(["-q", "SELECT 1", "-i", "20", "-c", "2", "--json", "-"]).output().unwrap();
     assert!(text(&output.stdout).contains("\"num_queries\":20"), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn the_client_speaks_https() {
+    let dir = tempfile::tempdir().unwrap();
+    let secure = start(&dir.path().join("data"), &[]);
+    let client = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hydron"));
+        command.args(["client", "--http", "--secure", "--port", &secure.https_port.to_string()]).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let trusting = |more: &[&str]| client(&[&["--ca-file", &pem("server.crt")], more].concat());
+    let output = trusting(&["-q", "CREATE STREAM t (a uint64, s string)"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut child =
+        trusting(&["-q", "INSERT INTO t (a, s) FORMAT CSV"]).stdin(Stdio::piped()).spawn().expect("the client runs");
+    let rows: String = (0..100_000).map(|i| format!("{i},row {i} of many\n")).collect();
+    child.stdin.take().unwrap().write_all(rows.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = trusting(&["-q", "SELECT a, s FROM table(t) ORDER BY a FORMAT CSV"]).output().unwrap();
+    assert_eq!(text(&output.stdout).lines().count(), 100_000);
+    assert!(text(&output.stdout).ends_with("99999,\"row 99999 of many\"\n"));
+    // Who is asked is judged as over the native port.
+    let output = client(&["-q", "SELECT 1"]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(454 % 256), "{said}");
+    assert!(said.contains("certificate is not good") && said.contains("--ca-file"), "{said}");
+    let output = client(&["--accept-invalid-certificate", "-q", "SELECT 1"]).output().unwrap();
+    assert_eq!(text(&output.stdout), "1\n", "{}", text(&output.stderr));
 }
 
 #[test]
