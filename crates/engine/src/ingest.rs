@@ -10,6 +10,7 @@ use crate::query::Progress;
 use crate::stream::completion::Completion;
 use crate::stream::merging::{self, MergeRule, Purpose};
 use crate::stream::nested;
+use crate::stream::store::ReadyRecord;
 use crate::stream::stream::Check;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
@@ -31,10 +32,20 @@ use hydron_types::column::array_of;
 use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::collections::VecDeque;
 use std::hash::Hasher;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Records that one INSERT may have on their way to the disk before it waits: enough to keep the flusher busy.
 const RECORDS_IN_FLIGHT_MAX: usize = 16;
+
+/// An INSERT is handed to the log as one unit up to here, so that historical readers see all of it at once; a larger one in units
+/// of this size. More would only delay the disk.
+const UNIT_BYTES: usize = 8 << 20;
+const UNIT_RECORDS: usize = 256;
+
+/// When nothing comes for so long, what has come is stored: a slow INSERT is not held back.
+const UNIT_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Bytes of one record before compression. Half of what a record may have, since the count of a slice is an estimate.
 const RECORD_BYTES_TARGET: usize = RECORD_BYTES_MAX / 2;
@@ -72,10 +83,14 @@ pub struct Ingest {
     token: Option<String>,
     /// Rows that came before the batch at hand.
     rows_before: u64,
+    /// Not yet handed to the log: the next unit.
+    gathered: Vec<(ReadyRecord, Submitted)>,
     in_flight: VecDeque<Submitted>,
     memory: Arc<Budget>,
     progress: Arc<Progress>,
     track: Option<InsertTrack>,
+    /// The stamp of all records, in place of those of `track`.
+    stamp: Option<Bytes>,
 }
 
 /// Where rows go.
@@ -208,16 +223,23 @@ impl Ingest {
             cx,
             token,
             rows_before: 0,
+            gathered: Vec::new(),
             in_flight: VecDeque::new(),
             memory,
             progress,
             track: None,
+            stamp: None,
         })
     }
 
     /// Shows on the board what is written, and marks the records, so that a crash can be told from a success.
     pub fn track(&mut self, query: &'static hydron_board::Query) {
         self.track = Some(InsertTrack::begin(query, self.stream.info.uuid));
+    }
+
+    /// Every record is to have this stamp.
+    pub fn mark(&mut self, stamp: Bytes) {
+        self.stamp = Some(stamp);
     }
 
     /// Takes rows whose columns are those of `input`. Returns when they are on their way; [`Ingest::finish`] says that
@@ -249,11 +271,30 @@ impl Ingest {
             let mut at = 0;
             for record in records(&part) {
                 let rows = record.rows();
-                self.submit(shard, record, self.key(first_row, at, rows)).await?;
+                self.gather(shard, record, self.key(first_row, at, rows))?;
                 at += rows;
             }
         }
+        let bytes: usize = self.gathered.iter().map(|(_, s)| s.held.bytes()).sum();
+        if bytes >= UNIT_BYTES || self.gathered.len() >= UNIT_RECORDS {
+            self.submit().await?;
+        }
         Ok(())
+    }
+
+    /// Waits for what comes next; rows that have waited for it for long enough are handed to the log meanwhile.
+    pub async fn waiting<T>(&mut self, next: impl Future<Output = T>) -> Result<T> {
+        if self.gathered.is_empty() {
+            return Ok(next.await);
+        }
+        let mut next = pin!(next);
+        match tokio::time::timeout(UNIT_PATIENCE, &mut next).await {
+            Ok(came) => Ok(came),
+            Err(_) => {
+                self.submit().await?;
+                Ok(next.await)
+            }
+        }
     }
 
     /// Takes rows of any columns, matched to the input by position, cast where types differ.
@@ -326,6 +367,7 @@ impl Ingest {
 
     /// Waits until all that was written is durable. Errors: of the first record that is not.
     pub async fn settle(&mut self) -> Result<()> {
+        self.submit().await?;
         while let Some(oldest) = self.in_flight.pop_front() {
             self.arrived(oldest).await?;
         }
@@ -339,6 +381,7 @@ impl Ingest {
 
     /// As [`Ingest::settle`], and nothing follows.
     pub async fn finish(&mut self) -> Result<()> {
+        self.submit().await?;
         if let Some(track) = &self.track {
             track.all_submitted();
         }
@@ -361,15 +404,27 @@ impl Ingest {
         self.token.as_ref().map(|token| Bytes::from(format!("{token}#{first_row}.{at}+{rows}")))
     }
 
-    async fn submit(&mut self, shard: usize, record: Batch, key: Option<Bytes>) -> Result<()> {
+    /// Makes a record of the next unit.
+    fn gather(&mut self, shard: usize, record: Batch, key: Option<Bytes>) -> Result<()> {
         // The rows are encoded here, on a computing thread; the flusher only writes.
         let held = self.memory.reserve(record.bytes())?;
-        let stamp = self.track.as_mut().map(InsertTrack::stamp);
+        let stamp = self.stamp.clone().or_else(|| self.track.as_mut().map(InsertTrack::stamp));
+        let (ready, ticket) = self.log()?.prepare(shard, &record, key, stamp)?;
+        self.gathered.push((ready, Submitted { ticket, rows: record.rows(), held }));
+        Ok(())
+    }
+
+    /// Hands the next unit to the log.
+    pub async fn submit(&mut self) -> Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
         // Counted first, then asked: whoever sees the fault and no record may say that none was stored, and none will be.
         wait_if_crashed().await;
-        let ticket = self.log()?.submit(shard, &record, key, stamp)?;
-        self.in_flight.push_back(Submitted { ticket, rows: record.rows(), held });
-        if self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
+        let (records, submitted): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gathered).into_iter().unzip();
+        self.log()?.submit_together(records)?;
+        self.in_flight.extend(submitted);
+        while self.in_flight.len() > RECORDS_IN_FLIGHT_MAX
             && let Some(oldest) = self.in_flight.pop_front()
         {
             self.arrived(oldest).await?;

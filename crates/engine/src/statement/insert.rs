@@ -214,7 +214,7 @@ async fn from_bytes(
             let bytes = match piece.take() {
                 Some(bytes) => Some(bytes),
                 None => match &mut source {
-                    Some(source) => source.next().await?,
+                    Some(source) => ingest.waiting(source.next()).await??,
                     None => None,
                 },
             };
@@ -229,7 +229,11 @@ async fn from_bytes(
             };
             for batch in batches {
                 crate::query::Progress::add(&progress.read_rows, batch.batch.rows());
-                ingest.write(batch).await?;
+                if let Err(e) = ingest.write(batch).await {
+                    // What came before stays stored; that this fails too is not the first thing to tell.
+                    let _ = ingest.settle().await;
+                    return Err(e);
+                }
             }
             if let Some(e) = error {
                 ingest.settle().await?;
@@ -237,6 +241,7 @@ async fn from_bytes(
             }
             if last {
                 if let Some(source) = &mut source {
+                    ingest.submit().await?;
                     source.submitted();
                 }
                 return ingest.finish().await;
@@ -277,7 +282,7 @@ async fn from_batches(
     let mut ingest = ingest(&cx, &stream, &columns, true)?;
     *cx.info.insert_header.lock() = Some(ingest.header(columns.is_empty()));
     Ok(background(&cx, async move {
-        while let Some(batch) = batches.next().await {
+        while let Some(batch) = ingest.waiting(batches.next()).await? {
             ingest.write_named(&batch?).await?;
         }
         ingest.finish().await
@@ -292,7 +297,7 @@ pub async fn select_into(cx: Context, stream: Arc<Stream>, columns: Vec<String>,
     let streaming = answer.streaming;
     let mut items = answer.items;
     let mut done = background(&cx, async move {
-        while let Some(item) = items.next().await {
+        while let Some(item) = ingest.waiting(items.next()).await? {
             if let Item::Rows(batch) = item? {
                 ingest.write_positional(&batch).await?;
                 if streaming {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hydron_base::{Error, Result};
 use hydron_plan::StreamInfo;
 use hydron_store::log::{
-    Ack, Draft, EventSpan, Hold, Log, LogConfig, Record, Retention, SchemaHistory, Sequence, Ticket,
+    Ack, Draft, EventSpan, Hold, Log, LogConfig, Prepared, Record, Retention, SchemaHistory, Sequence, Ticket,
 };
 use hydron_store::part::{PartStore, Snapshot};
 use hydron_types::{Batch, Field, JsonShape, LogicalType, Schema};
@@ -169,7 +169,7 @@ impl StreamStore {
         })
     }
 
-    fn count_pending(&self) -> Result<()> {
+    pub(super) fn count_pending(&self) -> Result<()> {
         let snapshot = self.parts.snapshot();
         let mut pending = Pending::default();
         for (shard, log) in self.logs.iter().enumerate() {
@@ -224,16 +224,36 @@ impl StreamStore {
 
     /// Hands one record to the flusher; the ticket tells when it is durable.
     pub fn submit(&self, shard: usize, batch: &Batch, key: Option<Bytes>, stamp: Option<Bytes>) -> Result<Ticket> {
+        let (record, ticket) = self.prepare(shard, batch, key, stamp)?;
+        self.submit_together(vec![record])?;
+        Ok(ticket)
+    }
+
+    /// Hands records to the flusher, all or none; historical readers see all of them at once.
+    pub fn submit_together(&self, records: Vec<ReadyRecord>) -> Result<()> {
+        let (rows, bytes) = records.iter().fold((0, 0), |(rows, bytes), r| (rows + r.rows, bytes + r.bytes));
+        hydron_store::log::submit_together(records.into_iter().map(|r| r.prepared).collect())?;
+        let mut pending = self.pending.lock();
+        pending.rows += rows as u64;
+        pending.bytes += bytes as u64;
+        Ok(())
+    }
+
+    /// Encodes one record, to be handed to the flusher with others; the ticket tells when it is durable.
+    pub fn prepare(
+        &self,
+        shard: usize,
+        batch: &Batch,
+        key: Option<Bytes>,
+        stamp: Option<Bytes>,
+    ) -> Result<(ReadyRecord, Ticket)> {
         let arrow = batch.to_arrow()?;
         let mut draft = Draft::new(Arc::new(arrow), self.adapter.layout.version);
         draft.event_span = self.event_span(batch);
         draft.key = key;
         draft.stamp = stamp;
-        let ticket = self.logs[shard].submit(draft, self.ack)?;
-        let mut pending = self.pending.lock();
-        pending.rows += batch.rows() as u64;
-        pending.bytes += batch.bytes() as u64;
-        Ok(ticket)
+        let (prepared, ticket) = self.logs[shard].prepare(draft, self.ack)?;
+        Ok((ReadyRecord { prepared, rows: batch.rows(), bytes: batch.bytes() }, ticket))
     }
 
     /// Called with the time of an append: the age of what is pending counts from the first.
@@ -251,9 +271,10 @@ impl StreamStore {
         // Held before the snapshot is taken: what the snapshot does not have stays in the log meanwhile.
         let holds = self.logs.iter().map(|l| l.hold()).collect();
         let snapshot = self.parts.snapshot();
-        let log = self.logs.iter().enumerate().map(|(shard, log)| {
+        let ends = hydron_store::log::ends(&self.logs);
+        let log = self.logs.iter().zip(ends).enumerate().map(|(shard, (log, end))| {
             let from = snapshot.manifest().log_from(shard as u32).max(log.first_sequence());
-            (from, log.next_sequence())
+            (from, end)
         });
         View { log: log.collect(), snapshot, holds }
     }
@@ -358,6 +379,13 @@ fn retention(info: &StreamInfo) -> Retention {
         bytes_max: setting(info, "logstore_retention_bytes").and_then(|v| u64::try_from(v).ok()),
         age_ms_max: Some(setting(info, "logstore_retention_ms").unwrap_or(RETENTION_MS)).filter(|ms| *ms >= 0),
     }
+}
+
+/// A record that is encoded and not yet handed to the flusher.
+pub struct ReadyRecord {
+    prepared: Prepared,
+    rows: usize,
+    bytes: usize,
 }
 
 /// One consistent state of a stream's rows.

@@ -15,4 +15,5 @@ mod panics;
 mod stop;
 mod subscriptions;
 mod table_engines;
+mod units;
 mod views;

@@ -1,8 +1,9 @@
 //! One thread that writes for all logs of a volume: takes everything that waits, writes it, syncs each touched file
 //! once (several files at the same time), answers everybody.
 //!
-//! In: jobs from any thread. Out: answers on their tickets. Promise: jobs of one log keep their order; while one group
-//! syncs, the next one gathers. The queue has a limit; past it writers wait.
+//! In: jobs from any thread, those of several logs at once where they belong together. Out: answers on their tickets. Promise:
+//! jobs of one log keep their order; what was queued together is synced in one group and shown to readers of several logs at
+//! one moment; while one group syncs, the next one gathers. The queue has a limit; past it writers wait.
 
 use super::shard::Log;
 use super::writer::{Job, Pass};
@@ -47,16 +48,37 @@ impl Queue {
     /// Queues the job, or gives it back with the bytes that wait already.
     fn offer(&self, log: &Arc<Log>, job: Job, bytes: usize) -> Result<(), (Job, StoreError)> {
         let mut waiting = self.waiting.lock();
+        if let Err(e) = self.has_room(&waiting, log, bytes) {
+            return Err((job, e));
+        }
+        waiting.bytes += bytes;
+        waiting.jobs.push((log.clone(), job));
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn has_room(&self, waiting: &Waiting, log: &Log, bytes: usize) -> Result<()> {
         if waiting.closed {
-            return Err((job, StoreError::Closed { object: log.name().to_owned() }));
+            return Err(StoreError::Closed { object: log.name().to_owned() });
         }
         // An empty queue takes any job, however large.
         if waiting.bytes > 0 && waiting.bytes + bytes > self.bytes_max {
             let (queued_bytes, limit_bytes) = (waiting.bytes as u64, self.bytes_max as u64);
-            return Err((job, StoreError::QueueFull { queued_bytes, limit_bytes }));
+            return Err(StoreError::QueueFull { queued_bytes, limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// Queues all jobs or none. Errors: `QueueFull`, `Closed`; nothing is stored then.
+    pub(super) fn try_push_all(&self, jobs: Vec<(Arc<Log>, Job)>, bytes: usize) -> Result<()> {
+        let Some((first, _)) = jobs.first() else { return Ok(()) };
+        let mut waiting = self.waiting.lock();
+        if let Err(e) = self.has_room(&waiting, first, bytes) {
+            drop(waiting);
+            return Err(jobs.into_iter().fold(e, |e, (_, job)| refuse(job, e)));
         }
         waiting.bytes += bytes;
-        waiting.jobs.push((log.clone(), job));
+        waiting.jobs.extend(jobs);
         self.work.notify_one();
         Ok(())
     }
@@ -172,15 +194,19 @@ fn flush_group(groups: Vec<(Arc<Log>, Vec<Job>)>) {
         passes.push((log, pass));
     }
     let threads = passes.len().min(SYNC_THREADS_MAX);
-    if threads < 2 {
-        passes.into_iter().for_each(sync_and_answer);
-        return;
-    }
+    let together = Mutex::new(Vec::new());
     let passes = Mutex::new(passes);
     std::thread::scope(|scope| {
         let work = || {
-            while let Some(pass) = { passes.lock().pop() } {
-                sync_and_answer(pass);
+            while let Some((log, mut pass)) = { passes.lock().pop() } {
+                let outcome = log.writer().sync(&log, &mut pass);
+                match pass.together {
+                    true => together.lock().push((log, pass, outcome)),
+                    false => {
+                        show(&log, &outcome);
+                        answer(pass, &outcome);
+                    }
+                }
             }
         };
         // A thread that cannot be started is not missed: this one takes all that is left.
@@ -189,13 +215,24 @@ fn flush_group(groups: Vec<(Arc<Log>, Vec<Job>)>) {
         }
         work();
     });
+    let together = together.into_inner();
+    if let Some((first, ..)) = together.first() {
+        // Whoever reads several logs sees all of this or nothing.
+        let _shown = first.common.shown.write();
+        together.iter().for_each(|(log, _, outcome)| show(log, outcome));
+    }
+    for (_, pass, outcome) in together {
+        answer(pass, &outcome);
+    }
 }
 
-fn sync_and_answer((log, mut pass): (Arc<Log>, Pass)) {
-    let outcome = log.writer().sync(&log, &mut pass);
+fn show(log: &Log, outcome: &Result<()>) {
     if outcome.is_ok() {
         log.show_synced();
     }
+}
+
+fn answer(pass: Pass, outcome: &Result<()>) {
     for (answer, at) in pass.to_sync {
         answer.give(outcome.clone().map(|()| at));
     }

@@ -41,7 +41,7 @@ pub use record::{
 };
 pub use retention::Retention;
 pub use segment::Ident;
-pub use shard::{Log, LogConfig, LogStats, Recovery};
+pub use shard::{Log, LogConfig, LogStats, Prepared, Recovery, ends, submit_together};
 pub use ticket::{Appended, Ticket};
 pub use trim::{Hold, Trimmed};
 pub use volume::{FaultHook, LogVolume, VolumeConfig};

@@ -203,6 +203,12 @@ impl Log {
         Ok(ticket)
     }
 
+    /// Encodes a record for [`submit_together`]; the ticket is its answer. Errors: as [`Log::append`].
+    pub fn prepare(self: &Arc<Self>, draft: Draft, ack: Ack) -> Result<(Prepared, Ticket)> {
+        let (job, bytes, ticket) = self.job(draft, ack)?;
+        Ok((Prepared { log: Arc::clone(self), job, bytes }, ticket))
+    }
+
     fn job(&self, draft: Draft, ack: Ack) -> Result<(Job, usize, Ticket)> {
         if self.is_closed() {
             return Err(self.closed_error());
@@ -212,7 +218,8 @@ impl Log {
         let queued = encoded.disk_bytes();
         let memory_bytes = memory_bytes(&draft).max(queued);
         let (answer, ticket) = pair(self.name.clone());
-        Ok((Job::Append(AppendJob { encoded, draft, memory_bytes, ack, answer }), queued, ticket))
+        let job = AppendJob { encoded, draft, memory_bytes, ack, answer, together: false };
+        Ok((Job::Append(job), queued, ticket))
     }
 
     /// Readers decode by the schema of the version: a batch of other types must not get in.
@@ -348,6 +355,38 @@ impl Log {
         let reserve_bytes = self.common.config.reserve_bytes;
         StoreError::NotEnoughSpace { object: self.name.to_string(), wanted_bytes, free_bytes, reserve_bytes }
     }
+}
+
+/// A record that is encoded and not yet queued. Dropping it stores nothing.
+pub struct Prepared {
+    log: Arc<Log>,
+    job: Job,
+    bytes: usize,
+}
+
+/// Queues records of logs of one volume without waiting: all of them or none, in their order. They are synced in one group, and
+/// [`ends`] sees them in all logs or in none.
+///
+/// Errors: `QueueFull`, `Closed`: nothing is stored.
+pub fn submit_together(records: Vec<Prepared>) -> Result<()> {
+    let Some(first) = records.first() else { return Ok(()) };
+    let (common, log) = (Arc::clone(&first.log.common), Arc::clone(&first.log));
+    let several = records.iter().any(|r| !Arc::ptr_eq(&r.log, &log));
+    let bytes = records.iter().map(|r| r.bytes).sum();
+    let jobs = records.into_iter().map(|Prepared { log, mut job, .. }| {
+        if let Job::Append(append) = &mut job {
+            append.together = several;
+        }
+        (log, job)
+    });
+    common.queue.try_push_all(jobs.collect(), bytes)
+}
+
+/// The sequence after the last synced record of each of several logs of one volume, all at one moment.
+pub fn ends(logs: &[Arc<Log>]) -> Vec<Sequence> {
+    let Some(first) = logs.first() else { return Vec::new() };
+    let _shown = first.common.shown.read();
+    logs.iter().map(|log| log.next_sequence()).collect()
 }
 
 /// Memory that the ring keeps alive for this batch. Slices of one buffer are counted by their own share.

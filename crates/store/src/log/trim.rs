@@ -96,6 +96,13 @@ impl Log {
         Ok(out)
     }
 
+    /// Starts a new segment, unless the active one is empty. All that was queued before is there when this returns.
+    pub async fn roll(self: &Arc<Self>) -> Result<()> {
+        let (answer, ticket) = pair(self.name.clone());
+        self.common.queue.push(self, Job::Roll(answer), 0).await?;
+        ticket.await.map(drop)
+    }
+
     /// Removes all records (TRUNCATE) and returns the sequence that the next record will get: sequences go on.
     pub async fn clear(self: &Arc<Self>) -> Result<Sequence> {
         let (answer, ticket) = pair(self.name.clone());

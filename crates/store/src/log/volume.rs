@@ -11,7 +11,7 @@ use super::shard::{Log, LogConfig};
 use super::tail::TailBudget;
 use crate::error::{Result, StoreError};
 use hydron_base::world::{Clock, SystemClock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -58,6 +58,8 @@ pub(super) struct Common {
     pub(super) config: VolumeConfig,
     pub(super) queue: Arc<Queue>,
     pub(super) budget: TailBudget,
+    /// Held while several logs show at once what belongs together, and while several are looked at.
+    pub(super) shown: RwLock<()>,
 }
 
 impl Common {
@@ -102,7 +104,7 @@ impl LogVolume {
         }
         let queue = Queue::new(config.queue_bytes);
         let budget = TailBudget::new(config.tail_bytes, config.tail_records);
-        let common = Arc::new(Common { disk, clock, config, queue: queue.clone(), budget });
+        let common = Arc::new(Common { disk, clock, config, queue: queue.clone(), budget, shown: RwLock::new(()) });
         let flusher = std::thread::Builder::new()
             .name("log-flusher".to_owned())
             .spawn(move || run(&queue))

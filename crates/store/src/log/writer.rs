@@ -33,6 +33,8 @@ pub(super) struct AppendJob {
     pub(super) memory_bytes: usize,
     pub(super) ack: Ack,
     pub(super) answer: Answer,
+    /// Others were queued with it for other logs.
+    pub(super) together: bool,
 }
 
 pub(super) enum Job {
@@ -64,6 +66,8 @@ pub(super) struct Pass {
     pub(super) to_sync: Vec<(Answer, Appended)>,
     /// True if the active segment has bytes that are not synced.
     dirty: bool,
+    /// Some of it belongs together with what other logs have.
+    pub(super) together: bool,
 }
 
 /// Records placed one after the other but not yet written.
@@ -88,7 +92,10 @@ impl Writer {
                 continue;
             }
             match job {
-                Job::Append(job) => self.place(log, job, &mut batch, &mut pass),
+                Job::Append(job) => {
+                    pass.together |= job.together;
+                    self.place(log, job, &mut batch, &mut pass);
+                }
                 Job::Roll(answer) => {
                     self.flush(log, &mut batch, &mut pass);
                     let outcome = self.roll(log, &mut pass).map(|()| Appended {

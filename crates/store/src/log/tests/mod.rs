@@ -3,6 +3,7 @@
 mod faults;
 mod format;
 mod reading;
+mod together;
 mod writing;
 
 use super::*;
