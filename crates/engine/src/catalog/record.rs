@@ -25,6 +25,8 @@ pub const MATERIALIZED_VIEW: &str = "materialized_view";
 pub const FUNCTION: &str = "function";
 /// What the rows of a stream have shown of its json columns.
 pub const JSON_TYPES: &str = "json_types";
+/// Rows on their way from one table into another.
+pub const TRANSFER: &str = "transfer";
 pub const FORMAT_SCHEMA: &str = "format_schema";
 /// A user, role, settings profile, quota or row policy.
 pub const ACCESS: &str = "access";

@@ -9,6 +9,7 @@ use super::layout::{Layout, Layouts, Origin};
 use crate::catalog::Temporary;
 use crate::catalog::lookup::Lookup;
 use crate::engine::Inner;
+use crate::grounds::Reader;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use hydron_access::Enabled;
@@ -153,6 +154,7 @@ impl Adapter {
         let engine = self.engine().ok_or_else(|| Error::bug("rows are read before the engine is open"))?;
         let settings = Arc::new(engine.profile.clone());
         let (database, user) = (Arc::clone(&self.info.database), Arc::<str>::from("default"));
+        let memory = Budget::query(&engine.memory, 0);
         let bind_cx = BindContext {
             zone: crate::statement::zone(&settings),
             settings: Arc::clone(&settings),
@@ -163,8 +165,8 @@ impl Adapter {
             server: Some(crate::statement::facts::ServerView::facts(&engine, "", &database)),
             identity: Arc::default(),
             stop: Stop::default(),
+            memory: Arc::clone(&memory),
         };
-        let memory = Budget::query(&engine.memory, 0);
         let lookup = Lookup {
             state: engine.catalog.snapshot(),
             engine,
@@ -174,6 +176,8 @@ impl Adapter {
             memory,
             given: Arc::default(),
             access: Arc::new(Enabled::everything("default")),
+            reader: Reader::of(&Enabled::everything("default"), None),
+            grounds: Arc::default(),
             reads: Arc::default(),
             temporary: Temporary::default(),
         };

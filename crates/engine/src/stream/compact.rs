@@ -41,12 +41,18 @@ pub fn is_due(pending: Pending, limits: FlushLimits, now_ms: i64) -> bool {
     pending.rows >= limits.rows || pending.bytes >= limits.bytes || age >= patience
 }
 
-/// Looks at all open streams until it is told to stop. An error of one stream is logged and tried again.
+/// Looks at all open streams, once they are `recovered`, until it is told to stop. An error of one stream is logged and tried again.
 pub async fn run(
     streams: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>>,
     clock: Arc<dyn Clock>,
+    recovered: CancellationToken,
     stop: CancellationToken,
 ) {
+    // What a stop has left half done is settled before any of it is moved.
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = recovered.cancelled() => {}
+    }
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + START_DELAY, TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -143,7 +149,7 @@ impl StreamStore {
     }
 
     /// The pending records of all shards, up to the size of one part. `None`: there are none.
-    fn read_stretch(&self, pending: &[(Sequence, Sequence)]) -> Result<Option<Stretch>> {
+    pub(super) fn read_stretch(&self, pending: &[(Sequence, Sequence)]) -> Result<Option<Stretch>> {
         let mut stretch = Stretch {
             records: Vec::new(),
             ranges: BTreeMap::new(),
@@ -229,11 +235,11 @@ impl StreamStore {
 }
 
 /// Records on their way into one part.
-struct Stretch {
-    records: Vec<Arc<Record>>,
-    ranges: BTreeMap<u32, SequenceRange>,
-    log_from: BTreeMap<u32, Sequence>,
-    span: EventSpan,
+pub(super) struct Stretch {
+    pub(super) records: Vec<Arc<Record>>,
+    pub(super) ranges: BTreeMap<u32, SequenceRange>,
+    pub(super) log_from: BTreeMap<u32, Sequence>,
+    pub(super) span: EventSpan,
 }
 
 impl Stretch {

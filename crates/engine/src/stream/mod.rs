@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
 //! [`layout`] (how rows lie in them, version by version), [`adapter`] (from one version to another), [`completion`] (columns that
-//! rows lack), [`nested`] (arrays that belong together), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`merging`] (rows of one key become one) and [`merged`] (in the store and for a query), [`partition`] (rows by the value of a key), [`ttl`] (rows whose time is up go), [`keyed`]
+//! rows lack), [`nested`] (arrays that belong together), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`merging`] (rows of one key become one) and [`merged`] (in the store and for a query), [`partition`] (rows by the value of a key), [`transfer`] (they become another table's), [`ttl`] (rows whose time is up go), [`keyed`]
 //! (the rows that count of keyed streams), [`json_types`] (what the documents of json columns have shown), [`source`] (a streaming read), [`replay`] (at the old pace), [`table`] (a historical read)
 //! and [`old_parts`] (of parts from before an ALTER), [`random`] and [`random_source`] (rows made up at a rate), [`file`] (rows of
 //! files), [`storage`] (what all this takes on disk), `trapped_disk` (a disk that fails on purpose).
@@ -31,6 +31,7 @@ pub mod store;
 pub mod stream;
 pub mod streams;
 pub mod table;
+pub mod transfer;
 mod trapped_disk;
 pub mod ttl;
 

@@ -1,6 +1,6 @@
 //! Partitions: rows of one value of the partition key, read, moved, replaced and counted together.
 //!
-//! In: a key and rows. Out: names of partitions and parts. Promise: what is moved out of a table was handed over before it goes; what
+//! In: a key and rows. Out: names of partitions and parts. Promise: what
 //! replaces a partition does so in one commit. Files do not follow partitions: a part here is what one file, or one record of the log,
 //! has of a partition.
 
@@ -112,37 +112,6 @@ impl StreamStore {
         Ok(parts)
     }
 
-    /// Takes rows out of the history. `chosen` leaves of a batch the rows that go, `others` those that stay; `hand_over` returns when
-    /// they are durable elsewhere. Rows that come meanwhile are not touched.
-    ///
-    /// A crash between the two leaves the rows in both places, and never in none.
-    pub async fn move_out<F: Future<Output = Result<()>>>(
-        self: &Arc<Self>,
-        chosen: Change,
-        others: Change,
-        hand_over: impl FnOnce(Vec<RecordBatch>) -> F,
-    ) -> Result<()> {
-        self.move_log().await?;
-        let dropped = self.compacting.lock().await;
-        self.check_open(*dropped)?;
-        let snapshot = self.parts.snapshot();
-        let (mut commit, mut moved) = (Commit::default(), Vec::new());
-        for part in &snapshot.manifest().parts {
-            let Some(changed) = self.changed(part, &others).await? else { continue };
-            for rows in self.rows_of(part).await? {
-                moved.extend(chosen(&rows)?.filter(|rows| rows.num_rows() > 0));
-            }
-            commit.removed.insert(part.file.clone());
-            commit.added.extend(changed);
-        }
-        if commit.removed.is_empty() {
-            return Ok(());
-        }
-        hand_over(moved).await?;
-        self.parts.commit(commit).await?;
-        Ok(())
-    }
-
     /// Puts `rows` in the place of those that `others` does not leave, in one commit.
     pub async fn replace(self: &Arc<Self>, others: Change, rows: RecordBatch) -> Result<()> {
         self.move_log().await?;
@@ -167,7 +136,7 @@ impl StreamStore {
         Ok(())
     }
 
-    fn check_open(&self, dropped: bool) -> Result<()> {
+    pub(super) fn check_open(&self, dropped: bool) -> Result<()> {
         if dropped {
             return Err(Error::new(Code::STREAM_IS_DROPPED, "the stream was dropped"));
         }

@@ -30,6 +30,8 @@ pub struct Streams {
     pub(super) cpu: Handle,
     pub(super) engine: EngineCell,
     open: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>>,
+    /// Compaction may begin.
+    recovered: CancellationToken,
     closing: CancellationToken,
     compactor: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -46,7 +48,9 @@ impl Streams {
             .map_err(|e| Error::new(Code::CANNOT_OPEN_FILE, format!("cannot create {}: {e}", parts.display())))?;
         let open: Arc<Mutex<HashMap<Uuid, Weak<StreamStore>>>> = Arc::default();
         let closing = CancellationToken::new();
-        let compactor = cpu.spawn(compact::run(Arc::clone(&open), Arc::clone(&options.clock), closing.clone()));
+        let recovered = CancellationToken::new();
+        let work = compact::run(Arc::clone(&open), Arc::clone(&options.clock), recovered.clone(), closing.clone());
+        let compactor = cpu.spawn(work);
         Ok(Streams {
             volume,
             parts,
@@ -54,6 +58,7 @@ impl Streams {
             cpu,
             engine: EngineCell::default(),
             open,
+            recovered,
             closing,
             compactor: Mutex::new(Some(compactor)),
         })
@@ -74,8 +79,9 @@ impl Streams {
         self.open.lock().insert(uuid, Arc::downgrade(store));
     }
 
-    /// All logs are open, read from the device where that was needed: what failed before is behind us.
+    /// All logs are open and whole, read from the device where that was needed: what failed before is behind us.
     pub fn recovered(&self) {
+        self.recovered.cancel();
         if let Some(board) = Board::current() {
             board.worker().clear_disk_fault();
         }

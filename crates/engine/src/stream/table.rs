@@ -122,6 +122,7 @@ fn bind_context(lookup: &Lookup) -> BindContext {
         server: Some(crate::statement::facts::ServerView::facts(&lookup.engine, "", &lookup.database)),
         identity: Arc::default(),
         stop: Stop::default(),
+        memory: Arc::clone(&lookup.memory),
     }
 }
 

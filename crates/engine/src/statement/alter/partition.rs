@@ -1,16 +1,18 @@
 //! ALTER STREAM … MOVE, REPLACE, ATTACH, DETACH PARTITION, FREEZE and UNFREEZE.
 //!
 //! In: a partition and another table. Out: its rows there. Promise: both tables are alike before a row moves; a REPLACE happens in one
-//! commit, a MOVE hands its rows over before they go.
+//! commit, a MOVE or ATTACH wholly or not at all, whatever happens meanwhile.
 
 use super::rows::{deletes, keeps, partition_condition};
 use super::stream_of;
 use crate::catalog::Object;
 use crate::ingest::Ingest;
 use crate::statement::{Context, detached};
+use crate::stream::transfer::Transfer;
 use crate::stream::{Stream, StreamStore};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use bytes::Bytes;
 use hydron_base::{Code, Error, Result};
 use hydron_func::call::arrow_error;
 use hydron_plan::Expr;
@@ -50,8 +52,7 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
             AlterCommand::AttachPartition { partition, from: Some(from), .. } => {
                 let from = other(cx, &stream, from)?;
                 check_granularity(&from, &stream)?;
-                let rows = chosen(cx, &from, partition).await?;
-                write(cx, &stream, &from, vec![rows]).await?;
+                copy(cx, &from, &stream, partition).await?;
             }
             AlterCommand::ReplacePartition { partition, from } => {
                 let from = other(cx, &stream, from)?;
@@ -171,12 +172,13 @@ async fn chosen(cx: &Context, stream: &Arc<Stream>, partition: &Partition) -> Re
     .await
 }
 
-/// Writes rows of `from` into `to`, and returns when they are durable.
-async fn write(cx: &Context, to: &Arc<Stream>, from: &Arc<Stream>, rows: Vec<RecordBatch>) -> Result<()> {
+/// Writes rows of `from` into `to`, as records with this stamp, and returns when they are durable.
+async fn write(cx: &Context, to: &Arc<Stream>, from: &Arc<Stream>, rows: Vec<RecordBatch>, stamp: Bytes) -> Result<()> {
     let (lookup, bind_cx) = (cx.lookup(), cx.bind_context(false));
     let progress = Arc::clone(&cx.info.progress);
     let mut ingest =
         Ingest::new(Arc::clone(to), &[], true, &lookup, &bind_cx, cx.eval_context(), progress, cx.info.memory())?;
+    ingest.mark(stamp);
     let schema = Arc::clone(&from.stored()?.schema);
     let given: Vec<usize> =
         (0..schema.len()).filter(|i| ingest.input.index_of(&schema.fields[*i].name).is_some()).collect();
@@ -193,7 +195,40 @@ async fn move_to(cx: &Context, from: &Arc<Stream>, to: &Arc<Stream>, partition: 
     let condition = condition(cx, from, partition).await?;
     let chosen = keeps(condition.clone(), cx.eval_context(), batch_of(store));
     let others = deletes(condition, cx.eval_context(), batch_of(store));
-    store.move_out(chosen, others, |rows| write(cx, to, from, rows)).await
+    let giver = Some((from.info.uuid, store));
+    let mut transfer = Transfer::begin(&cx.engine, (to.info.uuid, to.stored()?), giver).await?;
+    let Some(mut leaving) = transfer.leaving(chosen, others).await? else { return Ok(()) };
+    let rows = std::mem::take(&mut leaving.rows);
+    let work = async {
+        transfer.intend(Some(&leaving)).await?;
+        write(cx, to, from, rows, transfer.stamp()).await?;
+        transfer.leave(leaving).await
+    };
+    ended(work.await, transfer).await
+}
+
+/// Copies the rows of a partition.
+async fn copy(cx: &Context, from: &Arc<Stream>, to: &Arc<Stream>, partition: &Partition) -> Result<()> {
+    let rows = chosen(cx, from, partition).await?;
+    if rows.num_rows() == 0 {
+        return Ok(());
+    }
+    let mut transfer = Transfer::begin(&cx.engine, (to.info.uuid, to.stored()?), None).await?;
+    let work = async {
+        transfer.intend(None).await?;
+        write(cx, to, from, vec![rows], transfer.stamp()).await
+    };
+    ended(work.await, transfer).await
+}
+
+/// The end of a transfer, or of what it has done so far.
+async fn ended(done: Result<()>, transfer: Transfer) -> Result<()> {
+    let Err(e) = done else { return transfer.end().await };
+    if let Err(left) = transfer.undo().await {
+        // It is tried again until it is done.
+        tracing::error!("what an ALTER that failed has written is not taken back yet: {left}");
+    }
+    Err(e)
 }
 
 /// Where the snapshot of a name is: `shadow/name` under the data directory.
