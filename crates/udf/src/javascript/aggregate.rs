@@ -4,7 +4,6 @@
 //! gets one array more, of +1 and -1. The rows of a group come in their order.
 
 use super::blueprint::{Answers, Blueprint, Group, Shape};
-use super::memory::Memory;
 use super::value::Rows;
 use super::{Limits, check_type};
 use crate::outside::aside;
@@ -17,8 +16,7 @@ use hydron_func::call::downcast;
 use hydron_func::{AggFn, Aggregate, ArgInfo, BindContext, BoundAgg, GroupState, Needs};
 use hydron_types::{ColumnBuilder, Value};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 pub struct JsAggregate {
     signature: Arc<Signature>,
@@ -56,11 +54,9 @@ impl AggFn for JsAggregate {
         let call = Call {
             signature: Arc::clone(&self.signature),
             source: Arc::clone(&self.source),
-            limits: Limits::of(&cx.settings, cx.stop.clone()),
+            limits: Limits::of(cx),
             shape,
             engine: Mutex::default(),
-            memory: OnceLock::new(),
-            states: AtomicUsize::new(0),
             gone: Mutex::default(),
         };
         let aggregate = JsGroups { call: Arc::new(call), changelog: false };
@@ -80,10 +76,6 @@ struct Call {
     shape: Shape,
     /// Made when the first rows come.
     engine: Mutex<Option<Engine>>,
-    /// Of the engine, read without waiting for it.
-    memory: OnceLock<Arc<Memory>>,
-    /// That share the engine.
-    states: AtomicUsize,
     /// States that are no more, whose groups are still in the engine: whoever drops one does not wait.
     gone: Mutex<Vec<usize>>,
 }
@@ -114,7 +106,6 @@ impl Call {
                 Some(engine) => engine,
                 empty => {
                     let blueprint = Blueprint::new(&self.signature, &self.source, self.limits.clone())?;
-                    self.memory.get_or_init(|| Arc::clone(blueprint.memory()));
                     empty.insert(Engine { states: HashMap::new(), next: 0, blueprint })
                 }
             };
@@ -141,7 +132,6 @@ struct JsGroups {
 
 impl Aggregate for JsGroups {
     fn new_state(&self) -> Box<dyn GroupState> {
-        self.call.states.fetch_add(1, Ordering::Relaxed);
         Box::new(JsState {
             call: Arc::clone(&self.call),
             changelog: self.changelog,
@@ -303,16 +293,14 @@ impl GroupState for JsState {
         });
     }
 
-    /// Its part of what the engine takes: nobody knows which state an object belongs to.
+    /// Without what the engine takes: the query's budget counts that as it is taken.
     fn bytes(&self) -> usize {
-        let taken = self.call.memory.get().map_or(0, |memory| memory.used());
-        taken / self.call.states.load(Ordering::Relaxed).max(1) + self.groups * size_of::<Option<Group>>()
+        self.groups * size_of::<Option<Group>>()
     }
 }
 
 impl Drop for JsState {
     fn drop(&mut self) {
-        self.call.states.fetch_sub(1, Ordering::Relaxed);
         self.call.gone.lock().extend(self.id);
     }
 }

@@ -1,8 +1,8 @@
 //! The object that defines an aggregate function, and one engine with it in which groups live.
 
+use super::Limits;
 use super::machine::{Failure, Machine, Outcome, eval, method, text_of};
 use super::value::{self, Rows};
-use super::{Limits, memory::Memory};
 use crate::signature::Signature;
 use arrow::array::ArrayRef;
 use hydron_base::{Code, Error, Result};
@@ -78,10 +78,6 @@ impl Blueprint {
             Ok((Persistent::save(ctx, object.clone()), shape, methods))
         })?;
         Ok(Blueprint { signature: Arc::clone(signature), shape, methods, object, machine })
-    }
-
-    pub fn memory(&self) -> &Arc<Memory> {
-        self.machine.memory()
     }
 
     /// Gives each group of `work` its rows. `signs`: of a changelog. Answers of an aggregate with its own emit go to `answers`,

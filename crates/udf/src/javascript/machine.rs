@@ -78,9 +78,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Errors: UDF_MEMORY_THRESHOLD_EXCEEDED (2531) where the limit does not hold an empty engine.
+    /// Errors: UDF_MEMORY_THRESHOLD_EXCEEDED (2531) where the limit does not hold an empty engine, MEMORY_LIMIT_EXCEEDED (241)
+    /// where the query's does not.
     pub fn new(name: &Arc<str>, limits: Limits) -> Result<Machine> {
-        let memory = Memory::new(limits.memory_bytes_max);
+        let memory = Memory::new(limits.memory_bytes_max, Arc::clone(&limits.memory));
         let refused = || exceeded(name, &memory);
         let runtime = Runtime::new_with_alloc(Counted(Arc::clone(&memory))).map_err(|_| refused())?;
         runtime.set_max_stack_size(STACK_BYTES_MAX);
@@ -91,13 +92,9 @@ impl Machine {
         Ok(Machine { name: Arc::clone(name), context, _runtime: runtime, memory, watch })
     }
 
-    pub fn memory(&self) -> &Arc<Memory> {
-        &self.memory
-    }
-
     /// Runs `work`, which may call the user's code. `what` names it in errors, `code` is for its exceptions.
     ///
-    /// Errors: `code`; UDF_MEMORY_THRESHOLD_EXCEEDED (2531); TIMEOUT_EXCEEDED (159) after `javascript_max_execution_ms`;
+    /// Errors: `code`; UDF_MEMORY_THRESHOLD_EXCEEDED (2531); MEMORY_LIMIT_EXCEEDED (241); TIMEOUT_EXCEEDED (159) after `javascript_max_execution_ms`;
     /// QUERY_WAS_CANCELLED (394); what `work` itself answers.
     pub fn run<T>(&mut self, what: &str, code: Code, work: impl FnOnce(&Ctx<'_>) -> Outcome<T>) -> Result<T> {
         self.watch.limits.stop.check()?;
@@ -149,6 +146,9 @@ impl Machine {
 }
 
 fn exceeded(name: &str, memory: &Memory) -> Error {
+    if let Some(refusal) = memory.refusal() {
+        return refusal.context(format!("JavaScript function \"{name}\""));
+    }
     let text = format!(
         "JavaScript function \"{name}\" needs more than {} bytes, the limit javascript_max_memory_bytes",
         memory.limit()

@@ -1,8 +1,16 @@
-//! The memory of one engine: counted exactly, refused past a limit.
+//! The memory of one engine: counted exactly, refused past its own limit or the query's.
 
+use hydron_base::{Budget, Error};
+use parking_lot::Mutex;
 use rquickjs::allocator::{Allocator, RustAllocator};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+// What the query's budget is asked for at a time: an engine allocates a few bytes at a time, and the budget is everybody's.
+const SHARE_BYTES: usize = 64 << 10;
+
+// An engine that has given back this much gives it back to the query too.
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct Memory {
@@ -10,32 +18,91 @@ pub struct Memory {
     used: AtomicUsize,
     /// Something was refused, whether or not the code noticed.
     exceeded: AtomicBool,
+    /// The query's, which counts `counted` bytes for this engine.
+    query: Arc<Budget>,
+    counted: AtomicUsize,
+    /// Why the query's budget has refused.
+    refusal: Mutex<Option<Error>>,
 }
 
 impl Memory {
-    pub fn new(limit: usize) -> Arc<Memory> {
-        Arc::new(Memory { limit, used: AtomicUsize::new(0), exceeded: AtomicBool::new(false) })
+    pub fn new(limit: usize, query: Arc<Budget>) -> Arc<Memory> {
+        Arc::new(Memory {
+            limit,
+            used: AtomicUsize::new(0),
+            exceeded: AtomicBool::new(false),
+            query,
+            counted: AtomicUsize::new(0),
+            refusal: Mutex::default(),
+        })
     }
 
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
     pub fn is_exceeded(&self) -> bool {
         self.exceeded.load(Ordering::Relaxed)
     }
 
+    /// What the query's budget said when it refused; `None`: it was the engine's own limit.
+    pub fn refusal(&self) -> Option<Error> {
+        self.refusal.lock().clone()
+    }
+
+    fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether `bytes` more may be taken.
     fn permits(&self, bytes: usize) -> bool {
-        let permitted = self.used().checked_add(bytes).is_some_and(|sum| sum <= self.limit);
+        let permitted = match self.used().checked_add(bytes) {
+            Some(sum) if sum <= self.limit => self.is_counted(sum),
+            _ => false,
+        };
         if !permitted {
             self.exceeded.store(true, Ordering::Relaxed);
         }
         permitted
+    }
+
+    /// Whether the query's budget counts `sum` bytes for this engine, or does so now.
+    fn is_counted(&self, sum: usize) -> bool {
+        let counted = self.counted.load(Ordering::Relaxed);
+        if sum <= counted {
+            return true;
+        }
+        let missing = sum - counted;
+        // Near its limit a query still gets what is really needed.
+        let grown = [missing.next_multiple_of(SHARE_BYTES), missing].into_iter().find_map(|bytes| {
+            match self.query.try_grow(bytes as u64) {
+                Ok(()) => Some(bytes),
+                Err(e) => {
+                    *self.refusal.lock() = Some(e);
+                    None
+                }
+            }
+        });
+        let Some(grown) = grown else { return false };
+        *self.refusal.lock() = None;
+        self.counted.fetch_add(grown, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes what was given back off the query's account, when it is worth it.
+    fn gave_back(&self) {
+        let (used, counted) = (self.used(), self.counted.load(Ordering::Relaxed));
+        let kept = used.next_multiple_of(SHARE_BYTES);
+        if counted.saturating_sub(kept) > SPARE_BYTES_MAX {
+            self.counted.store(kept, Ordering::Relaxed);
+            self.query.shrink((counted - kept) as u64);
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.query.shrink(*self.counted.get_mut() as u64);
     }
 }
 
@@ -78,6 +145,7 @@ unsafe impl Allocator for Counted {
             self.0.used.fetch_sub(RustAllocator::usable_size(ptr), Ordering::Relaxed);
             RustAllocator.dealloc(ptr);
         }
+        self.0.gave_back();
     }
 
     unsafe fn realloc(&mut self, ptr: *mut u8, new_size: usize) -> *mut u8 {

@@ -17,8 +17,10 @@ mod value;
 mod tests;
 
 use hydron_base::world::Stop;
-use hydron_base::{Code, Error, Result, Settings};
+use hydron_base::{Budget, Code, Error, Result};
+use hydron_func::BindContext;
 use hydron_types::LogicalType;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one engine may use.
@@ -26,6 +28,8 @@ use std::time::Duration;
 pub struct Limits {
     /// `javascript_max_memory_bytes`.
     pub memory_bytes_max: usize,
+    /// The query's, which what the engine has counts for.
+    pub memory: Arc<Budget>,
     /// `javascript_max_execution_ms`: for one batch of rows; `None`: no limit.
     pub patience: Option<Duration>,
     pub stop: Stop,
@@ -34,15 +38,22 @@ pub struct Limits {
 impl Limits {
     /// While a function is created: its code must be small and must not do anything yet.
     pub fn validation() -> Limits {
-        Limits { memory_bytes_max: 10 << 20, patience: Some(Duration::from_secs(1)), stop: Stop::default() }
+        Limits {
+            memory_bytes_max: 10 << 20,
+            memory: Budget::alone(0),
+            patience: Some(Duration::from_secs(1)),
+            stop: Stop::default(),
+        }
     }
 
-    pub fn of(settings: &Settings, stop: Stop) -> Limits {
+    pub fn of(cx: &BindContext) -> Limits {
+        let settings = &cx.settings;
         let patience = settings.uint("javascript_max_execution_ms");
         Limits {
             memory_bytes_max: usize::try_from(settings.uint("javascript_max_memory_bytes")).unwrap_or(usize::MAX),
             patience: (patience > 0).then(|| Duration::from_millis(patience)),
-            stop,
+            memory: Arc::clone(&cx.memory),
+            stop: cx.stop.clone(),
         }
     }
 }

@@ -40,7 +40,7 @@ impl JsScalar {
 impl ScalarFn for JsScalar {
     fn bind(&self, cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
         let casts = self.signature.casts(args, cx.zone)?;
-        let limits = Limits::of(&cx.settings, cx.stop.clone());
+        let limits = Limits::of(cx);
         let (signature, source) = (Arc::clone(&self.signature), Arc::clone(&self.source));
         let kernel = JsKernel { signature, source, casts, limits, idle: Mutex::default() };
         Ok(BoundCall {

@@ -5,8 +5,9 @@ use super::scalar::JsScalar;
 use super::*;
 use crate::signature::Signature;
 use arrow::array::{ArrayRef, Int8Array};
+use hydron_base::Settings;
 use hydron_base::world::WallTime;
-use hydron_func::{ArgInfo, BindContext, BoundAgg, Datum, EvalContext, GroupState, Registry};
+use hydron_func::{ArgInfo, BoundAgg, Datum, EvalContext, GroupState, Registry};
 use hydron_types::{ColumnBuilder, Value, parse_type, value_at};
 use std::sync::Arc;
 use std::time::Instant;
@@ -174,6 +175,24 @@ fn memory_past_the_limit_is_an_error_even_where_it_was_caught() {
     // What goes around in circles is found and freed.
     let circles = "function f(v) { for (let i = 0; i < 200000; i++) { const a = {}; a.a = a; } return v; }";
     assert!(scalar_in(&small, "int8", "int8", circles, &[Value::Int(1)]).is_ok());
+}
+
+#[test]
+fn what_an_engine_takes_counts_for_its_query() {
+    let budget = Budget::alone(8 << 20);
+    let cx = BindContext { memory: Arc::clone(&budget), ..settings(&[]) };
+    let greedy = "function f(v) { let a = []; try { while (true) a.push('x'.repeat(1000) + a.length); } catch (e) {} return v; }";
+    let error = scalar_in(&cx, "int8", "int8", greedy, &[Value::Int(1)]).unwrap_err();
+    assert_eq!(error.code, Code::MEMORY_LIMIT_EXCEEDED, "{error}");
+    assert!(error.message.contains("max_memory_usage"), "{error}");
+    assert!(budget.peak() > 4 << 20, "{budget:?}");
+    assert_eq!(budget.used(), 0, "an engine that is no more has given all back");
+    // One with little left works; what a batch has used and left behind does not count for long.
+    let waste = "function f(v) { for (let i = 0; i < 50; i++) 'x'.repeat(200000 + i); return v; }";
+    assert!(scalar_in(&cx, "int8", "int8", waste, &[Value::Int(1)]).is_ok());
+    let none = BindContext { memory: Budget::alone(10_000), ..settings(&[]) };
+    let error = scalar_in(&none, "int8", "int8", SAME, &[Value::Int(1)]).unwrap_err();
+    assert_eq!(error.code, Code::MEMORY_LIMIT_EXCEEDED, "{error}");
 }
 
 #[test]
