@@ -535,6 +535,8 @@ const TABLE: &[SettingDef] = &[
     def("http_headers_progress_interval_ms", Kind::UInt, "100", "milliseconds between two progress headers"),
     def("wait_end_of_query", Kind::Bool, "0", "HTTP answers when the whole result is known"),
     def("buffer_size", Kind::UInt, "0", "bytes of a result that HTTP may hold back"),
+    def("add_http_cors_header", Kind::Bool, "0", "HTTP answers permit pages of any origin to read them"),
+    def("http_response_headers", Kind::Text, "", "headers of the HTTP answer, as a map: {'X-Name': 'value'}"),
     def("enable_http_compression", Kind::Bool, "0", "HTTP compresses as Accept-Encoding asks"),
     def("http_zlib_compression_level", Kind::UInt, "3", "level of HTTP compression"),
     def("session_timeout", Kind::UInt, "60", "seconds that an HTTP session lives after its last query"),

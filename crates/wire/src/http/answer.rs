@@ -38,6 +38,9 @@ pub(crate) struct Head {
     /// Counters at this moment; final ones when the answer was held back.
     pub summary: String,
     pub with_progress: bool,
+    /// `http_response_headers`
+    pub extra: Vec<(String, String)>,
+    pub permits_origins: bool,
     pub chunks: mpsc::Receiver<Result<Chunk, BrokenOff>>,
 }
 
@@ -127,6 +130,7 @@ impl Pump {
     async fn begin(&mut self) -> Result<(Encoder, Next, Vec<u8>)> {
         let settings = Arc::clone(&self.running.settings);
         let zone = zone(settings.text("session_timezone"));
+        extra_headers(settings.text("http_response_headers"))?;
         let format = match (&self.running.format, settings.text("default_format")) {
             (Some(name), _) => name.clone(),
             (None, "") => "TabSeparated".to_string(),
@@ -152,7 +156,22 @@ impl Pump {
                 }
             }
             encoder.suffix(&self.running, &mut chunk)?;
-            return Ok((encoder, Next::Ended, chunk));
+            return Ok((encoder, Next::Complete, chunk));
+        }
+        let held_back = usize::try_from(settings.uint("buffer_size")).unwrap_or(usize::MAX);
+        if held_back > 0 && !self.running.streaming {
+            // An error among the first bytes is still told by a status.
+            encoder.prefix(&mut chunk)?;
+            while chunk.len() <= held_back.min(self.buffered_bytes_max) {
+                match self.running.next().await? {
+                    Some(item) => encoder.item(&item, &mut chunk)?,
+                    None => {
+                        encoder.suffix(&self.running, &mut chunk)?;
+                        return Ok((encoder, Next::Complete, chunk));
+                    }
+                }
+            }
+            return Ok((encoder, Next::Unknown, chunk));
         }
         let first = match self.running.streaming {
             true => match tokio::time::timeout(STREAM_HEAD_PATIENCE, self.running.next()).await {
@@ -172,8 +191,11 @@ impl Pump {
             content_type: encoder.writer.as_ref().map_or("text/plain; charset=UTF-8", |w| w.content_type()),
             zone: encoder.zone.to_string(),
             coding: encoder.coding,
-            summary: summary(&self.running.progress),
+            summary: summary(&self.running.progress, self.running.started_at.elapsed()),
             with_progress: self.running.settings.bool("send_progress_in_http_headers"),
+            // Read before the answer began.
+            extra: extra_headers(self.running.settings.text("http_response_headers")).unwrap_or_default(),
+            permits_origins: self.running.settings.bool("add_http_cors_header"),
             chunks,
         }
     }
@@ -209,9 +231,8 @@ impl Pump {
         let mut next = first;
         loop {
             match next {
-                Next::Ended => {
-                    return encoder.suffix(&self.running, chunk);
-                }
+                Next::Complete => return Ok(()),
+                Next::Ended => return encoder.suffix(&self.running, chunk),
                 Next::Item(item) => encoder.item(&item, chunk)?,
                 Next::Unknown => {}
             }
@@ -256,6 +277,8 @@ struct Last {
 enum Next {
     Item(Item),
     Ended,
+    /// Its end stands in the first bytes.
+    Complete,
     /// Not yet there.
     Unknown,
 }
@@ -338,10 +361,10 @@ pub(super) fn zone(name: &str) -> Zone {
 }
 
 /// Counters as `X-ClickHouse-Summary` has them.
-pub(crate) fn summary(progress: &Progress) -> String {
+pub(crate) fn summary(progress: &Progress, elapsed: Duration) -> String {
     let get = Progress::get;
     format!(
-        r#"{{"read_rows":"{}","read_bytes":"{}","written_rows":"{}","written_bytes":"{}","total_rows_to_read":"{}","result_rows":"{}","result_bytes":"{}"}}"#,
+        r#"{{"read_rows":"{}","read_bytes":"{}","written_rows":"{}","written_bytes":"{}","total_rows_to_read":"{}","result_rows":"{}","result_bytes":"{}","elapsed_ns":"{}"}}"#,
         get(&progress.read_rows),
         get(&progress.read_bytes),
         get(&progress.written_rows),
@@ -349,12 +372,83 @@ pub(crate) fn summary(progress: &Progress) -> String {
         get(&progress.total_rows),
         get(&progress.result_rows),
         get(&progress.result_bytes),
+        elapsed.as_nanos(),
     )
+}
+
+/// Headers that `{'X-Name': 'value', …}` asks for. Errors: BAD_ARGUMENTS (36) for another text, or what is no header.
+fn extra_headers(text: &str) -> Result<Vec<(String, String)>> {
+    let wrong = |why: &str| {
+        let error = Error::bad_arguments(format!("http_response_headers: {why}"));
+        error.hint("{'X-Name': 'value'}")
+    };
+    let inner = match text.trim() {
+        "" => return Ok(Vec::new()),
+        text => text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).ok_or_else(|| wrong("it is no map"))?,
+    };
+    let mut rest = inner.trim();
+    let mut headers = Vec::new();
+    while !rest.is_empty() {
+        let (name, after) = quoted(rest).ok_or_else(|| wrong("a name in quotes is expected"))?;
+        let after = after.trim_start().strip_prefix(':').ok_or_else(|| wrong("':' is expected"))?;
+        let (value, after) = quoted(after.trim_start()).ok_or_else(|| wrong("a value in quotes is expected"))?;
+        let is_header =
+            ::http::HeaderName::try_from(name.as_str()).is_ok() && ::http::HeaderValue::from_str(&value).is_ok();
+        // The frame of the answer is ours.
+        let is_ours = ["content-length", "transfer-encoding", "connection", "content-encoding", "date"];
+        if !is_header || is_ours.iter().any(|h| name.eq_ignore_ascii_case(h)) {
+            return Err(wrong(&format!("'{name}' cannot be set to that")));
+        }
+        headers.push((name, value));
+        rest = match after.trim_start() {
+            "" => "",
+            more => more.strip_prefix(',').ok_or_else(|| wrong("',' is expected"))?.trim_start(),
+        };
+        if headers.len() > EXTRA_HEADERS_MAX {
+            return Err(wrong(&format!("more than {EXTRA_HEADERS_MAX} headers")));
+        }
+    }
+    Ok(headers)
+}
+
+// Beside ours, which are some twenty; clients read a hundred.
+const EXTRA_HEADERS_MAX: usize = 50;
+
+/// A text between single quotes, and what stands behind it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let inner = text.strip_prefix('\'')?;
+    let mut value = String::new();
+    let mut chars = inner.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\'' => return Some((value, &inner[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_of_an_answer_are_a_map() {
+        let of =
+            |text: &str| extra_headers(text).map(|all| all.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>());
+        assert_eq!(of("").unwrap(), Vec::<String>::new());
+        assert_eq!(of("{ }").unwrap(), Vec::<String>::new());
+        assert_eq!(
+            of(r"{'X-A': 'it\'s', 'Content-Type':'image/png'}").unwrap(),
+            ["X-A=it's", "Content-Type=image/png"]
+        );
+        for wrong in
+            ["x", "{'a'}", "{'a':1}", "{'a':'b' 'c':'d'}", "{'a b':'c'}", "{'a':'b\nc'}", "{'Content-Length':'1'}"]
+        {
+            assert_eq!(of(wrong).unwrap_err().code, Code::BAD_ARGUMENTS, "{wrong}");
+        }
+    }
 
     #[test]
     fn pieces_end_with_a_line_and_are_never_too_long() {

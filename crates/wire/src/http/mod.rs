@@ -25,4 +25,6 @@ pub use server::serve;
 #[cfg(test)]
 mod driver_tests;
 #[cfg(test)]
+mod surface_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -22,6 +22,8 @@ pub(crate) struct QueryRequest {
     pub query_id: String,
     pub settings: Settings,
     pub session: Option<SessionRequest>,
+    /// Roles that the query runs with; empty: those of the session.
+    pub roles: Vec<String>,
     pub reads_only: bool,
     /// How the body is coded.
     pub encoding: Coding,
@@ -39,10 +41,12 @@ pub(crate) struct SessionRequest {
     pub timeout: Option<u64>,
     /// The session must exist.
     pub check: bool,
+    /// It ends with this request.
+    pub closes: bool,
 }
 
 /// Parameters that say something else than a setting, or nothing here.
-const PASSED_OVER: &[&str] = &["stacktrace", "close_session", "role", "no_cache", "time_start", "time_end"];
+const PASSED_OVER: &[&str] = &["stacktrace", "no_cache", "time_start", "time_end"];
 
 impl QueryRequest {
     /// Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE and their like for parameters; AUTHENTICATION_FAILED for
@@ -63,6 +67,7 @@ impl QueryRequest {
             quota_key: String::new(),
             settings: Settings::default(),
             session: None,
+            roles: Vec::new(),
             reads_only: parts.method == Method::GET || parts.method == Method::HEAD,
             encoding: Coding { http: encoding(headers)?, framed: false },
             accepts: Coding {
@@ -76,6 +81,7 @@ impl QueryRequest {
         };
         let mut session_timeout = None;
         let mut session_check = false;
+        let mut closes = false;
         let mut session_id = String::new();
         for (name, value) in pairs(parts.uri.query().unwrap_or_default()) {
             if takes(&name, &value) {
@@ -90,14 +96,16 @@ impl QueryRequest {
                 "quota_key" => request.quota_key = value,
                 "session_id" => session_id = value,
                 "session_timeout" => session_timeout = Some(seconds(&value)?),
-                "session_check" => session_check = value == "1",
+                "session_check" => session_check = is_on(&value),
+                "close_session" => closes = is_on(&value),
                 "compress" => request.accepts.framed = is_on(&value),
                 "decompress" => request.encoding.framed = is_on(&value),
                 _ => request.take(name, value)?,
             }
         }
         if !session_id.is_empty() {
-            request.session = Some(SessionRequest { id: session_id, timeout: session_timeout, check: session_check });
+            let (timeout, check) = (session_timeout, session_check);
+            request.session = Some(SessionRequest { id: session_id, timeout, check, closes });
         }
         request.take_headers(headers)?;
         if request.user.is_empty() {
@@ -110,6 +118,10 @@ impl QueryRequest {
     pub(super) fn take(&mut self, name: String, value: String) -> Result<()> {
         match name.as_str() {
             other if PASSED_OVER.contains(&other) => Ok(()),
+            "role" => {
+                self.roles.push(value);
+                Ok(())
+            }
             about if self.form.is_some() && describes_table(about) => {
                 self.described.insert(name, value);
                 Ok(())
@@ -130,15 +142,27 @@ impl QueryRequest {
         Ok(())
     }
 
-    /// Headers say it with more weight than the URL.
+    /// Headers say it with more weight than the URL; who asks is said in one way alone.
     fn take_headers(&mut self, headers: &HeaderMap) -> Result<()> {
-        if let Some(value) = text(headers, header::AUTHORIZATION.as_str()) {
-            let (user, password) = basic(value)?;
-            (self.user, self.password) = (user, password);
+        let basic_text = text(headers, header::AUTHORIZATION.as_str());
+        let (user, key) = (own(headers, "user"), own(headers, "key"));
+        let is_in_url = !self.user.is_empty() || !self.password.is_empty();
+        let ways = [
+            (basic_text.is_some(), "the Authorization header"),
+            (user.is_some() || key.is_some(), "X-ClickHouse headers"),
+            (is_in_url, "parameters"),
+        ];
+        let mut used = ways.iter().filter(|(is_used, _)| *is_used).map(|(_, way)| *way);
+        if let (Some(one), Some(other)) = (used.next(), used.next()) {
+            let text = format!("it is not allowed to use {one} and {other} for authentication simultaneously");
+            return Err(Error::new(Code::AUTHENTICATION_FAILED, text));
         }
-        if let Some(user) = own(headers, "user") {
-            self.user = user.to_string();
-            self.password = own(headers, "key").unwrap_or_default().to_string();
+        if let Some(value) = basic_text {
+            (self.user, self.password) = basic(value)?;
+        }
+        if user.is_some() || key.is_some() {
+            self.user = user.unwrap_or_default().to_string();
+            self.password = key.unwrap_or_default().to_string();
         }
         if let Some(database) = own(headers, "database") {
             self.database = database.to_string();
@@ -277,11 +301,36 @@ mod tests {
     #[test]
     fn headers_outweigh_the_url() {
         let basic = format!("Basic {}", STANDARD.encode("a:b:c"));
-        let r = parse("/?user=u", &[("authorization", &basic)]).unwrap();
-        assert_eq!((r.user.as_str(), r.password.as_str()), ("a", "b:c"));
-        let r = parse("/?user=u", &[("x-clickhouse-user", "k"), ("x-clickhouse-key", "s"), ("x-proton-query-id", "q")])
-            .unwrap();
+        let r = parse("/?database=u", &[("authorization", &basic), ("x-proton-database", "d")]).unwrap();
+        assert_eq!((r.user.as_str(), r.password.as_str(), r.database.as_str()), ("a", "b:c", "d"));
+        let r =
+            parse("/?query_id=u", &[("x-clickhouse-user", "k"), ("x-clickhouse-key", "s"), ("x-proton-query-id", "q")])
+                .unwrap();
         assert_eq!((r.user.as_str(), r.password.as_str(), r.query_id.as_str()), ("k", "s", "q"));
+        let r = parse("/", &[("x-clickhouse-key", "s")]).unwrap();
+        assert_eq!((r.user.as_str(), r.password.as_str()), ("default", "s"));
+    }
+
+    #[test]
+    fn who_asks_is_said_in_one_way_alone() {
+        let basic = ("authorization", "Basic YTpi");
+        for (uri, headers) in [
+            ("/?user=a", vec![basic]),
+            ("/?password=b", vec![basic]),
+            ("/?user=a", vec![("x-clickhouse-user", "a")]),
+            ("/", vec![basic, ("x-clickhouse-key", "b")]),
+        ] {
+            let code = parse(uri, &headers).err().map(|e| e.code);
+            assert_eq!(code, Some(Code::AUTHENTICATION_FAILED), "{uri} {headers:?}");
+        }
+        assert!(parse("/?user=&password=", &[basic]).is_ok());
+    }
+
+    #[test]
+    fn a_role_may_be_repeated_and_a_session_closed() {
+        let r = parse("/?role=a&role=b+c&session_id=s&close_session=1", &[]).unwrap();
+        assert_eq!(r.roles, ["a", "b c"]);
+        assert!(r.session.is_some_and(|s| s.closes && !s.check));
     }
 
     #[test]

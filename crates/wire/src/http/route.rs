@@ -82,13 +82,22 @@ impl App {
             return self.failed(&Error::new(Code::UNSUPPORTED_METHOD, text), None, StatusCode::METHOD_NOT_ALLOWED);
         }
         let asks = parts.uri.query().is_some_and(|q| !q.is_empty());
+        let has_length =
+            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|h| parts.headers.contains_key(h));
+        if parts.method == Method::POST && parts.version == Version::HTTP_11 && !has_length {
+            let text = "the Transfer-Encoding is not chunked and there is no Content-Length header for a POST";
+            return self.failed(&Error::new(Code::BAD_REQUEST_PARAMETER, text), None, StatusCode::LENGTH_REQUIRED);
+        }
         match parts.uri.path() {
             "/ping" | "/replicas_status" if reads => plain("Ok.\n"),
             "/proton/ping" | "/timeplusd/ping" if reads => json(r#"{"status":"UP"}"#),
             "/metrics" if reads => plain(&self.counters()),
             "/" if reads && !asks => plain("Ok.\n"),
             "/" | "/query" => match self.query(&parts, body, from, seat).await {
-                Ok(head) => answered(head, &self.engine.options().display_name),
+                Ok(head) => {
+                    let permits = head.permits_origins;
+                    permit_origins(answered(head, &self.engine.options().display_name), permits, &parts)
+                }
                 Err(e) => self.failed_query(&e, &parts),
             },
             path => {
@@ -116,9 +125,7 @@ impl App {
             }
         };
         let mut session = self.session(&request, &user)?;
-        if !request.database.is_empty() {
-            session.database = Arc::from(request.database.as_str());
-        }
+        self.enter_database(&mut session, &request.database)?;
         let chosen = session.settings.is_changed("query_mode") || request.settings.is_changed("query_mode");
         if !chosen {
             request.settings.set("query_mode", self.options.query_mode)?;
@@ -137,9 +144,7 @@ impl App {
             let form = form::read(multipart?, &mut source, described, &options, &self.options).await?;
             form.fields.into_iter().try_for_each(|(name, value)| request.take_field(name, value))?;
             given = form.tables;
-            if !request.database.is_empty() {
-                session.database = Arc::from(request.database.as_str());
-            }
+            self.enter_database(&mut session, &request.database)?;
             // What may follow the closing delimiter is no query.
             while source.next().await?.is_some() {}
         }
@@ -156,13 +161,36 @@ impl App {
             quota_key: request.quota_key,
             connection,
             given: given.into(),
+            scalars: Arc::default(),
         };
         let input = match spoken.rest {
             Some(rest) => Input::Bytes(Box::new(rest)),
             None => Input::None,
         };
-        let running = self.engine.execute(&mut session, spoken.text, input, options).await?;
+        let roles = session.roles.clone();
+        let chosen = match request.roles.as_slice() {
+            [] => None,
+            names => Some(Arc::new(self.engine.roles_of(&session, names)?)),
+        };
+        if chosen.is_some() {
+            session.roles = chosen.clone();
+        }
+        let started = self.engine.execute(&mut session, spoken.text, input, options).await;
+        // Roles of a parameter are those of this query; a SET ROLE that it was stays.
+        if chosen.is_some() && session.roles == chosen {
+            session.roles = roles;
+        }
+        let running = started?;
         self.begin(running, session, request.accepts).await
+    }
+
+    /// Errors: UNKNOWN_DATABASE (81).
+    fn enter_database(&self, session: &mut Lease, database: &str) -> Result<()> {
+        if !database.is_empty() {
+            self.engine.check_database(database)?;
+            session.database = Arc::from(database);
+        }
+        Ok(())
     }
 
     /// Sends the result of a query on its way; returns when the answer begins.
@@ -198,7 +226,8 @@ impl App {
             *response.body_mut() = whole(Bytes::from(framed(&format!("{error}\n"))));
             response.extensions_mut().insert(Framed);
         }
-        response
+        let asked = request.is_some_and(|r| r.settings.bool("add_http_cors_header"));
+        permit_origins(response, asked || self.engine.inner().profile.bool("add_http_cors_header"), parts)
     }
 
     fn failed(&self, error: &Error, query_id: Option<&str>, status: StatusCode) -> Response<Body> {
@@ -347,6 +376,19 @@ pub(crate) fn answered(head: Head, display_name: &str) -> Response<Body> {
     put(&mut response, "summary", &head.summary);
     if head.with_progress {
         put(&mut response, "progress", &head.summary);
+    }
+    for (name, value) in &head.extra {
+        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// Tells a browser that any page may read the answer, where the setting `add_http_cors_header` says so and a page asks.
+fn permit_origins(mut response: Response<Body>, permits: bool, parts: &Parts) -> Response<Body> {
+    if permits && parts.headers.contains_key(header::ORIGIN) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     response
 }

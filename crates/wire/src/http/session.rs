@@ -56,7 +56,7 @@ impl Kept {
 /// The session of one request: its own, or one that is kept and locked for it.
 pub(crate) enum Lease {
     Own(Session),
-    Kept { guard: OwnedMutexGuard<Session>, key: (String, String), sessions: Arc<Sessions> },
+    Kept { guard: OwnedMutexGuard<Session>, key: (String, String), sessions: Arc<Sessions>, closes: bool },
 }
 
 impl Deref for Lease {
@@ -81,9 +81,17 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Lease::Kept { key, sessions, guard } = self
-            && let Some(kept) = sessions.by_id.lock().kept.get_mut(key)
-        {
+        let Lease::Kept { key, sessions, guard, closes } = self else { return };
+        let by_id = &mut *sessions.by_id.lock();
+        if *closes {
+            // Whoever comes next under this id has a fresh one.
+            if let Some(place) = by_id.kept.remove(key).and_then(|kept| kept.place) {
+                if let Some(board) = sessions.board {
+                    board.use_session(place).set(Saved::No, 0, 0);
+                }
+                by_id.places.push(place);
+            }
+        } else if let Some(kept) = by_id.kept.get_mut(key) {
             kept.used = Instant::now();
             if let (Some(board), Some(place)) = (sessions.board, kept.place) {
                 save(board, place, key, guard, kept.patience);
@@ -222,7 +230,7 @@ impl Sessions {
         kept.patience = patience;
         kept.used = now;
         match Arc::clone(&kept.session).try_lock_owned() {
-            Ok(guard) => Ok(Lease::Kept { guard, key, sessions: Arc::clone(self) }),
+            Ok(guard) => Ok(Lease::Kept { guard, key, sessions: Arc::clone(self), closes: request.closes }),
             Err(_) => {
                 let text = format!("session '{}' is used by another query", request.id);
                 Err(Error::new(Code::SESSION_IS_LOCKED, text))
@@ -236,7 +244,7 @@ mod tests {
     use super::*;
 
     fn lease(sessions: &Arc<Sessions>, id: &str, check: bool, patience: Duration) -> Result<Lease> {
-        let request = SessionRequest { id: id.into(), timeout: None, check };
+        let request = SessionRequest { id: id.into(), timeout: None, check, closes: id == "closes" };
         sessions.lease("default", &request, patience, 2, || Session::new("default", "default"))
     }
 
@@ -251,6 +259,17 @@ mod tests {
         drop(first);
         assert_eq!(&*lease(&sessions, "a", true, Duration::ZERO).unwrap().database, "other");
         assert_eq!(lease(&sessions, "a", true, minute).err().map(|e| e.code), Some(Code::SESSION_NOT_FOUND));
+    }
+
+    #[test]
+    fn a_session_that_was_closed_is_gone() {
+        let board = Board::create().unwrap();
+        let minute = Duration::from_secs(60);
+        let sessions = Arc::new(Sessions::restore(Some(board)));
+        lease(&sessions, "closes", false, minute).unwrap().database = "other".into();
+        assert_eq!(lease(&sessions, "closes", true, minute).err().map(|e| e.code), Some(Code::SESSION_NOT_FOUND));
+        let later = Arc::new(Sessions::restore(Some(board)));
+        assert_eq!(lease(&later, "closes", true, minute).err().map(|e| e.code), Some(Code::SESSION_NOT_FOUND));
     }
 
     #[test]

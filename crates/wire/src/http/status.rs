@@ -6,10 +6,12 @@ use hydron_base::Code;
 pub(crate) fn of(code: Code) -> StatusCode {
     match code {
         Code::REQUIRED_PASSWORD => StatusCode::UNAUTHORIZED,
+        Code::TIMEOUT_EXCEEDED => StatusCode::REQUEST_TIMEOUT,
         Code::AUTHENTICATION_FAILED
         | Code::UNKNOWN_USER
         | Code::WRONG_PASSWORD
         | Code::IP_ADDRESS_NOT_ALLOWED
+        | Code::SET_NON_GRANTED_ROLE
         | Code::ACCESS_DENIED => StatusCode::FORBIDDEN,
         Code::SYNTAX_ERROR
         | Code::CANNOT_PARSE_TEXT
@@ -29,6 +31,11 @@ pub(crate) fn of(code: Code) -> StatusCode {
         | Code::INCORRECT_DATA
         | Code::TYPE_MISMATCH
         | Code::BAD_REQUEST_PARAMETER
+        | Code::BAD_ARGUMENTS
+        | Code::UNKNOWN_QUERY_PARAMETER
+        | Code::BAD_QUERY_PARAMETER
+        | Code::INVALID_SETTING_VALUE
+        | Code::INVALID_SESSION_TIMEOUT
         | Code::VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE => StatusCode::BAD_REQUEST,
         Code::UNKNOWN_STREAM
         | Code::UNKNOWN_FUNCTION
