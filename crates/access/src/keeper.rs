@@ -13,7 +13,7 @@ use hydron_base::world::WallTime;
 use hydron_base::{Code, Error, Result, Settings};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Answers kept; beyond it all are worked out anew.
@@ -25,6 +25,8 @@ type Key = (String, Option<BTreeSet<Uuid>>);
 pub struct Access {
     state: RwLock<State>,
     usage: Mutex<Usage>,
+    /// Told of each change, after it counts.
+    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -59,19 +61,36 @@ impl Access {
 
     /// Makes `next` the current one.
     pub fn set(&self, next: Directory) {
-        let mut state = self.state.write();
-        state.directory = Arc::new(next);
-        state.kept.clear();
+        {
+            let mut state = self.state.write();
+            state.directory = Arc::new(next);
+            state.kept.clear();
+        }
+        self.tell();
+    }
+
+    /// From now on `changed` is called after each change, on the thread that made it. A second call changes nothing.
+    pub fn watch(&self, changed: impl Fn() + Send + Sync + 'static) {
+        let _ = self.changed.set(Box::new(changed));
+    }
+
+    fn tell(&self) {
+        if let Some(changed) = self.changed.get() {
+            changed();
+        }
     }
 
     /// From now on the users of the file are these, and whoever is unknown may do nothing.
     pub fn govern(&self, file: Vec<Entity>) {
-        let mut state = self.state.write();
-        let mut next = (*state.directory).clone();
-        next.replace_file(file);
-        state.directory = Arc::new(next);
-        state.governed = true;
-        state.kept.clear();
+        {
+            let mut state = self.state.write();
+            let mut next = (*state.directory).clone();
+            next.replace_file(file);
+            state.directory = Arc::new(next);
+            state.governed = true;
+            state.kept.clear();
+        }
+        self.tell();
     }
 
     /// `roles`: as SET ROLE has chosen them; `None`: the default ones.

@@ -15,6 +15,7 @@ use crate::stack;
 use crate::statement;
 use crate::stream::json_types;
 use crate::stream::streams::fault_hook;
+use crate::stream::transfer;
 use crate::stream::{Stream, Streams};
 use crate::view::Views;
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use hydron_store::catalog::{CatalogOptions, CatalogStore, Entry};
 use hydron_store::checkpoint::CheckpointStore;
 use hydron_store::lock::{DirLock, server_uuid};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -73,6 +74,8 @@ pub struct Inner {
     pub catalog_store: CatalogStore,
     /// Users, roles and what they may do.
     pub access: Arc<Access>,
+    /// Rises with each change of them.
+    pub access_changes: tokio::sync::watch::Sender<u64>,
     pub queries: Arc<Queries>,
     pub streams: Streams,
     /// Queries that outlive their server.
@@ -147,6 +150,7 @@ impl Engine {
             catalog: Catalog::default(),
             catalog_store: CatalogStore::open(&dir.join("catalog"), catalog_options())?,
             access: Arc::default(),
+            access_changes: tokio::sync::watch::Sender::new(0),
             queries: Arc::new(Queries::new(Arc::clone(&options.clock), options.queries_max)),
             streams: Streams::open(&options, cpu.handle().clone())?,
             checkpoints: Arc::new(CheckpointStore::new(&options.checkpoint_dir())),
@@ -165,6 +169,13 @@ impl Engine {
         });
         inner.streams.belong_to(&inner);
         inner.load()?;
+        let weak = Arc::downgrade(&inner);
+        inner.access.watch(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.queries.end_unpermitted(&inner.access);
+                inner.access_changes.send_modify(|n| *n += 1);
+            }
+        });
         let left = set_spilled_aside(&dir);
         // Queries that spill put their files here; two that start at once would both try to make it.
         let spilled = dir.join(SPILL_DIRECTORY);
@@ -214,6 +225,21 @@ impl Engine {
     /// What the user of a session may do now.
     pub fn enabled(&self, session: &Session) -> Arc<Enabled> {
         self.inner.access.enabled(&session.user, session.roles.as_deref())
+    }
+
+    /// Roles by name, for a query of this session alone.
+    ///
+    /// Errors: UNKNOWN_ROLE (511), SET_NON_GRANTED_ROLE (512).
+    pub fn roles_of(&self, session: &Session, names: &[String]) -> Result<BTreeSet<Uuid>> {
+        statement::access::roles_by_name(&self.enabled(session), names)
+    }
+
+    /// Whether a session may be in a database. Errors: UNKNOWN_DATABASE (81).
+    pub fn check_database(&self, name: &str) -> Result<()> {
+        match name == crate::system::DATABASE {
+            true => Ok(()),
+            false => self.inner.catalog.snapshot().database(name).map(drop),
+        }
     }
 
     pub fn queries(&self) -> &Arc<Queries> {
@@ -280,6 +306,7 @@ impl Inner {
     fn load(self: &Arc<Inner>) -> Result<()> {
         let (types, entries): (Vec<_>, Vec<_>) =
             self.catalog_store.list().into_iter().partition(|e| e.kind == record::JSON_TYPES);
+        let (transfers, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(|e| e.kind == record::TRANSFER);
         let mut known = Vec::new();
         let mut loaded = Vec::new();
         let mut entities = Vec::new();
@@ -287,6 +314,7 @@ impl Inner {
         for entry in self.load_entries(&entries) {
             loaded.push(entry?);
         }
+        transfer::recover(self, &transfers)?;
         self.streams.recovered();
         self.streams.drop_unknown(&known)?;
         let of_known: HashSet<Uuid> = known.iter().map(|uuid| json_types::id_of(*uuid)).collect();

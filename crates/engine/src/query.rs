@@ -4,7 +4,8 @@
 //! Promise: dropping a [`Running`] ends the query and frees what it held; an id runs once at a time; nothing waits
 //! without a deadline when `max_execution_time` is set.
 
-use crate::catalog::GivenTable;
+use crate::catalog::{GivenScalar, GivenTable};
+use crate::grounds::Grounds;
 use crate::meter::Meter;
 use crate::place::Place;
 use crate::session::Session;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
+use hydron_access::Access;
 use hydron_base::world::{Clock, WallTime};
 use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_board::{Kind, Mark, Phase};
@@ -50,6 +52,8 @@ pub struct QueryOptions {
     pub connection: Option<usize>,
     /// Tables that this query alone sees.
     pub given: Arc<[GivenTable]>,
+    /// Values that it names.
+    pub scalars: Arc<[GivenScalar]>,
 }
 
 /// Bytes of INSERT data as they arrive.
@@ -122,6 +126,10 @@ pub struct QueryInfo {
     pub cancel: CancellationToken,
     /// The server ends it because it stops itself.
     stopped: AtomicBool,
+    /// Why it was ended, where it was neither its client nor a KILL.
+    ended_by: OnceLock<Error>,
+    /// What it was permitted on.
+    pub grounds: Arc<Grounds>,
     /// `Select`, `Insert`, `Create`, …
     pub kind: Mutex<&'static str>,
     pub streaming: std::sync::atomic::AtomicBool,
@@ -135,6 +143,8 @@ pub struct QueryInfo {
     memory: OnceLock<Arc<Budget>>,
     /// Tables that came with it.
     pub given: Arc<[GivenTable]>,
+    /// Values that did.
+    pub scalars: Arc<[GivenScalar]>,
     /// Where a supervisor sees it; work that goes on when the query has ended keeps it.
     pub place: Option<Place>,
     /// Of a stream that can go on elsewhere: the rows handed over hold everything before this sequence number; -1: not known.
@@ -164,7 +174,20 @@ impl QueryInfo {
     pub(crate) fn told(&self, error: Error) -> Error {
         let error = self.without_secrets(error);
         let ended = matches!(error.code, Code::QUERY_WAS_CANCELLED | Code::ABORTED);
-        if ended && self.stopped.load(Ordering::Acquire) { stopping() } else { error }
+        match self.ended_by.get() {
+            _ if !ended => error,
+            _ if self.stopped.load(Ordering::Acquire) => stopping(),
+            Some(why) => why.clone(),
+            None => error,
+        }
+    }
+
+    /// Ends it with this error.
+    pub fn end_with(&self, why: Error) {
+        if !self.cancel.is_cancelled() {
+            let _ = self.ended_by.set(why);
+            self.cancel.cancel();
+        }
     }
 
     /// An INSERT that ends by itself if it is let.
@@ -303,6 +326,8 @@ impl Queries {
             progress: Arc::default(),
             cancel: CancellationToken::new(),
             stopped: AtomicBool::new(false),
+            ended_by: OnceLock::new(),
+            grounds: Arc::default(),
             kind: Mutex::new(""),
             streaming: false.into(),
             settings: Mutex::default(),
@@ -311,6 +336,7 @@ impl Queries {
             flow: Mutex::default(),
             memory: OnceLock::new(),
             given: Arc::clone(&options.given),
+            scalars: Arc::clone(&options.scalars),
             place,
             complete_before: AtomicI64::new(-1),
             insert_header: Mutex::default(),
@@ -356,6 +382,16 @@ impl Queries {
         let mut all: Vec<_> = self.errors.lock().iter().map(|(c, (n, m, t))| (*c, *n, m.clone(), *t)).collect();
         all.sort_by_key(|(c, ..)| *c);
         all
+    }
+
+    /// Ends every query that would not be permitted now, or would see other rows.
+    pub fn end_unpermitted(&self, access: &Access) {
+        for query in self.running() {
+            if let Err(why) = query.grounds.check(access) {
+                tracing::info!("query {} of {} ends: {}", query.query_id, query.user, why.message);
+                query.end_with(why);
+            }
+        }
     }
 
     /// Ends every query that reads or writes `database.name`.

@@ -5,7 +5,7 @@
 
 use arrow::array::{Array, ArrayRef};
 use hydron_base::world::{Stop, WallTime};
-use hydron_base::{Error, Result, Settings};
+use hydron_base::{Budget, Error, Result, Settings};
 use hydron_types::{LogicalType, Value, Zone, gather};
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub struct BindContext {
     pub traps: bool,
     /// Whether the query was ended: for calls of code that is not ours.
     pub stop: Stop,
+    /// What the query may hold: for code that is not ours too.
+    pub memory: Arc<Budget>,
     pub identity: Arc<Identity>,
     /// The server that the query runs in; `None` where there is none, as in a test.
     pub server: Option<Arc<dyn ServerFacts>>,
@@ -67,6 +69,12 @@ pub trait ServerFacts: Send + Sync + std::fmt::Debug {
     fn query_id(&self) -> &str;
 
     fn server_uuid(&self) -> [u8; 16];
+
+    /// A value that the client has sent with the query, and named.
+    fn scalar(&self, name: &str) -> Option<(LogicalType, Value)> {
+        let _ = name;
+        None
+    }
 
     /// Seconds since the server started.
     fn uptime_seconds(&self) -> u32;
@@ -110,6 +118,7 @@ impl Default for BindContext {
             server: None,
             identity: Arc::default(),
             stop: Stop::default(),
+            memory: Budget::alone(0),
         }
     }
 }

@@ -35,8 +35,10 @@ pub enum ClientPacket {
         table: String,
         block: Batch,
     },
+    /// A value that a query names, as a block of one row and one column.
     Scalar {
         name: String,
+        block: Batch,
     },
     Cancel,
     Ping,
@@ -140,7 +142,7 @@ impl ClientDecoder {
                 let Some(block) = incoming.block.feed(&mut self.buffer, &mut self.plain)? else { return Ok(None) };
                 let Some(Incoming { number, table, .. }) = self.incoming.take() else { return Ok(None) };
                 return Ok(Some(match number {
-                    client::SCALAR => ClientPacket::Scalar { name: table },
+                    client::SCALAR => ClientPacket::Scalar { name: table, block },
                     _ => ClientPacket::Data { table, block },
                 }));
             }

@@ -1,11 +1,12 @@
-//! Tables that come with a query and live as long as it does: ClickHouse's external data.
+//! Tables and values that come with a query and live as long as it does: ClickHouse's external data and its scalars.
 //!
-//! In: a name, columns, rows. Out: a table that the query alone sees, before everything else of that name in its database.
+//! In: a name, columns, rows. Out: a value for `__get_scalar`, or a table that the query alone sees, before everything else of that name in its database.
 
 use super::temporary::DATABASE;
 use hydron_base::{Code, Error, Result};
 use hydron_plan::{ColumnInfo, StreamInfo, StreamKind, StreamMode};
-use hydron_types::{Batch, Field, LogicalType, Schema, parse_type_lenient};
+use hydron_types::column::value_at;
+use hydron_types::{Batch, Field, LogicalType, Schema, Value, parse_type_lenient};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -44,6 +45,37 @@ impl GivenTable {
     /// What its rows take.
     pub fn bytes(&self) -> usize {
         self.batches.iter().map(Batch::bytes).sum()
+    }
+}
+
+/// A value that a client has named, for `__get_scalar('name')`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GivenScalar {
+    pub name: Arc<str>,
+    pub ty: LogicalType,
+    pub value: Value,
+}
+
+impl GivenScalar {
+    /// Several columns are one tuple. Errors: INCORRECT_DATA (117) unless the block has one row.
+    pub fn of_block(name: &str, block: &Batch) -> Result<GivenScalar> {
+        let wrong = || {
+            let text = format!("scalar '{name}' has {} rows in {} columns", block.rows(), block.columns.len());
+            Error::new(Code::INCORRECT_DATA, text).hint("one row")
+        };
+        if block.rows() != 1 || block.columns.is_empty() {
+            return Err(wrong());
+        }
+        let column = |(array, field): (_, &Field)| value_at(array, &field.ty, 0);
+        let mut values: Vec<Value> = block.columns.iter().zip(&block.schema.fields).map(column).collect();
+        let (ty, value) = match values.len() {
+            1 => (block.schema.fields[0].ty.clone(), values.remove(0)),
+            _ => {
+                let elements = block.schema.fields.iter().map(|f| (None, f.ty.clone())).collect();
+                (LogicalType::Tuple(elements), Value::Tuple(values))
+            }
+        };
+        Ok(GivenScalar { name: Arc::from(name), ty, value })
     }
 }
 

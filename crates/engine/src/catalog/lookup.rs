@@ -5,6 +5,7 @@ use super::object::{FunctionBody, Object};
 use super::state::CatalogState;
 use super::temporary::Temporary;
 use crate::engine::Inner;
+use crate::grounds::{Grounds, Reader};
 use crate::statement::permit;
 use crate::system;
 use hydron_access::Enabled;
@@ -35,6 +36,9 @@ pub struct Lookup {
     pub temporary: Temporary,
     /// What the user may do.
     pub access: Arc<Enabled>,
+    /// Whose rights these are, and what they have permitted.
+    pub reader: Reader,
+    pub grounds: Arc<Grounds>,
     /// Sources that were named so far, each with whoever reads it: what the plan takes of them is checked once it is known.
     pub reads: Arc<Mutex<Vec<Read>>>,
 }
@@ -46,6 +50,7 @@ pub struct Read {
     pub name: Arc<str>,
     /// The user of the statement, or the owner of a view.
     pub reader: Arc<Enabled>,
+    pub as_reader: Reader,
     /// A view: what it reads is its owner's matter.
     pub is_view: bool,
 }
@@ -76,9 +81,13 @@ impl Catalog for Lookup {
     }
 
     fn opened(&self, source: &Source, reader: Option<&str>) -> Result<Option<String>> {
-        let reader = match reader {
-            Some(owner) => self.engine.access.enabled(owner, None),
-            None => Arc::clone(&self.access),
+        let (reader, as_reader) = match reader {
+            Some(owner) => {
+                let enabled = self.engine.access.enabled(owner, None);
+                let reader = Reader::of(&enabled, None);
+                (enabled, reader)
+            }
+            None => (Arc::clone(&self.access), self.reader.clone()),
         };
         let (database, name, is_view) = match source {
             Source::View(view) => (&view.database, &view.name, true),
@@ -90,7 +99,8 @@ impl Catalog for Lookup {
             },
         };
         let condition = reader.row_filter(database, name);
-        let read = Read { database: Arc::clone(database), name: Arc::clone(name), reader, is_view };
+        self.grounds.rows(&as_reader, database, name, condition.clone());
+        let read = Read { database: Arc::clone(database), name: Arc::clone(name), reader, as_reader, is_view };
         self.reads.lock().push(read);
         Ok(condition)
     }

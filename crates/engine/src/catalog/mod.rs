@@ -11,7 +11,7 @@ pub mod record;
 pub mod state;
 pub mod temporary;
 
-pub use given::GivenTable;
+pub use given::{GivenScalar, GivenTable};
 pub use object::{FormatSchema, Function, FunctionBody, MaterializedView, Object, View};
 pub use state::{Catalog, CatalogState, Database};
 pub use temporary::Temporary;

@@ -5,6 +5,7 @@
 
 use crate::catalog::lookup::Lookup;
 use crate::engine::Engine;
+use crate::grounds::Reader;
 use crate::session::Session;
 use crate::statement::{blocking, zone};
 use hydron_base::world::Stop;
@@ -67,6 +68,8 @@ impl Engine {
             memory: Budget::alone(settings.uint("max_memory_usage")),
             given: Arc::default(),
             access: self.enabled(session),
+            reader: Reader::of(&self.enabled(session), session.roles.clone()),
+            grounds: Arc::default(),
             reads: Arc::default(),
             temporary: session.temporary.clone(),
         };
@@ -80,6 +83,7 @@ impl Engine {
             server: Some(super::facts::ServerView::facts(self.inner(), "", &session.database)),
             identity: Arc::default(),
             stop: Stop::default(),
+            memory: Arc::clone(&lookup.memory),
         };
         blocking(self.inner(), move || of_statement(&parsed.statement, &lookup, &bind_cx)).await
     }

@@ -3,13 +3,14 @@
 //! In: a weak hold of the engine, so that a plan that the engine keeps does not keep the engine. Out: answers for
 //! [`hydron_func::ServerFacts`]. Promise: a file outside the permitted directory is never read.
 
+use crate::catalog::GivenScalar;
 use crate::catalog::object::Object;
 use crate::engine::Inner;
 use arrow::array::ArrayRef;
 use hydron_base::{Code, Error, Result};
 use hydron_format::FormatOptions;
 use hydron_func::ServerFacts;
-use hydron_types::{Batch, Field, LogicalType, Schema};
+use hydron_types::{Batch, Field, LogicalType, Schema, Value};
 use std::sync::{Arc, Weak};
 
 /// Bytes of a file that `file('…')` may answer with.
@@ -20,6 +21,7 @@ pub struct ServerView {
     engine: Weak<Inner>,
     query_id: Arc<str>,
     database: Arc<str>,
+    scalars: Arc<[GivenScalar]>,
 }
 
 impl std::fmt::Debug for ServerView {
@@ -30,10 +32,21 @@ impl std::fmt::Debug for ServerView {
 
 impl ServerView {
     pub fn facts(engine: &Arc<Inner>, query_id: &str, database: &Arc<str>) -> Arc<dyn ServerFacts> {
+        ServerView::facts_with(engine, query_id, database, Arc::default())
+    }
+
+    /// As [`ServerView::facts`], for a query that values have come with.
+    pub fn facts_with(
+        engine: &Arc<Inner>,
+        query_id: &str,
+        database: &Arc<str>,
+        scalars: Arc<[GivenScalar]>,
+    ) -> Arc<dyn ServerFacts> {
         let view = ServerView {
             engine: Arc::downgrade(engine),
             query_id: Arc::from(query_id),
             database: Arc::clone(database),
+            scalars,
         };
         Arc::new(view)
     }
@@ -46,6 +59,11 @@ impl ServerView {
 impl ServerFacts for ServerView {
     fn query_id(&self) -> &str {
         &self.query_id
+    }
+
+    fn scalar(&self, name: &str) -> Option<(LogicalType, Value)> {
+        let found = self.scalars.iter().find(|s| &*s.name == name)?;
+        Some((found.ty.clone(), found.value.clone()))
     }
 
     fn server_uuid(&self) -> [u8; 16] {

@@ -126,6 +126,7 @@ pub fn context_of(cx: &Context) -> Context {
         engine: Arc::clone(&cx.engine),
         user: Arc::clone(&cx.user),
         access: Arc::clone(&cx.access),
+        reader: cx.reader.clone(),
         database: Arc::clone(&cx.database),
         settings: Arc::clone(&cx.settings),
         info: Arc::clone(&cx.info),

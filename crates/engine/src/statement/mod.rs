@@ -44,6 +44,7 @@ pub mod view;
 use crate::catalog::lookup::Lookup;
 use crate::catalog::{CatalogState, Temporary, temporary};
 use crate::engine::Inner;
+use crate::grounds::Reader;
 use crate::meter::Meter;
 use crate::place::Place;
 use crate::query::{Input, Item, QueryGuard, QueryInfo, QueryOptions, Running};
@@ -71,6 +72,8 @@ pub struct Context {
     pub user: Arc<str>,
     /// What the user may do.
     pub access: Arc<Enabled>,
+    /// Whose rights these are.
+    pub reader: Reader,
     pub database: Arc<str>,
     /// Profile, session, query and SETTINGS clause together.
     pub settings: Arc<Settings>,
@@ -170,6 +173,7 @@ async fn run(
     }
     let statement = parsed.statement;
 
+    let changes = *engine.access_changes.borrow();
     let access = engine.access.enabled(&session.user, session.roles.as_deref());
     if let Some(meter) =
         Meter::of(&engine.access, &access, &engine.options.clock, &options.client_address, &options.quota_key)?
@@ -254,6 +258,7 @@ async fn run(
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&session.user),
+        reader: Reader::of(&access, session.roles.clone()),
         access,
         database: Arc::clone(&session.database),
         settings: Arc::clone(&settings),
@@ -265,6 +270,10 @@ async fn run(
     permit::statement(&cx, &statement.kind)?;
     let data = insert_data.map(|at| text.slice(at..));
     let answer = dispatch(cx, session, statement, data, input).await?;
+    if *engine.access_changes.borrow() != changes {
+        // Rights have changed while it began: some of what it was let in with may be older.
+        guard.info.grounds.check(&engine.access)?;
+    }
     Ok((answer.0, settings, answer.1))
 }
 
@@ -449,6 +458,8 @@ impl Context {
             memory: self.info.memory(),
             given: Arc::clone(&self.info.given),
             access: Arc::clone(&self.access),
+            reader: self.reader.clone(),
+            grounds: Arc::clone(&self.info.grounds),
             reads: Arc::default(),
             temporary: self.temporary.clone(),
         }
@@ -467,9 +478,15 @@ impl Context {
             user: Arc::clone(&self.user),
             streaming,
             traps: self.engine.options.allow_trap,
-            server: Some(facts::ServerView::facts(&self.engine, &self.info.query_id, &self.database)),
+            server: Some(facts::ServerView::facts_with(
+                &self.engine,
+                &self.info.query_id,
+                &self.database,
+                Arc::clone(&self.info.scalars),
+            )),
             identity: Arc::new(access::identity(&self.access)),
             stop: self.stop(),
+            memory: self.info.memory(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::writer::Writer;
 use crate::catalog::{MaterializedView, Temporary};
 use crate::checkpoint::{Keeper, KeptAt, epoch, keeper};
 use crate::engine::Inner;
+use crate::grounds::Reader;
 use crate::query::{Progress, QueryGuard, QueryOptions};
 use crate::session::Session;
 use crate::statement::Context;
@@ -295,6 +296,8 @@ pub async fn bind(
     let query = query_of(&view.info.select)?;
     let settings = Arc::new(settings_of(engine, view)?);
     *info.settings.lock() = Arc::clone(&settings);
+    // It goes on with what its owner could read when it began; another plan could not go on from its state.
+    info.grounds.close();
     info.set_memory(Budget::query(&engine.memory, settings.uint("max_memory_usage")));
     let access = match &view.info.owner {
         Some(owner) => engine.access.enabled(owner, None),
@@ -303,6 +306,7 @@ pub async fn bind(
     let cx = Context {
         engine: Arc::clone(engine),
         user: Arc::clone(&view.user),
+        reader: Reader::of(&access, None),
         access,
         database: Arc::clone(&view.session_database),
         settings,

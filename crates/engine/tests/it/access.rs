@@ -1,7 +1,7 @@
 //! Access control where it meets streams: policies on tails, on views and over a restart.
 
 use crate::kit::{World, row_of, rows};
-use hydron_access::{Access, Object, Privilege};
+use hydron_access::{Access, Entity, Object, Privilege};
 use hydron_base::Code;
 use hydron_engine::{Input, Item, QueryOptions, Running, Session};
 use hydron_types::Value;
@@ -107,4 +107,79 @@ fn a_user_who_is_gone_may_do_nothing() {
     assert!(access.enabled("x", None).check(Privilege::SELECT, &Object::ANY).is_ok());
     access.govern(Vec::new());
     assert_eq!(access.enabled("x", None).check(Privilege::SELECT, &Object::ANY).unwrap_err().code, Code::ACCESS_DENIED);
+}
+
+/// What a running query ends with.
+async fn end_of(running: &mut Running) -> hydron_base::Error {
+    let wait = async {
+        loop {
+            match running.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the query has ended without an error"),
+                Err(e) => return e,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("an end")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_runs_ends_with_the_rights_it_began_with() {
+    let mut world = World::open();
+    world.engine.access().govern(vec![Entity::owner("me")]);
+    for text in [
+        "create stream s (i int64, k string)",
+        "create stream other (i int64)",
+        "create view v as select i from s",
+        "create role r",
+        "create user alice, bob, carol",
+        "grant select(i) on s to r",
+        "grant select on other to alice",
+        "grant r to alice, carol",
+        "grant insert, select on s to bob",
+        "grant select on v to carol",
+    ] {
+        world.run(text).await.unwrap();
+    }
+    let session = |user: &str| world.engine.session(user, "");
+    let (mut alice, mut bob, mut carol, mut me) = (session("alice"), session("bob"), session("carol"), session("me"));
+    let mut of_role = start(&world, &mut alice, "select i from s").await.unwrap();
+    let mut of_other = start(&world, &mut alice, "select i from other").await.unwrap();
+    let mut of_bob = start(&world, &mut bob, "select k from s").await.unwrap();
+    let mut writes = start(&world, &mut bob, "insert into s (i, k) select i, k from s where i < 0").await.unwrap();
+    let mut of_view = start(&world, &mut carol, "select i from v").await.unwrap();
+    let mut mine = start(&world, &mut me, "select i from s").await.unwrap();
+    // What concerns nobody ends nothing.
+    world.run("grant select on other to bob").await.unwrap();
+    world.run("create row policy unrelated on other as restrictive using i > 0 to bob").await.unwrap();
+    world.run("revoke insert on s from bob").await.unwrap();
+    let e = end_of(&mut writes).await;
+    assert_eq!(e.code, Code::ACCESS_DENIED, "{e}");
+    world.run("revoke select(i) on s from r").await.unwrap();
+    let e = end_of(&mut of_role).await;
+    assert!(e.code == Code::ACCESS_DENIED && e.message.contains("SELECT(i) ON default.s"), "{e}");
+    world.run("insert into s (i, k) values (1, 'a')").await.unwrap();
+    assert_eq!(next_row(&mut of_view).await, [Value::Int(1)], "a view is its owner's");
+    assert_eq!(next_row(&mut of_bob).await, [Value::string("a")]);
+    world.run("create row policy p on s using i > 5 to bob").await.unwrap();
+    let e = end_of(&mut of_bob).await;
+    assert!(e.code == Code::ACCESS_DENIED && e.message.contains("row policies of default.s"), "{e}");
+    let e = end_of(&mut mine).await;
+    assert_eq!(e.code, Code::ACCESS_DENIED, "a permissive policy for others hides all rows: {e}");
+    let e = end_of(&mut of_view).await;
+    assert_eq!(e.code, Code::ACCESS_DENIED, "the view's owner sees other rows now: {e}");
+    let mut again = start(&world, &mut bob, "select i from s").await.unwrap();
+    world.run("alter row policy p on s using i > 6").await.unwrap();
+    assert_eq!(end_of(&mut again).await.code, Code::ACCESS_DENIED);
+    world.run("insert into other (i) values (4)").await.unwrap();
+    assert_eq!(next_row(&mut of_other).await, [Value::Int(4)]);
+    world.run("drop user alice").await.unwrap();
+    assert_eq!(end_of(&mut of_other).await.code, Code::ACCESS_DENIED);
+    // One who is made again under the name is another.
+    let mut carols = start(&world, &mut carol, "select 1 from other where 0").await;
+    assert!(carols.is_err());
+    world.run("grant select on other to carol").await.unwrap();
+    carols = start(&world, &mut carol, "select i from other").await;
+    world.run("create or replace user carol").await.unwrap();
+    assert_eq!(end_of(&mut carols.unwrap()).await.code, Code::ACCESS_DENIED);
 }

@@ -212,6 +212,18 @@ fn register_names(registry: &mut Registry) {
             Value::string(concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"))),
         )
     });
+    // As ClickHouse's servers ask each other for what a subquery gave.
+    define(registry, "__get_scalar", |call| {
+        call.arity(1..=1)?;
+        let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+        let found = call.cx.server.as_ref().and_then(|s| s.scalar(&name));
+        let (ty, value) = found.ok_or_else(|| {
+            let error = Error::bad_arguments(format!("scalar '{name}' did not come with the query"));
+            error.hint("a Scalar packet of the native protocol")
+        })?;
+        constant_of(call, ty, value)
+    });
+    registry.add_alias("__getScalar", "__get_scalar");
     define(registry, "get_setting", |call| {
         call.arity(1..=1)?;
         let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_board::connection::REQUEST_READ;
 use hydron_board::outbox::OUTBOX_BYTES;
-use hydron_engine::{GivenTable, Input, Item, Progress, QueryOptions, Running};
+use hydron_engine::{GivenScalar, GivenTable, Input, Item, Progress, QueryOptions, Running};
 use hydron_format::native::{NativeOptions, push_varint};
 use hydron_types::{Batch, TypeNames};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(crate) const KILLED_PATIENCE: Duration = Duration::from_secs(1);
 /// What a client may send with one query: held in memory as long as the query runs.
 const TEMPORARY_BYTES_MAX: usize = 512 << 20;
 const TEMPORARY_TABLES_MAX: usize = 100;
+const SCALARS_MAX: usize = 1_000;
 
 /// Bytes of a block that the board can keep when a slow client takes a part of it: a supervisor ends the block of a worker that
 /// has died before it says a word. Half of an outbox, since rows differ.
@@ -67,6 +68,12 @@ impl Pieces {
     }
 }
 
+/// What comes with a query and is its alone.
+struct Given {
+    tables: Arc<[GivenTable]>,
+    scalars: Arc<[GivenScalar]>,
+}
+
 /// What a client does while its query runs.
 pub(super) enum Interruption {
     Cancel,
@@ -83,12 +90,14 @@ impl Connection {
 
     pub(super) async fn query(&mut self, query: Query) -> Result<After> {
         self.skips_data = false;
-        let given = match self.temporary_tables().await? {
+        let given = match self.given().await? {
             Some(given) => given,
             None => return Ok(After::Close),
         };
         let revision = self.decoder.revision();
-        let options = given.and_then(|given| Ok(QueryOptions { given, ..self.query_options(&query)? }));
+        let options = given.and_then(|Given { tables, scalars }| {
+            Ok(QueryOptions { given: tables, scalars, ..self.query_options(&query)? })
+        });
         let options = match options {
             Ok(options) => options,
             Err(e) => return self.fail(&e).await,
@@ -147,11 +156,12 @@ impl Connection {
         }
     }
 
-    /// Reads what a client sends between a query and its end of data: tables that this query alone sees. `None`: the client
-    /// has gone. The inner error is the query's; its data was read to the end.
-    async fn temporary_tables(&mut self) -> Result<Option<Result<Arc<[GivenTable]>>>> {
+    /// Reads what a client sends between a query and its end of data: tables and values that this query alone sees. `None`:
+    /// the client has gone. The inner error is the query's; its data was read to the end.
+    async fn given(&mut self) -> Result<Option<Result<Given>>> {
         let patience = self.app.options.receive_patience;
         let mut tables: Vec<(String, Vec<Batch>)> = Vec::new();
+        let mut scalars: Vec<GivenScalar> = Vec::new();
         let (mut bytes, mut failed) = (0, None);
         loop {
             let packet = tokio::time::timeout(patience, self.packet()).await.map_err(|_| paused(patience))??;
@@ -180,8 +190,19 @@ impl Connection {
                         None => tables.push((table, vec![block])),
                     }
                 }
-                Some(ClientPacket::Scalar { name }) => {
-                    failed.get_or_insert_with(|| Error::not_implemented(format!("scalar '{name}' from a client")));
+                Some(ClientPacket::Scalar { name, block }) => {
+                    bytes += block.bytes();
+                    let taken = match bytes > TEMPORARY_BYTES_MAX || scalars.len() == SCALARS_MAX {
+                        true => Err(Error::new(
+                            Code::TOO_MANY_BYTES,
+                            format!("more than {SCALARS_MAX} scalars, or {TEMPORARY_BYTES_MAX} bytes, for one query"),
+                        )),
+                        false => GivenScalar::of_block(&name, &block),
+                    };
+                    match taken {
+                        Ok(scalar) => scalars.push(scalar),
+                        Err(e) => drop(failed.get_or_insert(e)),
+                    }
                 }
                 Some(_) => return Err(unexpected("a packet before the end of a query's data")),
             }
@@ -190,7 +211,8 @@ impl Connection {
             let schema = Arc::clone(&batches[0].schema);
             GivenTable::new(&name, &schema, batches)
         });
-        Ok(Some(failed.map_or_else(|| Ok(given.collect()), Err)))
+        let given = Given { tables: given.collect(), scalars: scalars.into() };
+        Ok(Some(failed.map_or(Ok(given), Err)))
     }
 
     fn query_options(&self, query: &Query) -> Result<QueryOptions> {
@@ -218,6 +240,7 @@ impl Connection {
             quota_key: if query.quota_key.is_empty() { self.quota_key.clone() } else { query.quota_key.clone() },
             connection: self.socket.place_index(),
             given: Arc::default(),
+            scalars: Arc::default(),
         })
     }
 

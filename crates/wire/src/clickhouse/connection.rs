@@ -11,7 +11,7 @@ use crate::tcp::{ClientSocket, TcpOptions};
 use futures::FutureExt;
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::{LAST, SESSION_BYTES_MAX};
-use hydron_engine::{Engine, Session};
+use hydron_engine::{Engine, Presence, Session};
 use hydron_format::native::push_varint;
 use hydron_types::TypeNames;
 use std::net::SocketAddr;
@@ -95,10 +95,12 @@ impl Connection {
 
     /// Serves a client that has logged in.
     pub(super) async fn serve(mut self, stop: CancellationToken) {
+        let mut presence = Presence::of(&self.app.engine, &self.session);
         loop {
             let packet = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                gone = presence.over() => return self.say_and_close(&gone).await,
                 packet = self.idle_packet() => packet,
             };
             let after = match packet {
@@ -240,11 +242,9 @@ impl Connection {
             // A cancel may cross the end of its query.
             ClientPacket::Addendum(key) => self.quota_key = key,
             ClientPacket::KeepAlive | ClientPacket::Cancel => {}
-            ClientPacket::Data { .. } if self.skips_data => {}
+            ClientPacket::Data { .. } | ClientPacket::Scalar { .. } if self.skips_data => {}
             ClientPacket::Data { .. } => return Err(unexpected("rows without an INSERT")),
-            ClientPacket::Scalar { name } => {
-                return Err(Error::not_implemented(format!("scalar '{name}' from a client")));
-            }
+            ClientPacket::Scalar { .. } => return Err(unexpected("a scalar without a query")),
             ClientPacket::Hello(_) | ClientPacket::Query(_) => return Err(unexpected("a second login")),
         }
         Ok(After::Next)

@@ -611,3 +611,92 @@ fn a_user_made_by_sql_comes_in_and_a_session_sees_what_is_granted_meanwhile() {
     alice.send_query("SELECT x FROM table(t)", &[]);
     assert_eq!(alice.exception().code, 497);
 }
+
+impl Client {
+    /// A query with named blocks before the end of its data.
+    fn query_with(&mut self, text: &str, given: &[(u64, &str, &Batch)]) {
+        let mut bytes = Vec::new();
+        let query = Query { text: text.as_bytes().to_vec(), compressed: self.method.is_some(), ..Query::default() };
+        query.write(self.revision, &mut bytes);
+        for (number, name, block) in given {
+            let mut packet = Vec::new();
+            DataEncoder::new(self.options(), self.method).write(*number, Some(block), &mut packet).unwrap();
+            // Behind the number stands the length of a name that is empty.
+            bytes.push(packet[0]);
+            push_bytes(name.as_bytes(), &mut bytes);
+            bytes.extend_from_slice(&packet[2..]);
+        }
+        self.write(&bytes);
+        self.send_block(None);
+    }
+}
+
+#[test]
+fn scalars_and_tables_come_with_a_query() {
+    let server = Server::start();
+    for method in [None, Some(Method::Lz4)] {
+        let mut client = server.connect();
+        client.method = method;
+        let (ten, table) = (numbers("whatever", &[10]), numbers("x", &[1, 2]));
+        let given = [(client::SCALAR, "ten", &ten), (client::DATA, "ext", &table), (client::DATA, "ext", &table)];
+        client.query_with("SELECT __get_scalar('ten') + x FROM ext ORDER BY x", &given);
+        assert_eq!(values(&client.rest()), uints(&[11, 11, 12, 12]));
+        client.query_with("SELECT __getScalar('ten') * 2", &given[..1]);
+        assert_eq!(values(&client.rest()), uints(&[20]));
+        // Those of the last query alone.
+        client.query_with("SELECT __get_scalar('ten')", &[]);
+        assert_eq!(client.exception().code, 36);
+        client.query_with("SELECT 1", &[(client::SCALAR, "two", &table)]);
+        assert_eq!(client.exception().code, 117);
+        client.query_with("SELECT x FROM ext", &[]);
+        assert_eq!(client.exception().code, 60);
+        // A name may hide a stream, and a part of it may be a subquery's.
+        client.run("CREATE STREAM IF NOT EXISTS ext2 (x uint64)");
+        client.query_with("SELECT count() FROM table(ext2) WHERE x IN (SELECT x FROM ext)", &given[1..2]);
+        assert_eq!(values(&client.rest()), uints(&[0]));
+        client.query_with("SELECT count() FROM ext2", &[(client::DATA, "ext2", &table)]);
+        assert_eq!(values(&client.rest()), uints(&[2]));
+        // An INSERT reads its own blocks behind those.
+        client.query_with("INSERT INTO ext2 (x) SELECT x + 100 FROM ext", &given[1..2]);
+        client.rest();
+        assert_eq!(values(&client.run("SELECT count() FROM table(ext2)")), uints(&[2]));
+        client.run("DROP STREAM ext2");
+        client.send(client::PING);
+        assert!(matches!(client.told(), Answer::Pong));
+    }
+}
+
+#[test]
+fn a_connection_ends_with_its_user() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.run("CREATE STREAM t (x uint64)");
+    client.run("CREATE USER alice, bob");
+    client.run("GRANT SELECT ON t TO alice, bob");
+    let log_in = |user: &str| {
+        let hello =
+            ClientHello { name: "test".into(), user: user.into(), revision: REVISION, ..ClientHello::default() };
+        let (mut client, answer) = server.hello(&hello);
+        assert!(matches!(answer, Answer::Hello(_)), "{answer:?}");
+        client.write(&[0]);
+        client
+    };
+    let (mut idle, mut busy, mut bob) = (log_in("alice"), log_in("alice"), log_in("bob"));
+    let streaming = [("query_mode", "streaming")];
+    busy.send_query("SELECT x FROM t", &streaming);
+    bob.send_query("SELECT x FROM t", &streaming);
+    assert_eq!((busy.block().rows(), bob.block().rows()), (0, 0));
+    client.run("DROP USER alice");
+    assert_eq!(busy.exception().code, 497, "its query ends");
+    assert_eq!(busy.exception().code, 192, "and then its connection");
+    assert!(busy.next().is_none());
+    assert_eq!(idle.exception().code, 192);
+    assert!(idle.next().is_none());
+    client.run("CREATE USER alice");
+    client.run("INSERT INTO t (x) VALUES (7)");
+    assert_eq!(values(&[bob.block()]), uints(&[7]), "others go on");
+    client.run("REVOKE SELECT ON t FROM bob");
+    assert_eq!(bob.exception().code, 497);
+    bob.send(client::PING);
+    assert!(matches!(bob.told(), Answer::Pong), "the connection stays");
+}

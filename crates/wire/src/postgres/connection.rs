@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use futures::FutureExt;
 use hydron_base::{Code, Error, Result};
 use hydron_board::connection::{LAST, SESSION_BYTES_MAX};
-use hydron_engine::{Engine, Session};
+use hydron_engine::{Engine, Presence, Session};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -101,6 +101,7 @@ impl Connection {
 
     /// Serves a client that has logged in.
     pub(super) async fn serve(mut self, stop: CancellationToken) {
+        let mut presence = Presence::of(&self.app.engine, &self.session);
         loop {
             let message = tokio::select! {
                 biased;
@@ -108,6 +109,7 @@ impl Connection {
                     let stopping = Error::new(Code::SERVER_STOPPING, "the server stops");
                     return self.say_and_close(&stopping).await;
                 }
+                gone = presence.over() => return self.say_and_close(&gone).await,
                 message = self.next_message() => message,
             };
             let outcome = match message {

@@ -73,6 +73,7 @@ impl Call<'_> {
             quota_key: self.request.quota_key.clone(),
             connection: self.seat.as_ref().map(|s| s.index()),
             given: Arc::default(),
+            scalars: Arc::default(),
         })
     }
 

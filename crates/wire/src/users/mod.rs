@@ -149,7 +149,7 @@ impl Users {
         Arc::make_mut(self.by_name.get_mut())
     }
 
-    /// From now on these come in, with these settings; who is in already stays. Failures so far still count.
+    /// From now on these come in, with these settings; whose user is not among them any more has to go. Failures so far still count.
     pub fn replace(&self, others: Users) {
         *self.others.write() = others.others.into_inner();
         *self.by_name.write() = others.by_name.into_inner();

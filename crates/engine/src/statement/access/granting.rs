@@ -7,7 +7,7 @@ use hydron_access::directory::quoted;
 use hydron_access::entity::{Members, What};
 use hydron_access::{Directory, Enabled, Kind, Object, Privilege, Privileges, Rights};
 use hydron_base::{Code, Error, Result};
-use hydron_sql::ast::{Grant, GrantDatabase, GrantElement, GrantObject, GrantWhat, SetRole};
+use hydron_sql::ast::{Grant, GrantDatabase, GrantElement, GrantObject, GrantWhat, RoleSet, SetRole};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -222,6 +222,14 @@ pub async fn set_role(cx: Context, session: &mut Session, set: SetRole) -> Resul
     })
     .await?;
     Ok(answer::nothing())
+}
+
+/// The roles of these names, which the user must have.
+///
+/// Errors: SET_NON_GRANTED_ROLE (512), UNKNOWN_ROLE.
+pub fn roles_by_name(access: &Enabled, names: &[String]) -> Result<BTreeSet<Uuid>> {
+    let roles = RoleSet { names: names.to_vec(), ..RoleSet::default() };
+    chosen_roles(access, &SetRole { default: false, roles, to: None })
 }
 
 /// Errors: SET_NON_GRANTED_ROLE (512), UNKNOWN_ROLE.

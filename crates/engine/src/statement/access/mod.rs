@@ -12,7 +12,7 @@ mod showing;
 mod text;
 
 pub use entity::{drop, entity};
-pub use granting::{grant, set_role};
+pub use granting::{grant, roles_by_name, set_role};
 pub use showing::{show_create, show_grants, show_list};
 pub use text::keyed_by;
 

@@ -276,6 +276,7 @@ fn running(engine: &Inner, view: &MaterializedView, lookup: &Lookup) -> Result<(
         server: Some(super::facts::ServerView::facts(&lookup.engine, "", &database)),
         identity: Arc::default(),
         stop: Stop::default(),
+        memory: Arc::clone(&lookup.memory),
     };
     // Whether it can be bound is asked, not whether its owner may read.
     let access = Arc::new(Enabled::everything(&user));
