@@ -6,17 +6,22 @@
 
 use crate::error::inward;
 use crate::expr::{literal, lower, row_position};
+use crate::group_order::{GroupOrder, TableOf};
 use crate::lower::{Lowered, Lowering, filled};
+use crate::steps::{Barrier, Positions};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Column, ExprSchema, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder};
 use hydron_base::{Error, Result};
 use hydron_plan::node::{AsofOrder, Join, JoinKind, JoinStrictness};
 use hydron_plan::{Expr, Plan};
 use hydron_types::Value;
+use std::sync::Arc;
 
 pub fn lower_join(cx: &mut Lowering, plan: &Plan, join: &Join) -> Result<Lowered> {
     let left = cx.plan(&join.left)?;
     let right = cx.plan(&join.right)?;
+    let right = cx.limited(right, cx.node_limits.join)?;
     let (left, left_keys) = with_keys(cx, left, join.on.iter().map(|(l, _)| l))?;
     let (right, right_keys) = with_keys(cx, right, join.on.iter().map(|(_, r)| r))?;
     let sides = Sides { left, right, left_keys, right_keys };
@@ -73,6 +78,31 @@ impl Sides {
         Ok(self)
     }
 
+    /// The left side with the position of each row: its rows then keep their places between those that have a match.
+    fn in_place(mut self, cx: &mut Lowering) -> Result<(Sides, Option<Column>)> {
+        let keys = self.left_keys.into_iter().map(DfExpr::Column).collect();
+        let (mut all, keys) = cx.extended(self.left, keys)?;
+        let mut fields = all.plan.schema().as_arrow().fields().to_vec();
+        let position = cx.fresh();
+        fields.push(Arc::new(Field::new(&position, DataType::UInt64, false)));
+        let step = Positions { schema: Arc::new(Schema::new(fields)) };
+        all.plan = crate::step::plan(Arc::new(step), all.plan)?;
+        (self.left, self.left_keys) = (all, keys);
+        Ok((self, Some(Column::new_unqualified(position))))
+    }
+
+    /// The right side in the order of its hash table: rows without a match leave the join in it.
+    fn right_in_table(mut self, cx: &mut Lowering, join: &Join) -> Result<Sides> {
+        let keys = self.right_keys.into_iter().map(DfExpr::Column).collect();
+        let (mut all, names) = cx.extended(self.right, keys)?;
+        let width = all.columns.len();
+        let keys = join.on.iter().enumerate().map(|(i, (_, r))| (width + i, r.ty.clone())).collect();
+        let schema = Arc::new(all.plan.schema().as_arrow().clone());
+        all.plan = crate::step::plan(Arc::new(GroupOrder { keys, table: TableOf::Join, schema }), all.plan)?;
+        (self.right, self.right_keys) = (all, names);
+        Ok(self)
+    }
+
     /// The last row of each key, in the order rows came.
     fn last_of_right(mut self, cx: &mut Lowering) -> Result<Sides> {
         let (mut all, at) = carry(cx, self.right, self.right_keys, vec![row_position()])?;
@@ -108,9 +138,29 @@ fn first_of_key(cx: &mut Lowering, mut input: Lowered, keys: Vec<Column>) -> Res
 
 /// Every pair of rows that match, and the rows without a match of the sides that `kind` keeps.
 fn all(cx: &mut Lowering, plan: &Plan, join: &Join, sides: Sides, kind: JoinKind) -> Result<Lowered> {
+    let in_place = cx.in_order && matches!(kind, JoinKind::Left | JoinKind::Full);
+    let (sides, position) = if in_place { sides.in_place(cx)? } else { (sides, None) };
+    let sides = match kind {
+        JoinKind::Right | JoinKind::Full if cx.in_order => sides.right_in_table(cx, join)?,
+        _ => sides,
+    };
     let columns: Vec<Column> = [sides.left.columns.clone(), sides.right.columns.clone()].concat();
     let filter = join.filter.as_ref().map(|f| cx.condition(f, &columns)).transpose()?;
-    let joined = pairs(sides, kind, filter)?;
+    let mut joined = pairs(sides, kind, filter)?;
+    if let (JoinKind::Full, Some(position)) = (kind, &position) {
+        // A full join of DataFusion keeps no order: rows without a match come last in each batch.
+        let by = vec![DfExpr::Column(position.clone()), row_position()];
+        let (mut all, by) = cx.extended(Lowered { plan: joined, columns }, by)?;
+        let sorts = by.into_iter().map(|c| DfExpr::Column(c).sort(true, false)).collect::<Vec<_>>();
+        all.plan =
+            LogicalPlanBuilder::from(all.plan).sort(sorts).and_then(LogicalPlanBuilder::build).map_err(inward)?;
+        return output(cx, plan, all);
+    }
+    if in_place {
+        // The positions are read here, or the optimizer would see nobody who reads them.
+        let schema = Arc::new(joined.schema().as_arrow().clone());
+        joined = crate::step::plan(Arc::new(Barrier { schema }), joined)?;
+    }
     output(cx, plan, Lowered { plan: joined, columns })
 }
 

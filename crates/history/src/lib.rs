@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`source`] (where rows come from), [`run`] (a plan becomes a stream of batches), [`grouping`] (grouping
 //! sets as plans), [`lower`] (plan to DataFusion plan) with [`join`] and [`window`], [`expr`] and [`aggregate`] (our
-//! functions as DataFusion's), [`table`], [`feed`], [`numbers`], [`concat`], [`limits`], [`step`] with [`steps`], [`fill`] and
+//! functions as DataFusion's), [`table`], [`feed`], [`numbers`], [`concat`], [`limits`], [`step`] with [`steps`], [`fill`],
+//! [`group_order`] and
 //! [`assign`] (our own plan nodes), [`error`], [`mark`] (which query a task of DataFusion works for), [`memory`] (what its
 //! operators may take).
 
@@ -13,6 +14,7 @@ mod error;
 mod expr;
 mod feed;
 mod fill;
+mod group_order;
 mod grouping;
 mod join;
 mod lags;
@@ -30,6 +32,6 @@ mod window;
 
 pub use feed::{FeedBatches, RowFeed};
 pub use grouping::totals_of;
-pub use limits::{GroupLimit, Overflow, ReadLimit};
+pub use limits::{GroupLimit, NodeLimits, Overflow, ReadLimit, RowLimit};
 pub use run::{ExecOptions, HistoryMetrics, HistoryRun, execute, explain};
 pub use source::{HistorySource, PartFile, Parts, ScanData};

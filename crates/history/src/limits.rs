@@ -231,6 +231,88 @@ fn until_last<T>(items: impl Stream<Item = (T, bool)>) -> impl Stream<Item = T> 
         .fuse()
 }
 
+/// How many rows one kind of node may take.
+#[derive(Clone, Copy, Debug)]
+pub struct RowLimit {
+    /// The setting it comes from.
+    pub setting: &'static str,
+    pub rows_max: u64,
+    pub overflow: Overflow,
+    /// The error beyond it.
+    pub code: Code,
+}
+
+/// The limits of single nodes; `None`: no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeLimits {
+    /// Rows into ORDER BY.
+    pub sort: Option<RowLimit>,
+    /// Rows out of DISTINCT.
+    pub distinct: Option<RowLimit>,
+    /// Rows of the right side of a join.
+    pub join: Option<RowLimit>,
+}
+
+/// Passes rows on up to a limit, which all partitions share.
+#[derive(Debug)]
+pub struct LimitRows {
+    limit: RowLimit,
+    schema: SchemaRef,
+    rows: Arc<AtomicU64>,
+}
+
+impl LimitRows {
+    pub fn new(limit: RowLimit, schema: SchemaRef) -> LimitRows {
+        LimitRows { limit, schema, rows: Arc::default() }
+    }
+}
+
+impl Step for LimitRows {
+    fn name(&self) -> &'static str {
+        "LimitRows"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        false
+    }
+
+    fn start(&self) -> Box<dyn StepRun> {
+        Box::new(LimitRowsRun {
+            limit: self.limit,
+            schema: Arc::clone(&self.schema),
+            rows: Arc::clone(&self.rows),
+            over: false,
+        })
+    }
+}
+
+struct LimitRowsRun {
+    limit: RowLimit,
+    schema: SchemaRef,
+    rows: Arc<AtomicU64>,
+    over: bool,
+}
+
+impl StepRun for LimitRowsRun {
+    fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows() as u64 + self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        self.over = rows > self.limit.rows_max;
+        if self.over && self.limit.overflow == Overflow::Throw {
+            let RowLimit { setting, rows_max, code, .. } = self.limit;
+            return Err(Error::new(code, format!("{rows} rows and more, the limit {setting} is {rows_max}")));
+        }
+        batch_of(&self.schema, batch.columns().to_vec(), batch.num_rows())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.over
+    }
+}
+
 /// The rows in front of an aggregation, up to the limit of its groups.
 #[derive(Debug)]
 pub struct LimitGroups {

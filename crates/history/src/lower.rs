@@ -8,8 +8,9 @@ use crate::assign::AssignWindow;
 use crate::error::inward;
 use crate::expr::{self, QueryTime, column, is_nan, literal, lower, or_default, row_position};
 use crate::fill::Fill;
+use crate::group_order::{GroupOrder, TableOf};
 use crate::lags::Lags;
-use crate::limits::{GroupLimit, LimitGroups};
+use crate::limits::{GroupLimit, LimitGroups, LimitRows, NodeLimits, RowLimit};
 use crate::numbers::Numbers;
 use crate::source::ScanData;
 use crate::step;
@@ -53,6 +54,7 @@ pub struct Lowering {
     pub in_order: bool,
     /// How many groups each aggregation may have.
     pub group_limit: Option<GroupLimit>,
+    pub node_limits: NodeLimits,
     /// The query may not read any number of rows.
     pub limits_reads: bool,
     pub stores: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
@@ -67,6 +69,7 @@ impl Lowering {
             scans,
             in_order,
             group_limit: None,
+            node_limits: NodeLimits::default(),
             limits_reads: false,
             stores: Vec::new(),
             pins: Vec::new(),
@@ -116,6 +119,7 @@ impl Lowering {
             Node::ArrayJoin { input, columns, left } => self.array_join(plan, input, columns, *left),
             Node::Sort { input, keys, limit } => {
                 let input = self.plan(input)?;
+                let input = self.limited(input, self.node_limits.sort)?;
                 self.sort(input, keys, *limit)
             }
             Node::Fill { input, columns } => {
@@ -153,11 +157,13 @@ impl Lowering {
                 if on.is_empty() && !self.in_order {
                     let input = self.renamed(input)?;
                     let plan = LogicalPlanBuilder::from(input.plan).distinct().and_then(LogicalPlanBuilder::build);
-                    return Ok(Lowered { plan: plan.map_err(inward)?, columns: input.columns });
+                    let rows = Lowered { plan: plan.map_err(inward)?, columns: input.columns };
+                    return self.limited(rows, self.node_limits.distinct);
                 }
                 let all: Vec<Expr> =
                     plan.schema.fields.iter().enumerate().map(|(i, f)| Expr::column(i, f.ty.clone())).collect();
-                self.limit_by(input, if on.is_empty() { &all } else { on }, 0, 1)
+                let rows = self.limit_by(input, if on.is_empty() { &all } else { on }, 0, 1)?;
+                self.limited(rows, self.node_limits.distinct)
             }
             Node::Changelog { .. } | Node::Signs { .. } => {
                 Err(Error::not_implemented("changelog() in a historical query"))
@@ -278,6 +284,15 @@ impl Lowering {
     pub fn renamed(&mut self, input: Lowered) -> Result<Lowered> {
         let exprs = input.columns.iter().cloned().map(DfExpr::Column).collect();
         self.project_lowered(input.plan, exprs)
+    }
+
+    /// The rows of `input` up to a limit.
+    pub fn limited(&mut self, input: Lowered, limit: Option<RowLimit>) -> Result<Lowered> {
+        let Some(limit) = limit else { return Ok(input) };
+        let input = self.renamed(input)?;
+        let schema: SchemaRef = Arc::new(input.plan.schema().as_arrow().clone());
+        let plan = step::plan(Arc::new(LimitRows::new(limit, schema)), input.plan)?;
+        Ok(Lowered { plan, columns: input.columns })
     }
 
     /// The input's columns under the names they have, then `more` under new ones.
@@ -404,6 +419,14 @@ impl Lowering {
         let plan =
             LogicalPlanBuilder::from(input.plan).aggregate(groups, aggregates).and_then(LogicalPlanBuilder::build);
         let mut lowered = Lowered { plan: plan.map_err(inward)?, columns: outputs };
+        if self.in_order && !aggregate.keys.is_empty() {
+            // A key that is the same in all rows is none to ClickHouse.
+            let keys = aggregate.keys.iter().enumerate().filter(|(_, k)| k.as_literal().is_none());
+            let keys = keys.map(|(i, k)| (i, k.ty.clone())).collect();
+            let schema: SchemaRef = Arc::new(lowered.plan.schema().as_arrow().clone());
+            lowered.plan =
+                step::plan(Arc::new(GroupOrder { keys, table: TableOf::Aggregation, schema }), lowered.plan)?;
+        }
         if aggregate.emit_version {
             let version = literal(&Value::Int(0), &LogicalType::Int64)?;
             let (mut all, added) = self.extended(lowered, vec![version])?;

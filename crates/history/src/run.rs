@@ -8,7 +8,7 @@ use crate::concat;
 use crate::error::inward;
 use crate::expr::QueryTime;
 use crate::grouping::{expand, totals_of};
-use crate::limits::{GroupLimit, ReadLimit, limit_reads};
+use crate::limits::{GroupLimit, NodeLimits, ReadLimit, limit_reads};
 use crate::lower::Lowering;
 use crate::mark;
 use crate::memory::QueryPool;
@@ -61,6 +61,7 @@ pub struct ExecOptions {
     pub read_limit: ReadLimit,
     /// `None`: no limit.
     pub group_limit: Option<GroupLimit>,
+    pub node_limits: NodeLimits,
     pub now: WallTime,
     pub zone: Zone,
     pub seed: u64,
@@ -75,6 +76,7 @@ impl ExecOptions {
             spill_dir: None,
             read_limit: ReadLimit::default(),
             group_limit: None,
+            node_limits: NodeLimits::default(),
             now,
             zone: Zone::UTC,
             seed: 0,
@@ -222,6 +224,7 @@ impl Prepared {
         let mut lowering = Lowering::new(time, scans, in_order);
         let read_limit = Some(options.read_limit).filter(|l| l.rows_max > 0 || l.bytes_max > 0);
         lowering.group_limit = options.group_limit;
+        lowering.node_limits = options.node_limits;
         lowering.limits_reads = read_limit.is_some();
         let lowered = lowering.plan(&plan)?;
         let lowered = lowering.renamed(lowered)?;

@@ -6,6 +6,7 @@
 use crate::error::{outward, panicked};
 use crate::expr::fresh_id;
 use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -16,7 +17,10 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{
     Expr as DfExpr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -40,6 +44,11 @@ pub trait Step: Send + Sync + fmt::Debug {
 
     /// Whether it remembers rows and must see all of them.
     fn needs_one_partition(&self) -> bool;
+
+    /// The output column by which the rows of a partition rise.
+    fn sorted_by(&self) -> Option<usize> {
+        None
+    }
 
     fn start(&self) -> Box<dyn StepRun>;
 }
@@ -168,8 +177,15 @@ struct StepExec {
 impl StepExec {
     fn new(step: Arc<dyn Step>, input: Arc<dyn ExecutionPlan>, order: Option<LexOrdering>) -> StepExec {
         let partitions = input.output_partitioning().partition_count();
+        let schema = step.schema();
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        if let Some(at) = step.sorted_by() {
+            let column = Arc::new(Column::new(schema.field(at).name(), at));
+            let rising = SortOptions { descending: false, nulls_first: true };
+            equivalence.add_ordering([PhysicalSortExpr::new(column, rising)]);
+        }
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(step.schema()),
+            equivalence,
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,

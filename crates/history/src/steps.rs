@@ -1,7 +1,9 @@
 //! The steps DataFusion has no node for: ARRAY JOIN, LIMIT BY, and the first of equal rows.
 
 use crate::step::{Step, StepRun};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -48,6 +50,50 @@ struct PassOn;
 impl StepRun for PassOn {
     fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         Ok(batch)
+    }
+}
+
+/// The input's columns, then the position of each row: what tells a join above that its rows have an order to keep.
+#[derive(Debug)]
+pub struct Positions {
+    pub schema: SchemaRef,
+}
+
+impl Step for Positions {
+    fn name(&self) -> &'static str {
+        "Positions"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        true
+    }
+
+    fn sorted_by(&self) -> Option<usize> {
+        self.schema.fields().len().checked_sub(1)
+    }
+
+    fn start(&self) -> Box<dyn StepRun> {
+        Box::new(PositionsRun { schema: Arc::clone(&self.schema), next: 0 })
+    }
+}
+
+struct PositionsRun {
+    schema: SchemaRef,
+    next: u64,
+}
+
+impl StepRun for PositionsRun {
+    fn rows(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let after = self.next + rows as u64;
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(UInt64Array::from_iter_values(self.next..after)));
+        self.next = after;
+        batch_of(&self.schema, columns, rows)
     }
 }
 

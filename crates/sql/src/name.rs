@@ -22,6 +22,18 @@ impl Expr {
         out
     }
 
+    /// Whether this is a constant, with a sign or not, or an array or tuple of such, however it is written.
+    pub fn is_list_of_constants(&self) -> bool {
+        match &self.kind {
+            ExprKind::Literal(_) => true,
+            ExprKind::Function(f) => match f.style {
+                Style::Brackets | Style::Parens => f.args.iter().all(Expr::is_list_of_constants),
+                _ => f.name == "negate" && f.args.iter().all(|a| a.as_literal().is_some()),
+            },
+            _ => false,
+        }
+    }
+
     /// Whether this is a constant, or an array or tuple in brackets of nothing but constants.
     pub fn is_constant_text(&self) -> bool {
         match &self.kind {

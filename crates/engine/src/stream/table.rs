@@ -23,7 +23,10 @@ use hydron_base::{Budget, Code, Error, Result, Settings};
 use hydron_format::FormatOptions;
 use hydron_func::call::arrow_error;
 use hydron_func::{BindContext, EvalContext};
-use hydron_history::{ExecOptions, GroupLimit, HistorySource, Overflow, PartFile, Parts, ReadLimit, RowFeed, ScanData};
+use hydron_history::{
+    ExecOptions, GroupLimit, HistorySource, NodeLimits, Overflow, PartFile, Parts, ReadLimit, RowFeed, RowLimit,
+    ScanData,
+};
 use hydron_plan::join_engine::JOIN;
 use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamInfo, StreamKind};
 use hydron_types::{Batch, Field, LogicalType, Schema};
@@ -85,10 +88,25 @@ fn options(lookup: &Lookup) -> ExecOptions {
             0 => None,
             groups_max => Some(GroupLimit { groups_max, overflow: overflow(settings.text("group_by_overflow_mode")) }),
         },
+        node_limits: NodeLimits {
+            sort: row_limit(settings, "max_rows_to_sort", "sort_overflow_mode", Code::TOO_MANY_ROWS_OR_BYTES),
+            distinct: row_limit(
+                settings,
+                "max_rows_in_distinct",
+                "distinct_overflow_mode",
+                Code::SET_SIZE_LIMIT_EXCEEDED,
+            ),
+            join: row_limit(settings, "max_rows_in_join", "join_overflow_mode", Code::SET_SIZE_LIMIT_EXCEEDED),
+        },
         now: eval.now,
         zone: eval.zone,
         seed: eval.seed,
     }
+}
+
+fn row_limit(settings: &Settings, setting: &'static str, mode: &str, code: Code) -> Option<RowLimit> {
+    let rows_max = settings.uint(setting);
+    (rows_max > 0).then(|| RowLimit { setting, rows_max, overflow: overflow(settings.text(mode)), code })
 }
 
 /// Who sets a limit wants to hear of it when it is reached, and not after the disk has been tried: a query with one spills only

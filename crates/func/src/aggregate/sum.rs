@@ -51,7 +51,7 @@ fn sum_type(call: &AggCall<'_>) -> Result<LogicalType> {
     call.arity(1..=1)?;
     Ok(match call.ty(0) {
         Bool | UInt8 | UInt16 | UInt32 | UInt64 => UInt64,
-        Int8 | Int16 | Int32 | Int64 | Interval(_) => Int64,
+        Int8 | Int16 | Int32 | Int64 | Interval(_) | Enum8(_) | Enum16(_) => Int64,
         Float32 | Float64 => Float64,
         Decimal { precision: ..=38, scale } => Decimal { precision: 38, scale: *scale },
         Decimal { scale, .. } => Decimal { precision: 76, scale: *scale },
@@ -61,7 +61,12 @@ fn sum_type(call: &AggCall<'_>) -> Result<LogicalType> {
 }
 
 fn sum(call: &AggCall<'_>, ty: LogicalType) -> Result<BoundAgg> {
-    let arg = call.ty(0).clone();
+    let arg = match call.ty(0) {
+        // An enum adds up as the numbers behind its names.
+        LogicalType::Enum8(_) => LogicalType::Int8,
+        LogicalType::Enum16(_) => LogicalType::Int16,
+        ty => ty.clone(),
+    };
     with_number!(number_layout(&ty), S => {
         call.returns(ty.clone(), folded(Sum::<S> { arg, ty, of: PhantomData }))
     }, else Err(call.illegal(0)))

@@ -1,8 +1,8 @@
 //! Membership in a constant set: the right side of `IN`, prepared once and asked batch by batch.
 //!
 //! In: the types of the left side (one column, or the elements of a tuple) and the values of the right side. Out: `bool` for
-//! each row. Promise: a value that the left type cannot hold is in no set; NULL on the right is never found; a NULL on the
-//! left finds nothing (the caller makes the result NULL).
+//! each row. Promise: a value that the left type cannot hold is in no set; without `nulls` NULL on the right is never found and a
+//! NULL on the left finds nothing (the caller makes the result NULL).
 
 use super::column::{Texts, bools};
 use super::define::{Call, define_seeing_nulls};
@@ -23,6 +23,10 @@ use std::sync::Arc;
 pub struct InSet {
     left: Vec<LogicalType>,
     members: Members,
+    /// NULL is a value like any other (`transform_null_in`).
+    nulls: bool,
+    /// It is a member; for a set of single values.
+    has_null: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +43,12 @@ impl InSet {
     ///
     /// Errors: NUMBER_OF_COLUMNS_DOESNT_MATCH (20) for a tuple of another length, TYPE_MISMATCH (53) and what parsing a
     /// string constant as the left type answers.
-    pub fn from_values(left: &[LogicalType], values: &[(Value, LogicalType)], zone: Zone) -> Result<InSet> {
+    pub fn from_values(
+        left: &[LogicalType],
+        values: &[(Value, LogicalType)],
+        zone: Zone,
+        nulls: bool,
+    ) -> Result<InSet> {
         // Nothing but NULL stands there, and NULL is in no set.
         let values = if left.iter().any(|t| *t.bare() == LogicalType::Nothing) { &[] } else { values };
         let mut columns: Vec<ColumnBuilder> =
@@ -51,7 +60,7 @@ impl InSet {
                 }
                 _ => vec![(value.clone(), ty.clone())],
             };
-            if value.is_null() {
+            if value.is_null() && !(nulls && left.len() == 1) {
                 continue;
             }
             if elements.len() != left.len() {
@@ -62,7 +71,8 @@ impl InSet {
             }
             let converted =
                 elements.iter().zip(left).map(|((v, t), l)| convert(v, t, l, zone)).collect::<Result<Vec<_>>>()?;
-            if converted.iter().any(Value::is_null) {
+            let was_null = |i: usize| nulls && elements[i].0.is_null();
+            if converted.iter().enumerate().any(|(i, v)| v.is_null() && !was_null(i)) {
                 continue;
             }
             for (column, value) in columns.iter_mut().zip(&converted) {
@@ -71,11 +81,18 @@ impl InSet {
         }
         let arrays = columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
         let types: Vec<LogicalType> = left.iter().map(|t| LogicalType::nullable(plain(t))).collect();
-        InSet::from_arrays(left, &arrays, &types, zone)
+        InSet::from_arrays(left, &arrays, &types, zone, nulls)
     }
 
     /// The set of the rows of `columns` (the result of a subquery), one column for each type of the left side.
-    pub fn from_arrays(left: &[LogicalType], columns: &[ArrayRef], types: &[LogicalType], zone: Zone) -> Result<InSet> {
+    pub fn from_arrays(
+        left: &[LogicalType],
+        columns: &[ArrayRef],
+        types: &[LogicalType],
+        zone: Zone,
+        nulls: bool,
+    ) -> Result<InSet> {
+        let given = columns;
         if columns.len() != left.len() {
             return Err(Error::new(
                 Code::NUMBER_OF_COLUMNS_DOESNT_MATCH,
@@ -91,7 +108,10 @@ impl InSet {
             .map(|((c, from), to)| if plain(from) == *to { Ok(Arc::clone(c)) } else { cast(c, from, to, &options) })
             .collect::<Result<Vec<_>>>()?;
         let rows = columns.first().map_or(0, |c| c.len());
-        let present = |row: usize| columns.iter().all(|c| !c.is_null(row));
+        let single = left.len() == 1;
+        let was_null = |i: usize, row: usize| nulls && !single && given[i].is_null(row);
+        let present = |row: usize| columns.iter().enumerate().all(|(i, c)| !c.is_null(row) || was_null(i, row));
+        let has_null = nulls && single && given[0].logical_null_count() > 0;
         let members = match left.as_slice() {
             [one] if is_word(one) => {
                 let words = words(&columns[0], one)?;
@@ -106,7 +126,7 @@ impl InSet {
                 Members::Rows((0..rows).filter(|r| present(*r)).map(|r| encoded.row(r).as_ref().into()).collect())
             }
         };
-        Ok(InSet { left, members })
+        Ok(InSet { left, members, nulls, has_null })
     }
 
     pub fn len(&self) -> usize {
@@ -133,10 +153,15 @@ impl InSet {
             }
             (Members::Rows(set), _) => {
                 let encoded = encode_columns(columns)?;
-                bools(rows, |i| set.contains(encoded.row(i).as_ref()) && columns.iter().all(|c| !c.is_null(i)))
+                let asked = |i: usize| (self.nulls && columns.len() > 1) || columns.iter().all(|c| !c.is_null(i));
+                bools(rows, |i| set.contains(encoded.row(i).as_ref()) && asked(i))
             }
             _ => return Err(Error::bug("a set was asked with another number of columns")),
         };
+        if let ([column], true) = (columns, self.has_null) {
+            let found = downcast::<BooleanArray>(&found)?;
+            return Ok(downcast::<BooleanArray>(&bools(rows, |i| found.value(i) || column.is_null(i)))?.clone());
+        }
         Ok(downcast::<BooleanArray>(&found)?.clone())
     }
 
@@ -237,7 +262,7 @@ fn bind(call: &Call<'_>, wanted: bool) -> Result<BoundCall> {
     }
     let members = members(call)?;
     let left = left_types(call.ty(0));
-    let set = InSet::from_values(&left, &members, call.zone())?;
+    let set = InSet::from_values(&left, &members, call.zone(), false)?;
     let ty = if call.ty(0).is_nullable() { LogicalType::nullable(LogicalType::Bool) } else { LogicalType::Bool };
     call.returns(ty, move |args, rows| {
         let column = args[0].to_array(rows)?;

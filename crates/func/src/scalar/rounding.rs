@@ -181,8 +181,30 @@ fn integers(array: &ArrayRef, ty: &LogicalType, digits: i64, mode: Mode) -> Resu
         if R::from_i64(-1) > R::default() && ty.bits() == Some(256) {
             return Ok(R::array(to_vec::<U256>(array, ty)?.into_iter().map(|v| R::from_i256(rounded(v.0, drop, mode))).collect()));
         }
-        Ok(R::array(to_vec::<i256>(array, ty)?.into_iter().map(|v| R::from_i256(rounded(v, drop, mode))).collect()))
+        let wraps = mode == Mode::Round && ty.bits() == Some(64);
+        let round = |v: i256| if wraps { wrapped(v, drop, ty.is_signed_integer()) } else { rounded(v, drop, mode) };
+        Ok(R::array(to_vec::<i256>(array, ty)?.into_iter().map(|v| R::from_i256(round(v))).collect()))
     }, else Err(Error::bug(format!("rounding {ty}"))))
+}
+
+/// `v` rounded as 64 bits do it: half a unit is added to its magnitude, and where that passes the end of the type it goes on
+/// at the other end, as in ClickHouse.
+fn wrapped(v: i256, drop: i64, signed: bool) -> i256 {
+    let Some(unit) = u32::try_from(drop).ok().and_then(|n| 10i64.checked_pow(n)) else { return i256::ZERO };
+    let half = unit / 2;
+    let Some(narrow) = v.to_i128() else { return i256::ZERO };
+    match signed {
+        true => {
+            let v = narrow as i64;
+            let moved = if v < 0 { v.wrapping_sub(half) } else { v.wrapping_add(half) };
+            i256::from_i128(i128::from(moved / unit * unit))
+        }
+        false => {
+            let unit = unit as u64;
+            let moved = (narrow as u64).wrapping_add(half as u64);
+            i256::from_i128(i128::from(moved / unit * unit))
+        }
+    }
 }
 
 fn decimal(array: &ArrayRef, ty: &LogicalType, drop: i64, mode: Mode) -> Result<ArrayRef> {

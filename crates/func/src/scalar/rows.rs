@@ -32,6 +32,17 @@ pub fn encode_pair(a: &ArrayRef, b: &ArrayRef) -> Result<(Rows, Rows)> {
     Ok((rows(&a)?, rows(&b)?))
 }
 
+/// As [`encode_pair`], with NULL behind all values: the order of arrays in comparisons.
+pub fn encode_pair_nulls_last(a: &ArrayRef, b: &ArrayRef) -> Result<(Rows, Rows)> {
+    let a = comparable(a);
+    let b = super::column::retyped_like(&comparable(b), &a);
+    let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
+    let field = SortField::new_with_options(a.data_type().clone(), options);
+    let converter = RowConverter::new(vec![field]).map_err(arrow_error)?;
+    let rows = |c: &ArrayRef| converter.convert_columns(std::slice::from_ref(c)).map_err(arrow_error);
+    Ok((rows(&a)?, rows(&b)?))
+}
+
 /// The array in a layout that rows know: a map is an array of pairs; the two zeros of a float are one.
 fn comparable(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {

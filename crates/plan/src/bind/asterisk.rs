@@ -7,6 +7,9 @@ use hydron_sql::ast::{self, ColumnTransformer};
 use hydron_types::LogicalType;
 use regex::Regex;
 
+/// Aliases that are put into one name: beyond it a name says them as they were written.
+const NAME_ALIASES_MAX: usize = 500;
+
 /// A member of an expanded list: what to bind and what to call it.
 pub(super) struct Member {
     pub expr: ast::Expr,
@@ -28,6 +31,58 @@ impl Exprs<'_> {
 
     /// The alias, or the canonical name in which `t.a` is `a` unless an earlier source has an `a` too.
     fn output_name(&self, expr: &ast::Expr) -> Result<String> {
+        if expr.alias.is_none() && expr.as_identifier().is_none() {
+            let mut room = NAME_ALIASES_MAX;
+            if let Some(full) = self.with_aliases(expr, &mut Vec::new(), &mut room).filter(|_| room < NAME_ALIASES_MAX)
+            {
+                return self.output_name_of(&full);
+            }
+        }
+        self.output_name_of(expr)
+    }
+
+    /// The expression with what its aliases stand for in their place; `None` where that grows too large. A scalar subquery
+    /// and a lambda keep the name they were given.
+    fn with_aliases(&self, expr: &ast::Expr, inside: &mut Vec<String>, room: &mut usize) -> Option<ast::Expr> {
+        let mut params = Vec::new();
+        expr.walk(&mut |e| {
+            if let ast::ExprKind::Lambda(lambda) = &e.kind {
+                params.extend(lambda.params.iter().cloned());
+            }
+        });
+        let mut whole = true;
+        let full = expr.clone().map(&mut |e| {
+            let Some(name) = e.as_identifier().and_then(|i| i.single()) else { return e };
+            let is_column = self.prefers_columns() && matches!(self.scope.find(&[name.to_owned()], false), Ok(Some(_)));
+            if is_column || params.iter().any(|p| p == name) || inside.iter().any(|n| n == name) {
+                return e;
+            }
+            let Some(target) = self.aliases.get(name) else { return e };
+            use ast::ExprKind::*;
+            if matches!(target.kind, Asterisk(_) | Columns(_) | Lambda(_) | Subquery(_) | Exists(_)) {
+                return e;
+            }
+            let Some(left) = room.checked_sub(1).filter(|_| inside.len() < 32) else {
+                whole = false;
+                return e;
+            };
+            *room = left;
+            inside.push(name.to_owned());
+            let target = self.with_aliases(target, inside, room);
+            inside.pop();
+            match target {
+                Some(target) => ast::Expr { alias: None, ..target },
+                None => {
+                    whole = false;
+                    e
+                }
+            }
+        });
+        whole.then_some(full)
+    }
+
+    /// The name in which `t.a` is `a` unless an earlier source has an `a` too.
+    fn output_name_of(&self, expr: &ast::Expr) -> Result<String> {
         let qualified = |e: &ast::Expr| e.as_identifier().is_some_and(|i| i.parts.len() > 1);
         if expr.alias.is_some() || !expr.any(&mut |e| qualified(e)) {
             return Ok(expr.column_name());

@@ -273,19 +273,20 @@ impl Exprs<'_> {
             let text = format!("\"array_join\" takes 1 argument, given {}", f.args.len());
             return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
         };
-        if self.in_lambda() {
-            return Err(Error::bad_arguments("\"array_join\" cannot stand inside a lambda"));
+        if self.in_lambda() && self.reads_lambda(arg) {
+            return Err(Error::bad_arguments("\"array_join\" of a lambda's argument cannot stand inside the lambda"));
         }
         if let Some(code) = self.place.array_join {
             return Err(Error::new(code, format!("\"array_join\" cannot stand in {}", self.place.name)));
         }
-        let array = self.bind(arg)?;
+        // Rows are multiplied before any lambda sees them.
+        let array = self.outside_lambdas(|x| x.bind(arg))?;
         let (array, element) = self.array_of_rows(array)?;
         let index = self.array_joins.iter().position(|a| a.is_same(&array)).unwrap_or(self.array_joins.len());
         if index == self.array_joins.len() {
             self.array_joins.push(array);
         }
-        Ok(Expr::column(ARRAY_JOINS + index, element))
+        Ok(self.placeholder(ARRAY_JOINS + index, element))
     }
 
     /// A value whose elements can become rows, as an array, with the type of the elements.
@@ -316,12 +317,22 @@ impl Exprs<'_> {
     }
 
     /// A function of CREATE FUNCTION, a lambda under an alias, or an unknown name.
+    /// What is wrong with the arguments of an unknown function, names and subqueries, is said before that it is unknown.
+    fn check_arguments(&mut self, f: &ast::Function) -> Result<()> {
+        let wrong = f.args.iter().find_map(|arg| match arg.kind {
+            ast::ExprKind::Identifier(_) | ast::ExprKind::Subquery(_) => self.bind(arg).err(),
+            _ => None,
+        });
+        wrong.filter(|e| e.code != Code::UNKNOWN_FUNCTION).map_or(Ok(()), Err)
+    }
+
     fn other_function(&mut self, f: &ast::Function) -> Result<Expr> {
         let by_alias = self.lambda_alias(&ast::Expr::column(&*f.name)).cloned();
         let lambda = match by_alias {
             Some(lambda) => lambda,
             None => {
                 let Some(text) = self.b.catalog.sql_function(&f.name) else {
+                    self.check_arguments(f)?;
                     return Err(Registry::builtin().unknown_function(&f.name));
                 };
                 match hydron_sql::parse_expression(&text)?.kind {
@@ -457,6 +468,11 @@ fn adapt(name: &str, mut args: Vec<Expr>, x: &Exprs<'_>) -> Result<Vec<Expr>> {
             && other.is_number()
         {
             let number = cast_to(args[i].clone(), &other, x.cx.zone).map_err(|_| no_number(text, &other))?;
+            if other.is_integer() && !args[1 - i].ty.is_nullable() && is_beyond(text, &other) {
+                // A number that the other side cannot hold is different from all it holds, and has no order with them.
+                let sides = if name.starts_with("greater") { [0, 1] } else { [1, 0] };
+                return Ok(sides.map(|v| Expr::literal(Value::UInt(v), LogicalType::UInt8)).to_vec());
+            }
             args[i] = number;
             continue;
         }
@@ -472,6 +488,16 @@ fn adapt(name: &str, mut args: Vec<Expr>, x: &Exprs<'_>) -> Result<Vec<Expr>> {
         }
     }
     Ok(args)
+}
+
+/// Whether `text` is a whole number that the integers of `ty` do not reach.
+fn is_beyond(text: &[u8], ty: &LogicalType) -> bool {
+    let Some(number) = std::str::from_utf8(text).ok().and_then(|t| t.parse::<i128>().ok()) else { return false };
+    match (ty.bits(), ty.is_signed_integer()) {
+        (Some(bits @ ..=64), true) => number >= 1 << (bits - 1) || number < -(1 << (bits - 1)),
+        (Some(bits @ ..=64), false) => number >= 1 << bits || number < 0,
+        _ => false,
+    }
 }
 
 /// The error of a text beside a number: 32 for an empty one, 53 for one that does not read as that number.

@@ -312,7 +312,7 @@ impl<'a> Exprs<'a> {
             self.delta_used += 1;
             return Ok(Expr::column(DELTA, LogicalType::Int8));
         }
-        let prefer_column = self.env.settings.bool("prefer_column_name_to_alias");
+        let prefer_column = self.prefers_columns();
         if !prefer_column && let Some(expr) = self.alias(parts)? {
             return Ok(expr);
         }
@@ -478,6 +478,25 @@ impl<'a> Exprs<'a> {
 
     pub fn in_lambda(&self) -> bool {
         !self.lambdas.is_empty()
+    }
+
+    /// Whether an expression names a parameter of a lambda around it.
+    pub fn reads_lambda(&self, expr: &ast::Expr) -> bool {
+        let mut own = Vec::new();
+        expr.walk(&mut |e| {
+            if let ast::ExprKind::Lambda(lambda) = &e.kind {
+                own.extend(lambda.params.iter().cloned());
+            }
+        });
+        let is_param = |name: &String| self.lambdas.iter().any(|f| f.params.iter().any(|(n, _)| n == name));
+        expr.any(&mut |e| {
+            e.as_identifier().and_then(|i| i.parts.first()).is_some_and(|n| is_param(n) && !own.contains(n))
+        })
+    }
+
+    /// Whether a column comes before an alias of its name.
+    pub fn prefers_columns(&self) -> bool {
+        self.env.settings.bool("prefer_column_name_to_alias")
     }
 
     /// Binds outside of every lambda: the arguments of aggregates and array joins.

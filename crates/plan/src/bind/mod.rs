@@ -125,9 +125,22 @@ fn bind_whole(query: &ast::Query, binder: &Binder<'_>) -> Result<Bound> {
     }
     let limited = has_limit(&plan);
     let plan = rewrite::optimize(plan, &rewrite::Options::of(&settings, binder.now.now))?;
+    check_columns_read(&plan, settings.uint("max_columns_to_read"))?;
     let (streaming, schema, totals) = (plan.streaming, Arc::clone(&plan.schema), has_totals(&plan));
     let uses = binder.uses.borrow().clone();
     Ok(Bound { plan, streaming, schema, settings, totals, limited, uses, json_path_types: binder.json_path_types() })
+}
+
+/// Errors: TOO_MANY_COLUMNS (161) for a stream of which more than `most` columns are read; 0: no limit.
+fn check_columns_read(plan: &Plan, most: u64) -> Result<()> {
+    if let Node::Scan(scan) = &plan.node
+        && most > 0
+        && scan.columns.len() as u64 > most
+    {
+        let text = format!("the query reads {} columns, the limit max_columns_to_read is {most}", scan.columns.len());
+        return Err(Error::new(Code::TOO_MANY_COLUMNS, text));
+    }
+    plan.inputs().into_iter().try_for_each(|input| check_columns_read(input, most))
 }
 
 /// Binds an expression over the columns of `schema`: DEFAULT, sharding and key expressions, conditions of ALTER and DELETE.

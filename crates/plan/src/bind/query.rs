@@ -24,7 +24,9 @@ pub(super) struct Rel {
 impl<'a> Binder<'a> {
     /// Errors: TOO_DEEP_SUBQUERIES (162).
     pub(super) fn query(&self, query: &ast::Query, env: &Env<'_>) -> Result<Rel> {
-        self.nested(NESTED_MAX, || {
+        let asked = env.settings.uint("max_subquery_depth");
+        let most = if asked == 0 { NESTED_MAX } else { NESTED_MAX.min(asked as usize + 1) };
+        self.nested(most, || {
             let mut rel = self.body(&query.body, env)?;
             if !query.pipe.is_empty() && !env.settings.bool("enable_query_pipe") {
                 let error = Error::new(Code::SYNTAX_ERROR, "a query after '|' needs the setting enable_query_pipe");

@@ -244,8 +244,10 @@ impl<'a> Binder<'a> {
                     }
                     positions.push(of_set);
                 }
-                let sets = Grouping::Sets(positions);
-                return Ok((keys, if clause.with_totals { Grouping::WithTotals(Box::new(sets)) } else { sets }));
+                if clause.with_totals {
+                    return Err(Error::not_implemented("WITH TOTALS beside GROUPING SETS"));
+                }
+                return Ok((keys, Grouping::Sets(positions)));
             }
         };
         for expr in list {

@@ -132,6 +132,15 @@ impl Exprs<'_> {
             return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
         };
         let left = self.bind(left)?;
+        let nulls = self.env.settings.bool("transform_null_in");
+        let negated = matches!(name, "not_in" | "global_not_in");
+        if nulls && *left.ty.bare() == LogicalType::Nothing {
+            let found = match self.query_of(right)? {
+                Some(rel) => self.b.set_columns(rel, self.env)?.0.iter().any(|c| c.logical_null_count() > 0),
+                None => self.set_values(right, 0)?.iter().any(|(v, _)| v.is_null()),
+            };
+            return Ok(Expr::literal(Value::Bool(found != negated), LogicalType::Bool));
+        }
         // NULL is in no set and not outside of one; there is no type to read the right side as.
         if *left.ty.bare() == LogicalType::Nothing {
             return Ok(Expr::literal(Value::Null, LogicalType::nullable(LogicalType::Bool)));
@@ -149,18 +158,17 @@ impl Exprs<'_> {
                         let rows: Vec<(Value, LogicalType)> = (0..one.len())
                             .map(|r| (value_at(one, &types[0], r), LogicalType::Tuple(Arc::clone(elements))))
                             .collect();
-                        InSet::from_values(&parts, &rows, self.cx.zone)?
+                        InSet::from_values(&parts, &rows, self.cx.zone, nulls)?
                     }
-                    _ => InSet::from_arrays(&parts, &columns, &types, self.cx.zone)?,
+                    _ => InSet::from_arrays(&parts, &columns, &types, self.cx.zone, nulls)?,
                 }
             }
             None => {
                 let values = self.set_values(right, depth(&left.ty))?;
-                set_of(&parts, values, self.cx.zone)?
+                set_of(&parts, values, self.cx.zone, nulls)?
             }
         };
-        let negated = matches!(name, "not_in" | "global_not_in");
-        in_expr(left, set, negated, &self.b.now)
+        in_expr(left, set, negated, nulls, &self.b.now)
     }
 
     /// The right side of IN as a query: a subquery, a stream, a CTE or a table function by name.
@@ -253,13 +261,14 @@ impl Exprs<'_> {
 
 /// The set of constants. A composite value with a part that the left type cannot hold is in no set; one of another kind is
 /// TYPE_MISMATCH (53).
-fn set_of(left: &[LogicalType], values: Vec<(Value, LogicalType)>, zone: Zone) -> Result<InSet> {
+fn set_of(left: &[LogicalType], values: Vec<(Value, LogicalType)>, zone: Zone, nulls: bool) -> Result<InSet> {
     let composite = left.len() == 1 && depth(&left[0]) > 0;
-    match InSet::from_values(left, &values, zone) {
+    match InSet::from_values(left, &values, zone, nulls) {
         Err(e) if composite && e.code == Code::CANNOT_CONVERT_TYPE => {
-            let held = |v: &(Value, LogicalType)| InSet::from_values(left, std::slice::from_ref(v), zone).is_ok();
+            let held =
+                |v: &(Value, LogicalType)| InSet::from_values(left, std::slice::from_ref(v), zone, nulls).is_ok();
             let held: Vec<(Value, LogicalType)> = values.into_iter().filter(held).collect();
-            InSet::from_values(left, &held, zone)
+            InSet::from_values(left, &held, zone, nulls)
         }
         Err(e) if composite => Err(Error::new(Code::TYPE_MISMATCH, e.message)),
         set => set,
@@ -276,14 +285,14 @@ fn depth(ty: &LogicalType) -> usize {
 }
 
 /// Membership of `left` in a set known now. The name is `in` or `not_in`; its only argument is the left side.
-fn in_expr(left: Expr, set: InSet, negated: bool, now: &EvalContext) -> Result<Expr> {
-    let ty = if left.ty.is_nullable() { LogicalType::nullable(LogicalType::Bool) } else { LogicalType::Bool };
+fn in_expr(left: Expr, set: InSet, negated: bool, nulls: bool, now: &EvalContext) -> Result<Expr> {
+    let ty = if left.ty.is_nullable() && !nulls { LogicalType::nullable(LogicalType::Bool) } else { LogicalType::Bool };
     let kernel = move |_: &EvalContext, args: &[Datum], rows: usize| {
         let rows = if args[0].is_scalar() { 1 } else { rows };
         let found = set.eval(&args[0], rows)?;
-        let nulls = args[0].array()?.logical_nulls();
+        let null_rows = if nulls { None } else { args[0].array()?.logical_nulls() };
         let values = if negated { !found.values() } else { found.values().clone() };
-        let result: ArrayRef = Arc::new(BooleanArray::new(values, nulls));
+        let result: ArrayRef = Arc::new(BooleanArray::new(values, null_rows));
         Ok(if args[0].is_scalar() { Datum::Scalar(result) } else { Datum::Array(result) })
     };
     let constant = left.as_literal().is_some();

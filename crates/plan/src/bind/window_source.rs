@@ -82,9 +82,7 @@ impl<'a> Binder<'a> {
         }
         let from = self.source_argument(&f.args[0], env, 3, &f.name)?;
         let over_table = f.args[0].as_function().is_some_and(|inner| inner.name == "table");
-        if !from.plan.streaming && (f.name == "session" || (f.name == "hop" && over_table)) {
-            return Err(Error::not_implemented(format!("{} over a table", f.name)));
-        }
+        let over_rows = !from.plan.streaming && (f.name == "session" || (f.name == "hop" && over_table));
         if from.plan.streaming && from.plan.change != Change::Append {
             return Err(Error::not_implemented(format!("{} over a changelog", f.name)));
         }
@@ -92,6 +90,10 @@ impl<'a> Binder<'a> {
         let From { plan, scope, flat, unnamed, .. } = from;
         let mut x = Exprs::new(self, env, scope, &aliases, plan.streaming);
         let args = self.window_args(&mut x, f)?;
+        // Only what would be right over a stream is refused for being over a table.
+        if over_rows {
+            return Err(Error::not_implemented(format!("{} over a table", f.name)));
+        }
         let default_time = ast::Expr::column("_tp_time");
         let time = args.time.unwrap_or(&default_time);
         let kind = match (f.name.as_str(), args.intervals.as_slice()) {

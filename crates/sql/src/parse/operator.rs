@@ -330,7 +330,7 @@ impl Parser<'_> {
         }
         let constant = match &left.kind {
             ExprKind::Literal(Literal::UInt(_) | Literal::Int(_) | Literal::Float(_) | Literal::BigInt(_)) => true,
-            ExprKind::Function(f) => matches!(f.style, Style::Brackets | Style::Parens),
+            ExprKind::Function(f) => matches!(f.style, Style::Brackets | Style::Parens) && left.is_list_of_constants(),
             _ => return None,
         };
         let plain = |kind| {

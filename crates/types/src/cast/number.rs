@@ -539,6 +539,11 @@ impl<'a> Target<'a> {
                 let fraction = fraction.to_i128().map_or(0, |f| f as i64);
                 ticks_of_seconds(seconds, digits).wrapping_add(fraction).div_euclid(cut).wrapping_mul(cut)
             }
+            Number::Float32(v) if scale > 0 && v.abs() < DATETIME64_SECOND_MAX as f32 => {
+                // The product is taken in the width of the source.
+                let scaled = v * pow10_i64(scale) as f32;
+                (scaled as i64).wrapping_mul(pow10_i64(digits - scale.min(digits)))
+            }
             Number::Float(_) | Number::Float32(_) => {
                 let v = float_of(number);
                 let v = if v.is_nan() {

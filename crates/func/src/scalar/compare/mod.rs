@@ -8,7 +8,7 @@ mod tuples;
 
 use super::column::Texts;
 use super::define::{Call, define};
-use super::rows::encode_pair;
+use super::rows::encode_pair_nulls_last;
 use crate::call::{ArgInfo, BoundCall, Datum, EvalContext};
 use crate::registry::Registry;
 use arrow::array::{ArrayRef, BooleanArray};
@@ -184,7 +184,7 @@ fn unpadded(text: &[u8]) -> &[u8] {
 
 /// Compares two columns of one layout by their order-preserving bytes.
 fn compare_rows(args: &[Datum; 2], rows: usize, op: Comparison) -> Result<ArrayRef> {
-    let (a, b) = encode_pair(args[0].array()?, args[1].array()?)?;
+    let (a, b) = encode_pair_nulls_last(args[0].array()?, args[1].array()?)?;
     let at = |scalar: bool, i: usize| if scalar { 0 } else { i };
     let (a_one, b_one) = (args[0].is_scalar(), args[1].is_scalar());
     Ok(super::column::bools(rows, |i| op.holds(a.row(at(a_one, i)).cmp(&b.row(at(b_one, i))))))

@@ -177,11 +177,34 @@ fn scaled(args: &[Datum], types: [&LogicalType; 2], shifts: [u8; 2], rows: usize
     let (a, b) = (side(0)?, side(1)?);
     // A value too large for the other scale is larger in magnitude than all values of the other side.
     let raw = (to_vec::<i256>(args[0].array()?, types[0])?, to_vec::<i256>(args[1].array()?, types[1])?);
+    for (values, (own, other)) in [(&raw.0, (types[0], types[1])), (&raw.1, (types[1], types[0]))] {
+        // Both sides are read in the wider of their widths, with a sign.
+        let bits = match other {
+            LogicalType::Decimal { precision, .. } => decimal_bits(*precision).max(own.bits().unwrap_or(0)),
+            _ => continue,
+        };
+        let unsigned = own.is_unsigned_integer() && own.bits() == Some(bits) && bits < 256;
+        if unsigned && values.iter().any(|v| *v >= i256::ONE << (bits - 1) as u8) {
+            return Err(Error::new(
+                hydron_base::Code::DECIMAL_OVERFLOW,
+                format!("a value of {own} is too large to be compared with {other}"),
+            ));
+        }
+    }
     Ok(by_order(args, rows, op, |i, j| match (a[i], b[j]) {
         (Some(x), Some(y)) => Some(x.cmp(&y)),
         (None, _) => Some(raw.0[i].cmp(&i256::ZERO)),
         (_, None) => Some(i256::ZERO.cmp(&raw.1[j])),
     }))
+}
+
+fn decimal_bits(precision: u8) -> u32 {
+    match precision {
+        ..=9 => 32,
+        10..=18 => 64,
+        19..=38 => 128,
+        _ => 256,
+    }
 }
 
 fn floats_with_decimals(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {

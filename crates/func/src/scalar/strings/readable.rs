@@ -128,8 +128,8 @@ fn parse_time_delta(text: &[u8]) -> Result<f64> {
 
 fn unit_seconds(name: &str) -> Option<f64> {
     Some(match name {
-        "years" | "year" | "yr" | "y" => 31_556_952.0,
-        "months" | "month" | "mo" => 2_629_746.0,
+        "years" | "year" | "yr" | "y" => 31_536_000.0,
+        "months" | "month" | "mo" => 2_635_200.0,
         "weeks" | "week" | "w" => 604_800.0,
         "days" | "day" | "d" => 86_400.0,
         "hours" | "hour" | "hr" | "h" => 3_600.0,
