@@ -42,6 +42,8 @@ impl Reader {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ground {
+    /// The user is there.
+    User,
     /// A privilege on columns of a stream; of none: on any of it.
     Columns { privilege: Privilege, on: Object, columns: Vec<String> },
     /// A privilege on all of a thing.
@@ -64,6 +66,11 @@ impl Grounds {
         if !is_known && !self.closed.load(Ordering::Relaxed) && all.len() < GROUNDS_MAX {
             all.push((reader.clone(), ground));
         }
+    }
+
+    /// The query ends with its user, whatever it reads.
+    pub fn user(&self, reader: &Reader) {
+        self.add(reader, Ground::User);
     }
 
     /// The query is not asked again: a materialized view.
@@ -93,6 +100,7 @@ impl Grounds {
         for (reader, ground) in &*self.all.lock() {
             let now = reader.now(access)?;
             match ground {
+                Ground::User => {}
                 Ground::Whole { privilege, on } => now.check(*privilege, on)?,
                 Ground::Columns { privilege, on, columns } => {
                     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();

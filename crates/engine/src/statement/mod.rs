@@ -268,6 +268,10 @@ async fn run(
         temporary: session.temporary.clone(),
     };
     permit::statement(&cx, &statement.kind)?;
+    // A statement that changes users may well drop its own.
+    if matches!(statement.kind, StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::SubscribeTo(_)) {
+        cx.info.grounds.user(&cx.reader);
+    }
     let data = insert_data.map(|at| text.slice(at..));
     let answer = dispatch(cx, session, statement, data, input).await?;
     if *engine.access_changes.borrow() != changes {

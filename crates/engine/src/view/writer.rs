@@ -86,17 +86,11 @@ impl Writer {
     }
 
     async fn submit_all(&mut self, records: Vec<(usize, Batch, Bytes)>) -> Result<()> {
-        let (mut tickets, mut failed) = (Vec::with_capacity(records.len()), None);
-        for (shard, batch, stamp) in records {
-            crate::ingest::wait_if_crashed().await;
-            match submit(&self.store, shard, &batch, stamp).await {
-                Ok(ticket) => tickets.push(ticket),
-                Err(e) => {
-                    failed = Some(e);
-                    break;
-                }
-            }
-        }
+        crate::ingest::wait_if_crashed().await;
+        let (tickets, mut failed) = match submit_together(&self.store, &records).await {
+            Ok(tickets) => (tickets, None),
+            Err(e) => (Vec::new(), Some(e)),
+        };
         // What is on its way arrives before anybody looks for it.
         for ticket in tickets {
             match ticket.await {
@@ -124,6 +118,23 @@ pub async fn submit(store: &StreamStore, shard: usize, batch: &Batch, stamp: Byt
                 tokio::time::sleep(QUEUE_PAUSE).await;
             }
             other => return other,
+        }
+    }
+}
+
+/// Hands the records of a unit to the log at once, waiting for room: historical readers see all of them or none.
+async fn submit_together(store: &StreamStore, records: &[(usize, Batch, Bytes)]) -> Result<Vec<Ticket>> {
+    let deadline = tokio::time::Instant::now() + QUEUE_PATIENCE;
+    loop {
+        let prepare =
+            |(shard, batch, stamp): &(usize, Batch, Bytes)| store.prepare(*shard, batch, None, Some(stamp.clone()));
+        let prepared = records.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        let (ready, tickets): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        match store.submit_together(ready) {
+            Err(e) if e.code == Code::INTERNAL_INGEST_BUFFER_FULL && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(QUEUE_PAUSE).await;
+            }
+            handed => return handed.map(|()| tickets),
         }
     }
 }

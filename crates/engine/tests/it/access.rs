@@ -182,4 +182,10 @@ async fn a_query_that_runs_ends_with_the_rights_it_began_with() {
     carols = start(&world, &mut carol, "select i from other").await;
     world.run("create or replace user carol").await.unwrap();
     assert_eq!(end_of(&mut carols.unwrap()).await.code, Code::ACCESS_DENIED);
+    let mut dave = world.engine.session("carol", "");
+    let mut of_nothing =
+        start(&world, &mut dave, "select number, sleep(0.01) from numbers(1000000) settings max_block_size = 1").await;
+    world.run("drop user carol").await.unwrap();
+    let e = end_of(of_nothing.as_mut().unwrap()).await;
+    assert!(e.code == Code::ACCESS_DENIED && e.message.contains("carol was dropped"), "{e}");
 }
