@@ -1,6 +1,7 @@
-//! Geometry: points and polygons, geohashes.
+//! Geometry: points and polygons, geohashes, cells of H3 and S2.
 
 mod h3;
+mod s2;
 mod shapes;
 mod valid;
 
@@ -15,6 +16,7 @@ use hydron_types::{LogicalType, Value};
 
 pub fn register(registry: &mut Registry) {
     h3::register(registry);
+    s2::register(registry);
     shapes::register(registry);
     define(registry, "point_in_polygon", point_in_polygon);
     define(registry, "point_in_ellipses", |call| {
@@ -54,7 +56,8 @@ pub fn register(registry: &mut Registry) {
     define(registry, "geohash_decode", |call| {
         call.arity(1..=1)?;
         call.need_string(0)?;
-        let pair = LogicalType::tuple([LogicalType::Float64, LogicalType::Float64]);
+        let named = |name: &str| (Some(name.into()), LogicalType::Float64);
+        let pair = LogicalType::Tuple([named("longitude"), named("latitude")].into());
         call.returns(pair.clone(), move |args, rows| {
             let text = Texts::of(&args[0])?;
             let centers: Vec<(f64, f64)> = (0..rows).map(|i| geohash_center(text.at(i))).collect();

@@ -9,6 +9,7 @@ mod digest;
 mod farm;
 mod ids;
 mod murmur;
+mod sip;
 mod swift;
 #[cfg(test)]
 mod tests;
@@ -25,25 +26,25 @@ use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_256};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 
-/// One way to hash values.
-#[derive(Clone, Copy)]
-struct Scheme {
-    bytes: fn(&[u8]) -> u64,
-    combine: fn(u64, u64) -> u64,
+/// One way to hash values, to words of 64 bits or (`H` = [`Pair`]) of 128.
+struct Scheme<H> {
+    bytes: Box<dyn Fn(&[u8]) -> H + Send + Sync>,
+    combine: Box<dyn Fn(H, H) -> H + Send + Sync>,
     /// Numbers of at most 64 bits go through this instead of their bytes.
-    integer: Option<fn(u64) -> u64>,
-    /// A result of 32 bits.
-    narrow: bool,
+    integer: Option<fn(u64) -> H>,
+    /// The hash of how many elements an array has.
+    length: fn(u64) -> H,
 }
 
-pub(crate) fn sip128(bytes: &[u8]) -> [u8; 16] {
-    let hash = siphasher::sip128::SipHasher24::new().hash(bytes);
-    pair_bytes(hash.h1, hash.h2)
-}
+/// The two halves of a hash of 128 bits, the lower one first.
+pub(crate) type Pair = [u64; 2];
+
+/// What a hash of nothing at all is.
+const NOTHING: u64 = 0xE28D_BDE7_FE22_E41C;
 
 pub(crate) fn sip64(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new();
@@ -79,29 +80,35 @@ fn xx64(bytes: &[u8]) -> u64 {
 }
 
 pub fn register(registry: &mut Registry) {
-    let mixed = |a: u64, b: u64| int_hash64(a) ^ b;
-    let mixed_32 = |a: u64, b: u64| u64::from(int_hash32(a)) ^ b;
-    let wide = |bytes, combine, integer| Scheme { bytes, combine, integer, narrow: false };
-    let narrow = |bytes, combine| Scheme { bytes, combine, integer: None, narrow: true };
-    let schemes: [(&str, Scheme); 15] = [
-        ("city_hash64", wide(city::hash64, city::combine, Some(int_hash64))),
-        ("sip_hash64", wide(sip64, |a, b| sip64(&pair_bytes(a, b)), None)),
-        ("xx_hash64", wide(xx64, |a, b| xx64(&pair_bytes(a, b)), None)),
-        ("xxh3", wide(twox_hash::XxHash3_64::oneshot, mixed, None)),
-        ("half_md5", wide(md5_half, mixed, None)),
-        ("murmur_hash2_64", wide(|b| murmur::two_64(b, 0), mixed, None)),
-        ("gcc_murmur_hash", wide(|b| murmur::two_64(b, 0xC70F_6907), mixed, None)),
-        ("murmur_hash3_64", wide(|b| murmur::three_128(b).iter().fold(0, |a, v| a ^ v), mixed, None)),
-        ("farm_fingerprint64", wide(farm::fingerprint64, city::combine, Some(int_hash64))),
-        ("farm_hash64", wide(farm::hash64, city::combine, Some(int_hash64))),
-        ("metro_hash64", wide(swift::metro64, city::combine, Some(int_hash64))),
-        ("wy_hash64", wide(swift::wy64, |a, b| swift::wy64(&pair_bytes(a, b)), None)),
-        ("xx_hash32", narrow(xx32, |a, b| xx32(&pair_bytes_32(a, b)))),
-        ("murmur_hash2_32", narrow(|b| u64::from(murmur::two_32(b)), mixed_32)),
-        ("murmur_hash3_32", narrow(|b| u64::from(murmur::three_32(b)), mixed_32)),
+    type Schemed = (&'static str, fn() -> Scheme<u64>);
+    let schemes: [Schemed; 12] = [
+        ("city_hash64", || scheme(city::hash64, city::combine, Some(int_hash64))),
+        ("sip_hash64", || in_pairs(sip64)),
+        ("xx_hash64", || in_pairs(xx64)),
+        ("xxh3", || scheme(twox_hash::XxHash3_64::oneshot, city::combine, None)),
+        ("half_md5", || in_pairs(md5_half)),
+        ("farm_fingerprint64", || scheme(farm::fingerprint64, city::combine, Some(int_hash64))),
+        ("farm_hash64", || scheme(farm::hash64, city::combine, Some(int_hash64))),
+        ("metro_hash64", || scheme(swift::metro64, city::combine, Some(int_hash64))),
+        ("wy_hash64", || in_pairs(swift::wy64)),
+        ("murmur_hash2_64", || scheme(|b| murmur::two_64(b, 0), MIXED, None)),
+        ("gcc_murmur_hash", || scheme(|b| murmur::two_64(b, 0xC70F_6907), MIXED, None)),
+        ("murmur_hash3_64", || scheme(|b| murmur::three_128(b).iter().fold(0, |a, v| a ^ v), MIXED, None)),
     ];
     for (name, scheme) in schemes {
-        define(registry, name, move |call| any(call, scheme));
+        define(registry, name, move |call| any(call, 0, scheme(), LogicalType::UInt64));
+    }
+    let narrow: [Schemed; 4] = [
+        ("xx_hash32", || {
+            let combine = |a, b| xx32(&pair_bytes_32(a, b));
+            Scheme { length: |n| u64::from(int_hash32(n)), ..scheme(xx32, combine, None) }
+        }),
+        ("murmur_hash2_32", || narrow_mixed(|b| u64::from(murmur::two_32(b, 0)))),
+        ("murmur_hash3_32", || narrow_mixed(|b| u64::from(murmur::three_32(b)))),
+        ("kafka_murmur_hash", || narrow_mixed(|b| u64::from(murmur::two_32(b, KAFKA_SEED) & (u32::MAX >> 1)))),
+    ];
+    for (name, scheme) in narrow {
+        define(registry, name, move |call| any(call, 0, scheme(), LogicalType::UInt32));
     }
     register_wide(registry);
     register_integers(registry);
@@ -116,8 +123,9 @@ pub fn register(registry: &mut Registry) {
     digest(registry, "sha256", |text| Sha256::digest(text).into());
     digest(registry, "sha384", |text| Sha384::digest(text).into());
     digest(registry, "sha512", |text| Sha512::digest(text).into());
+    digest(registry, "sha512_256", |text| Sha512_256::digest(text).into());
     digest(registry, "blake3", digest::blake3);
-    for name in ["md4", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake3"] {
+    for name in ["md4", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512_256", "blake3"] {
         registry.fold_case(name);
     }
     define(registry, "weak_hash32", |call| {
@@ -131,23 +139,83 @@ pub fn register(registry: &mut Registry) {
     });
 }
 
-fn any(call: &Call<'_>, scheme: Scheme) -> Result<BoundCall> {
-    call.arity(1..=usize::MAX)?;
+/// Kafka's clients hash keys with this seed and without the highest bit.
+const KAFKA_SEED: u32 = 0x9747_B28C;
+
+const MIXED: fn(u64, u64) -> u64 = |a, b| int_hash64(a) ^ b;
+
+fn scheme(bytes: fn(&[u8]) -> u64, combine: fn(u64, u64) -> u64, integer: Option<fn(u64) -> u64>) -> Scheme<u64> {
+    Scheme { bytes: Box::new(bytes), combine: Box::new(combine), integer, length: int_hash64 }
+}
+
+/// Two hashes are combined by hashing both as bytes.
+fn in_pairs(bytes: fn(&[u8]) -> u64) -> Scheme<u64> {
+    let combine = move |a, b| bytes(&pair_bytes(a, b));
+    Scheme { bytes: Box::new(bytes), combine: Box::new(combine), integer: None, length: int_hash64 }
+}
+
+fn narrow_mixed(bytes: fn(&[u8]) -> u64) -> Scheme<u64> {
+    let combine = |a: u64, b: u64| u64::from(int_hash32(a)) ^ b;
+    Scheme { length: |n| u64::from(int_hash32(n)), ..scheme(bytes, combine, None) }
+}
+
+/// The same for 128 bits.
+fn wide_in_pairs(bytes: impl Fn(&[u8]) -> Pair + Copy + Send + Sync + 'static) -> Scheme<Pair> {
+    let combine = move |a: Pair, b: Pair| {
+        let mut both = [0; 32];
+        both[..16].copy_from_slice(&pair_bytes(a[0], a[1]));
+        both[16..].copy_from_slice(&pair_bytes(b[0], b[1]));
+        bytes(&both)
+    };
+    Scheme { bytes: Box::new(bytes), combine: Box::new(combine), integer: None, length: |n| [int_hash64(n), 0] }
+}
+
+/// A hash as a column of the result.
+trait Hashed: Copy + Default + Send + Sync + 'static {
+    /// The hash of no arguments.
+    const NONE: Self;
+    fn column(hashes: Vec<Self>, ty: &LogicalType) -> Result<ArrayRef>;
+}
+
+impl Hashed for u64 {
+    const NONE: u64 = NOTHING;
+    fn column(hashes: Vec<u64>, ty: &LogicalType) -> Result<ArrayRef> {
+        Ok(match ty {
+            LogicalType::UInt32 => numbers::<UInt32Type>(hashes.len(), |i| hashes[i] as u32),
+            _ => uint64s(hashes.len(), |i| hashes[i]),
+        })
+    }
+}
+
+impl Hashed for Pair {
+    const NONE: Pair = [NOTHING, 0];
+    fn column(hashes: Vec<Pair>, ty: &LogicalType) -> Result<ArrayRef> {
+        let column = texts(hashes.len(), |i, out| out.extend_from_slice(&pair_bytes(hashes[i][0], hashes[i][1])))?;
+        super::define::Convert::new(&LogicalType::String, ty, hydron_types::Zone::UTC).array(&column)
+    }
+}
+
+/// Hashes the arguments from position `first` on.
+fn any<H: Hashed>(call: &Call<'_>, first: usize, scheme: Scheme<H>, ty: LogicalType) -> Result<BoundCall> {
     let types = call.types();
-    let ty = if scheme.narrow { LogicalType::UInt32 } else { LogicalType::UInt64 };
+    let result = ty.clone();
     call.returns(ty, move |args, rows| {
-        let mut hashes: Option<Vec<u64>> = None;
-        for (arg, ty) in args.iter().zip(&types) {
+        let mut hashes: Option<Vec<H>> = None;
+        for (arg, ty) in args.iter().zip(&types).skip(first) {
             add(&scheme, &mut hashes, &arg.to_array(rows)?, ty)?;
         }
-        let hashes = hashes.unwrap_or_else(|| vec![0; rows]);
-        Ok(if scheme.narrow { numbers::<UInt32Type>(rows, |i| hashes[i] as u32) } else { uint64s(rows, |i| hashes[i]) })
+        H::column(hashes.unwrap_or_else(|| vec![H::NONE; rows]), &result)
     })
 }
 
 /// Combines the hashes so far with those of one column.
-fn add(scheme: &Scheme, hashes: &mut Option<Vec<u64>>, array: &ArrayRef, ty: &LogicalType) -> Result<()> {
-    let mut put = |column: Vec<u64>| match hashes {
+fn add<H: Hashed>(
+    scheme: &Scheme<H>,
+    hashes: &mut Option<Vec<H>>,
+    array: &ArrayRef,
+    ty: &LogicalType,
+) -> Result<()> {
+    let mut put = |column: Vec<H>| match hashes {
         None => *hashes = Some(column),
         Some(so_far) => so_far.iter_mut().zip(column).for_each(|(a, b)| *a = (scheme.combine)(*a, b)),
     };
@@ -169,25 +237,30 @@ fn add(scheme: &Scheme, hashes: &mut Option<Vec<u64>>, array: &ArrayRef, ty: &Lo
     Ok(())
 }
 
-fn one(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>> {
+fn one<H: Hashed>(scheme: &Scheme<H>, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<H>> {
     let mut hashes = None;
     add(scheme, &mut hashes, &without_nulls(array), ty)?;
     Ok(hashes.unwrap_or_default())
 }
 
 /// The hash of a length, combined with those of the elements.
-fn lists(scheme: &Scheme, array: &ArrayRef, elements: impl Fn(&ArrayRef) -> Result<Vec<u64>>) -> Result<Vec<u64>> {
+fn lists<H: Hashed>(
+    scheme: &Scheme<H>,
+    array: &ArrayRef,
+    elements: impl Fn(&ArrayRef) -> Result<Vec<H>>,
+) -> Result<Vec<H>> {
     let rows = array.len();
     let datum = Datum::Array(array.clone());
     let lists = Lists::of(&datum)?;
     let hashes = elements(&lists.values)?;
-    let of_length = |n: u64| if scheme.narrow { u64::from(int_hash32(n)) } else { int_hash64(n) };
     Ok((0..rows)
-        .map(|row| lists.range(row).fold(of_length(lists.len(row) as u64), |h, i| (scheme.combine)(h, hashes[i])))
+        .map(|row| {
+            lists.range(row).fold((scheme.length)(lists.len(row) as u64), |h, i| (scheme.combine)(h, hashes[i]))
+        })
         .collect())
 }
 
-fn leaf(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>> {
+fn leaf<H: Hashed>(scheme: &Scheme<H>, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<H>> {
     use LogicalType::*;
     let rows = array.len();
     if ty.is_string_like() || matches!(ty, Uuid | Ipv6 | Json | AggregateFunction { .. }) {
@@ -219,46 +292,38 @@ fn leaf(scheme: &Scheme, array: &ArrayRef, ty: &LogicalType) -> Result<Vec<u64>>
     })
 }
 
-/// 128-bit hashes, as fixed strings.
+/// 128-bit hashes, as fixed strings, and those with a key.
 fn register_wide(registry: &mut Registry) {
-    let functions: [(&str, fn(&[u8]) -> [u8; 16]); 2] = [
-        ("sip_hash128", sip128),
-        ("murmur_hash3_128", |b| {
-            let [low, high] = murmur::three_128(b);
-            pair_bytes(low, high)
-        }),
-    ];
-    for (name, f) in functions {
-        define(registry, name, move |call| {
-            call.arity(1..=1)?;
-            let ty = call.ty(0).clone();
-            let fixed = LogicalType::FixedString(16);
-            let convert = super::define::Convert::new(&LogicalType::String, &fixed, call.zone());
-            let numeric = !ty.is_string_like() && !matches!(ty, LogicalType::Uuid | LogicalType::Ipv6);
-            if numeric
-                && !(ty.is_number() || ty.is_date_or_time() || matches!(ty, LogicalType::Bool | LogicalType::Ipv4))
-            {
-                return Err(call.illegal(0));
-            }
-            call.returns(fixed, move |args, rows| {
-                if !numeric {
-                    let text = Texts::of(&args[0])?;
-                    return convert.array(&texts(rows, |row, out| out.extend_from_slice(&f(text.at(row))))?);
-                }
-                let width = number_layout(&ty).bits().unwrap_or(8) as usize / 8;
-                let values = match &ty {
-                    t if t.is_float() => to_vec::<f64>(args[0].array()?, t)?
-                        .iter()
-                        .map(|v| i256::from_i128(i128::from(v.to_bits())))
-                        .collect(),
-                    t => to_vec::<i256>(args[0].array()?, t)?,
-                };
-                let at = |row: usize| if args[0].is_scalar() { 0 } else { row };
-                convert
-                    .array(&texts(rows, |row, out| out.extend_from_slice(&f(&values[at(row)].to_le_bytes()[..width])))?)
-            })
-        });
-    }
+    let fixed = || LogicalType::FixedString(16);
+    define(registry, "sip_hash128", move |call| any(call, 0, wide_in_pairs(|b| sip::halves(0, 0, b)), fixed()));
+    define(registry, "murmur_hash3_128", move |call| any(call, 0, wide_in_pairs(murmur::three_128), fixed()));
+    define(registry, "sip_hash128_keyed", move |call| {
+        let [a, b] = key(call)?;
+        any(call, 1, wide_in_pairs(move |text| sip::halves(a, b, text)), fixed())
+    });
+    define(registry, "sip_hash64_keyed", |call| {
+        let [a, b] = key(call)?;
+        let hash = move |text: &[u8]| {
+            let mut hasher = SipHasher24::new_with_keys(a, b);
+            hasher.write(text);
+            hasher.finish()
+        };
+        let combine = move |a, b| hash(&pair_bytes(a, b));
+        let scheme = Scheme { bytes: Box::new(hash), combine: Box::new(combine), integer: None, length: int_hash64 };
+        any(call, 1, scheme, LogicalType::UInt64)
+    });
+}
+
+/// The two words of a key, a constant tuple in the first argument.
+fn key(call: &Call<'_>) -> Result<[u64; 2]> {
+    call.arity(1..=usize::MAX)?;
+    let unsigned = |t: &LogicalType| t.is_unsigned_integer();
+    call.need(0, |t| matches!(t, LogicalType::Tuple(e) if e.len() == 2 && e.iter().all(|(_, t)| unsigned(t))))?;
+    let words: Vec<u64> = match call.constant(0)? {
+        hydron_types::Value::Tuple(words) => words.iter().filter_map(|w| w.as_i64().map(|w| w as u64)).collect(),
+        _ => Vec::new(),
+    };
+    words.try_into().map_err(|_| call.illegal(0))
 }
 
 /// Two hashes into one, as CityHash does it.

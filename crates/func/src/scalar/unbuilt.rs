@@ -6,22 +6,6 @@ use hydron_base::{Code, Error};
 
 /// Names, and what they would need.
 const UNBUILT: &[(&str, &[&str])] = &[
-    ("symbols of addresses", &["address_to_line", "address_to_line_with_inlines", "address_to_symbol", "demangle"]),
-    ("conversion between character sets", &["convert_charset"]),
-    (
-        "models of natural language",
-        &[
-            "detect_charset",
-            "detect_language",
-            "detect_language_mixed",
-            "detect_language_unknown",
-            "detect_programming_language",
-            "detect_tonality",
-            "lemmatize",
-            "stem",
-            "synonyms",
-        ],
-    ),
     ("models of machine learning", &["eval_ml_method", "model_evaluate"]),
     (
         "a base of regions",
@@ -36,21 +20,6 @@ const UNBUILT: &[(&str, &[&str])] = &[
             "region_to_name",
             "region_to_population",
             "region_to_top_continent",
-        ],
-    ),
-    (
-        "the cells of S2",
-        &[
-            "geo_to_s2",
-            "s2_cap_contains",
-            "s2_cap_union",
-            "s2_cells_intersect",
-            "s2_get_neighbors",
-            "s2_rect_add",
-            "s2_rect_contains",
-            "s2_rect_intersection",
-            "s2_rect_union",
-            "s2_to_geo",
         ],
     ),
     (
@@ -77,7 +46,44 @@ const UNBUILT: &[(&str, &[&str])] = &[
     ("data of a fuzzer", &["get_fuzzer_data"]),
 ];
 
+/// The same names where a setting says whether they may be called at all, with the code for when they may not.
+const GUARDED: &[(&str, &str, Code, &[&str])] = &[
+    (
+        "symbols of addresses",
+        "allow_introspection_functions",
+        Code::FUNCTION_NOT_ALLOWED,
+        &["address_to_line", "address_to_line_with_inlines", "address_to_symbol", "demangle"],
+    ),
+    (
+        "models of natural language",
+        "allow_experimental_nlp_functions",
+        Code::SUPPORT_IS_DISABLED,
+        &[
+            "detect_charset",
+            "detect_language",
+            "detect_language_mixed",
+            "detect_language_unknown",
+            "detect_programming_language",
+            "detect_tonality",
+            "lemmatize",
+            "stem",
+            "synonyms",
+        ],
+    ),
+];
+
 pub fn register(registry: &mut Registry) {
+    for (what, setting, code, names) in GUARDED {
+        for name in *names {
+            define_seeing_nulls(registry, name, move |call| {
+                if !call.cx.settings.bool(setting) {
+                    let text = format!("function \"{}\" is off: set {setting} = 1 to use it", call.name);
+                    return Err(Error::new(*code, text));
+                }
+                Err(Error::not_implemented(format!("{}(): {what}", call.name)))
+            });
+        }
+    }
     for (what, names) in UNBUILT {
         for name in *names {
             define_seeing_nulls(registry, name, move |call| {

@@ -12,9 +12,9 @@ fn word64(s: &[u8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-pub fn two_32(s: &[u8]) -> u32 {
+pub fn two_32(s: &[u8], seed: u32) -> u32 {
     const M: u32 = 0x5BD1_E995;
-    let mut h = s.len() as u32;
+    let mut h = seed ^ s.len() as u32;
     let mut blocks = s.chunks_exact(4);
     for block in blocks.by_ref() {
         let mut k = word32(block).wrapping_mul(M);

@@ -45,11 +45,15 @@ fn hashes_of_values_are_those_of_clickhouse() {
         wy_hash64 | ipv6:fe80::62:5aff:fed1:daf0 | uint64:12405677345791355535
         metro_hash64 | ipv6:fe80::62:5aff:fed1:daf0 | uint64:15333045864940909774
         kostik_consistent_hash | ipv4:1.2.3.4 ; !uint8:42 | uint16:0
+        farm_hash64 |  | uint64:16324913028386710556
+        xxh3 | string:Hello ; string:world | uint64:5607458076371731292
+        kafka_murmur_hash | string:foobar | uint32:1357151166
+        half_md5 | array(string):['e','x','a'] ; string:mple ; uint8:10 ; datetime('Europe/Moscow'):2019-06-15 23:00:00 | uint64:186182704141653334
+        gcc_murmur_hash | uint8:1 ; uint8:2 ; uint8:3 | uint64:12384823029245979431
         ",
     );
     check_errors(
         r"
-        farm_hash64 |  | NUMBER_OF_ARGUMENTS_DOESNT_MATCH
         md4 | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
         kostik_consistent_hash | uint8:1 ; uint32:32769 | BAD_ARGUMENTS
         kostik_consistent_hash | string:a ; uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
@@ -119,4 +123,19 @@ fn urls_hash_by_level() {
     assert_eq!(url_level(b"no host", 1), 0);
     assert_eq!(url_level(b"http://h", 0), 8);
     assert_eq!(url_level(b"http://h", 1), 0);
+}
+
+#[test]
+fn hashes_of_128_bits_are_those_of_the_documentation() {
+    let halves = |[low, high]: [u64; 2]| hex(&super::pair_bytes(low, high));
+    let pair = |hash: &dyn Fn(&[u8]) -> [u64; 2], parts: &[&[u8]]| {
+        let bytes = |h: [u64; 2]| super::pair_bytes(h[0], h[1]);
+        let all = parts.iter().map(|p| hash(p)).reduce(|a, b| hash(&[bytes(a), bytes(b)].concat()));
+        halves(all.expect("there are parts")).to_uppercase()
+    };
+    let parts: [&[u8]; 3] = [b"foo", &[1], &[3]];
+    assert_eq!(pair(&|b| super::sip::halves(0, 0, b), &parts), "9DE516A64A414D4B1B609415E4523F24");
+    let keyed = |b: &[u8]| super::sip::halves(506_097_522_914_230_528, 1_084_818_905_618_843_912, b);
+    assert_eq!(pair(&keyed, &parts), "B8467F65C8B4CFD9A5F8BD733917D9BF");
+    assert_eq!(pair(&super::murmur::three_128, &[&b"foo"[..]; 3]), "F8F7AD9B6CD4CF117A71E277E2EC2931");
 }
