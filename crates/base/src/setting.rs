@@ -94,6 +94,11 @@ pub fn accepted_without_effect() -> &'static [&'static str] {
     ACCEPTED
 }
 
+/// Whether a setting of this name may be asked and set.
+pub fn is_known(name: &str) -> bool {
+    definition(name).is_some() || ACCEPTED.binary_search(&name).is_ok() || name.starts_with("param_")
+}
+
 fn unknown(name: &str) -> Error {
     let near = TABLE.iter().map(|d| d.name).filter(|n| shares_words(n, name)).take(3).collect::<Vec<_>>();
     let error = Error::new(Code::UNKNOWN_SETTING, format!("setting '{name}' is unknown"));
@@ -420,8 +425,20 @@ const TABLE: &[SettingDef] = &[
     ),
     def("validate_polygons", Kind::Bool, "1", "point_in_polygon refuses polygons that cross themselves"),
     def("function_range_max_elements_in_block", Kind::UInt, "500000000", "elements that range() may make in one batch"),
-    def("allow_experimental_hash_functions", Kind::Bool, "0", "accepted"),
-    def("allow_introspection_functions", Kind::Bool, "0", "accepted"),
+    def(
+        "allow_experimental_hash_functions",
+        Kind::Bool,
+        "0",
+        "permit hash functions whose answers may still change: hashid",
+    ),
+    def("allow_introspection_functions", Kind::Bool, "0", "permit functions that look into the server: demangle and its like"),
+    def("allow_experimental_nlp_functions", Kind::Bool, "0", "permit functions on words of natural language: stem and its like"),
+    def(
+        "splitby_max_substrings_includes_remaining_string",
+        Kind::Bool,
+        "0",
+        "the last of max_substrings parts is all that is left",
+    ),
     def("allow_ddl", Kind::Bool, "1", "permit CREATE, DROP, ALTER and their like"),
     def("readonly", Kind::UInt, "0", "1: only reads; 2: reads and settings"),
     def(

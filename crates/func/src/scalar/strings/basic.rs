@@ -4,10 +4,13 @@ use super::slice_range;
 use crate::call::{BoundCall, Datum};
 use crate::registry::Registry;
 use crate::scalar::column::{Ints, Lists, Texts, bools, texts, try_texts, uint64s};
-use crate::scalar::define::{Call, define};
+use crate::scalar::define::{Call, Convert, define, define_seeing_nulls};
 use hydron_base::memory::make_room;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
+
+/// ClickHouse's limit for the length to which a text is padded.
+const PADDED_LENGTH_MAX: i64 = 1_000_000;
 
 /// ClickHouse's limit for one result of `repeat` and padding.
 const RESULT_BYTES_MAX: i64 = 1 << 30;
@@ -30,10 +33,13 @@ pub(super) fn register(registry: &mut Registry) {
         call.need_string(0)?;
         call.need_integer(1)?;
         let ty = call.ty(1).clone();
+        // A count of 64 unsigned bits that reads as negative is far too large.
+        let least = if ty.is_unsigned_integer() { i64::MAX } else { 0 };
         call.returns(LogicalType::String, move |args, rows| {
             let (text, times) = (Texts::of(&args[0])?, Ints::of(&args[1], &ty)?);
             try_texts(rows, |row, out| {
-                let (text, times) = (text.at(row), times.at(row).max(0));
+                let (text, times) = (text.at(row), times.at(row));
+                let times = if times < 0 { least } else { times };
                 if times > REPEATS_MAX {
                     let text = format!("repeat makes at most {REPEATS_MAX} copies, asked for {times}");
                     return Err(Error::new(Code::TOO_LARGE_STRING_SIZE, text));
@@ -81,10 +87,15 @@ pub(super) fn register(registry: &mut Registry) {
             }
         })
     });
-    for (name, at_start) in [("starts_with", true), ("ends_with", false)] {
+    for (name, at_start, utf8) in [
+        ("starts_with", true, false),
+        ("ends_with", false, false),
+        ("starts_with_utf8", true, true),
+        ("ends_with_utf8", false, true),
+    ] {
         define(registry, name, move |call| {
             call.arity(2..=2)?;
-            if matches!(call.ty(0), LogicalType::Array(_)) {
+            if !utf8 && matches!(call.ty(0), LogicalType::Array(_)) {
                 return crate::scalar::arrays::at_end(call, at_start);
             }
             call.need_string(0)?;
@@ -121,6 +132,20 @@ where
     })
 }
 
+/// A function that keeps the length of its string, so that a fixed string stays one.
+fn map_in_place<F>(call: &Call<'_>, f: F) -> Result<BoundCall>
+where
+    F: Fn(&[u8], &mut Vec<u8>) + Send + Sync + 'static,
+{
+    call.need_string(0)?;
+    let ty = call.ty(0).clone();
+    let convert = Convert::new(&LogicalType::String, &ty, call.zone());
+    call.returns(ty, move |args, rows| {
+        let text = Texts::of(&args[0])?;
+        convert.array(&texts(rows, |row, out| f(text.at(row), out))?)
+    })
+}
+
 /// The number of characters: bytes that do not continue one.
 pub(super) fn utf8_length(text: &[u8]) -> usize {
     text.iter().filter(|b| **b & 0xC0 != 0x80).count()
@@ -146,16 +171,33 @@ fn register_lengths(registry: &mut Registry) {
             Ok(uint64s(rows, |i| lists.len(i) as u64))
         })
     });
-    for name in ["length_utf8", "visible_width"] {
-        define(registry, name, |call| {
-            call.arity(1..=1)?;
-            call.need_string(0)?;
-            call.returns(LogicalType::UInt64, |args, rows| {
-                let text = Texts::of(&args[0])?;
-                Ok(uint64s(rows, |i| utf8_length(text.at(i)) as u64))
-            })
-        });
-    }
+    define(registry, "length_utf8", |call| {
+        call.arity(1..=1)?;
+        call.need_string(0)?;
+        call.returns(LogicalType::UInt64, |args, rows| {
+            let text = Texts::of(&args[0])?;
+            Ok(uint64s(rows, |i| utf8_length(text.at(i)) as u64))
+        })
+    });
+    // The width of a value's text in a table for people, where NULL is a word.
+    define_seeing_nulls(registry, "visible_width", |call| {
+        call.arity(1..=1)?;
+        let ty = call.ty(0).clone();
+        let options = hydron_types::TextOptions::from_settings(&call.cx.settings, call.zone());
+        call.returns(LogicalType::UInt64, move |args, rows| {
+            let array = args[0].to_array(rows)?;
+            let writer = hydron_types::ColumnWriter::new(&array, &ty, hydron_types::Style::Plain, &options)?;
+            let mut text = Vec::new();
+            Ok(uint64s(rows, |row| {
+                if arrow::array::Array::is_null(&array, row) || ty == LogicalType::Nothing {
+                    return "NULL".len() as u64;
+                }
+                text.clear();
+                writer.write(row, &mut text);
+                utf8_length(&text) as u64
+            }))
+        })
+    });
     registry.add_alias("char_length", "length_utf8");
     registry.add_alias("character_length", "length_utf8");
     for name in ["length", "char_length", "character_length"] {
@@ -185,11 +227,11 @@ fn register_lengths(registry: &mut Registry) {
 fn register_maps(registry: &mut Registry) {
     define(registry, "lower", |call| {
         call.arity(1..=1)?;
-        map_text(call, |text, out| out.extend(text.iter().map(u8::to_ascii_lowercase)))
+        map_in_place(call, |text, out| out.extend(text.iter().map(u8::to_ascii_lowercase)))
     });
     define(registry, "upper", |call| {
         call.arity(1..=1)?;
-        map_text(call, |text, out| out.extend(text.iter().map(u8::to_ascii_uppercase)))
+        map_in_place(call, |text, out| out.extend(text.iter().map(u8::to_ascii_uppercase)))
     });
     registry.add_alias("lcase", "lower");
     registry.add_alias("ucase", "upper");
@@ -209,7 +251,7 @@ fn register_maps(registry: &mut Registry) {
         if matches!(call.ty(0), LogicalType::Array(_)) {
             return crate::scalar::arrays::reverse(call);
         }
-        map_text(call, |text, out| out.extend(text.iter().rev()))
+        map_in_place(call, |text, out| out.extend(text.iter().rev()))
     });
     registry.fold_case("reverse");
     define(registry, "reverse_utf8", |call| {
@@ -316,24 +358,27 @@ fn register_parts(registry: &mut Registry) {
         });
         registry.fold_case(name);
     }
-    define(registry, "substring_index", |call| {
-        call.arity(3..=3)?;
-        call.need_string(0)?;
-        call.need_string(1)?;
-        call.need_integer(2)?;
-        let ty = call.ty(2).clone();
-        call.returns(LogicalType::String, move |args, rows| {
-            let (text, separator, count) = (Texts::of(&args[0])?, Texts::of(&args[1])?, Ints::of(&args[2], &ty)?);
-            texts(rows, |row, out| {
-                out.extend_from_slice(substring_index(text.at(row), separator.at(row), count.at(row)))
+    for (name, utf8) in [("substring_index", false), ("substring_index_utf8", true)] {
+        define(registry, name, move |call| {
+            call.arity(3..=3)?;
+            call.need_string(0)?;
+            let separator = call.constant_text(1)?.to_vec();
+            call.need_integer(2)?;
+            if (if utf8 { utf8_length(&separator) } else { separator.len() }) != 1 {
+                return Err(Error::bad_arguments("the separator must be one character"));
+            }
+            let ty = call.ty(2).clone();
+            call.returns(LogicalType::String, move |args, rows| {
+                let (text, count) = (Texts::of(&args[0])?, Ints::of(&args[2], &ty)?);
+                texts(rows, |row, out| out.extend_from_slice(substring_index(text.at(row), &separator, count.at(row))))
             })
-        })
-    });
-    registry.fold_case("substring_index");
+        });
+        registry.fold_case(name);
+    }
 }
 
 fn substring_index<'a>(text: &'a [u8], separator: &[u8], count: i64) -> &'a [u8] {
-    if separator.is_empty() || count == 0 {
+    if count == 0 {
         return &[];
     }
     let places: Vec<usize> = memchr::memmem::find_iter(text, separator).collect();
@@ -407,7 +452,10 @@ fn register_pads(registry: &mut Registry) {
 }
 
 fn pad(text: &[u8], width: i64, fill: &[u8], left: bool, utf8: bool, out: &mut Vec<u8>) -> Result<()> {
-    check_size(width, "padding")?;
+    if width > PADDED_LENGTH_MAX {
+        let text = format!("a text is padded to at most {PADDED_LENGTH_MAX}, asked for {width}");
+        return Err(Error::new(Code::TOO_LARGE_STRING_SIZE, text));
+    }
     let width = width.max(0) as usize;
     let starts = if utf8 { utf8_starts(text) } else { Vec::new() };
     let length = if utf8 { utf8_length(text) } else { text.len() };

@@ -145,7 +145,7 @@ fn register_bases(registry: &mut Registry) {
     decoder(registry, "try_base58_decode", "base58", true, unbase58);
 }
 
-fn decoder(
+pub(super) fn decoder(
     registry: &mut Registry,
     name: &str,
     code: &'static str,

@@ -4,9 +4,13 @@
 //! expressions), [`replace`], [`split`], [`encode`] (hex, base64, URL and XML escapes), [`readable`] (numbers for people),
 //! [`grok`] (patterns with names), [`similarity`] and [`shingles`] (how alike texts are),
 //! [`pairs`] (keys and values in text), [`html`], [`query`] (the shape of a query), [`fuzzy`] (matches
-//! but for a few edits), [`unicode`].
+//! but for a few edits), [`unicode`], [`alike`] (edits between texts), [`words`] (words and their sound),
+//! [`bases`] (base 32 and its like), [`charset`] (conversion between character sets).
 
+mod alike;
+mod bases;
 mod basic;
+mod charset;
 mod encode;
 mod fuzzy;
 mod grok;
@@ -23,6 +27,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod unicode;
+mod words;
 
 use crate::registry::Registry;
 use std::ops::Range;
@@ -45,6 +50,10 @@ pub fn register(registry: &mut Registry) {
     fuzzy::register(registry);
     unicode::register(registry);
     shingles::register(registry);
+    alike::register(registry);
+    words::register(registry);
+    bases::register(registry);
+    charset::register(registry);
 }
 
 /// Places `0 .. total` that `substring(offset, length)` means: `offset` counts from 1, or from the end when negative; a

@@ -3,11 +3,12 @@
 //! A pattern that is constant is compiled when the call is bound; one that varies is compiled once for each run of equal
 //! patterns.
 
-use super::search::needles;
+use super::search::{each_list_of_text, is_list_of_text, needles};
 use crate::call::BoundCall;
 use crate::registry::Registry;
 use crate::scalar::column::{Texts, bools, list, number_lists, text_lists, texts, try_texts, uint64s};
 use crate::scalar::define::{Call, define};
+use arrow::array::ArrayRef;
 use arrow::datatypes::UInt64Type;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
@@ -152,7 +153,13 @@ pub(super) fn register(registry: &mut Registry) {
     define(registry, "match", |call| {
         call.arity(2..=2)?;
         call.need_string(0)?;
-        let compiled = Compiled::of(call, 1, Flags { dot_all: true, fold_case: false })?;
+        let flags = Flags { dot_all: true, fold_case: false };
+        let compiled = match call.known_text(1) {
+            Some(pattern) if call.ty(1).is_string_like() => {
+                Compiled::Constant(compile(before_zero_byte(pattern), flags)?)
+            }
+            _ => Compiled::of(call, 1, flags)?,
+        };
         call.returns(LogicalType::Bool, move |args, rows| {
             let (text, pattern) = (Texts::of(&args[0])?, Texts::of(&args[1])?);
             let mut found = vec![false; rows];
@@ -174,8 +181,11 @@ pub(super) fn register(registry: &mut Registry) {
             let regex = compile(call.constant_text(1)?, Flags { dot_all: true, fold_case })?;
             call.returns(LogicalType::UInt64, move |args, rows| {
                 let text = Texts::of(&args[0])?;
-                // Matches of nothing do not count.
-                Ok(uint64s(rows, |i| regex.find_iter(text.at(i)).filter(|m| !m.is_empty()).count() as u64))
+                Ok(uint64s(rows, |i| {
+                    let mut count = 0;
+                    each_match(&regex, text.at(i), |_| count += 1);
+                    count
+                }))
             })
         });
     }
@@ -333,13 +343,45 @@ fn register_extract(registry: &mut Registry) {
         call.returns(LogicalType::array(LogicalType::String), move |args, rows| {
             let text = Texts::of(&args[0])?;
             text_lists(rows, |row, out| {
-                for found in regex.captures_iter(text.at(row)).filter(|c| c.get(0).is_some_and(|m| !m.is_empty())) {
+                each_captures(&regex, text.at(row), false, |found| {
                     out.push(found.get(group).map_or(&[][..], |m| m.as_bytes()));
-                }
+                });
                 Ok(())
             })
         })
     });
+}
+
+/// ClickHouse's limit on the matches that `extract_all_groups_horizontal` keeps of one row.
+const MATCHES_MAX: usize = 1000;
+
+/// Calls `f` with where each match is, one after the other. Each is looked for in what the last one left, as if the text
+/// began there; a match of nothing ends it.
+pub(super) fn each_match(regex: &Regex, text: &[u8], mut f: impl FnMut(std::ops::Range<usize>)) {
+    let mut start = 0;
+    while let Some(found) = regex.find(&text[start..]).filter(|m| !m.is_empty()) {
+        f(start + found.start()..start + found.end());
+        start += found.end();
+    }
+}
+
+/// The same with the groups of each match. With `empty` a match of nothing counts too, and moves one byte on.
+fn each_captures<'t>(regex: &Regex, text: &'t [u8], empty: bool, mut f: impl FnMut(regex::bytes::Captures<'t>)) {
+    let mut start = 0;
+    while start < text.len() {
+        let Some(found) = regex.captures(&text[start..]) else { return };
+        let Some(whole) = found.get(0).filter(|m| empty || !m.is_empty()) else { return };
+        start += whole.start() + whole.len().max(1);
+        f(found);
+    }
+}
+
+/// ClickHouse looks for a pattern without operators as for plain text, which ends at the first zero byte.
+fn before_zero_byte(pattern: &[u8]) -> &[u8] {
+    match memchr::memchr(0, pattern) {
+        Some(end) if !pattern[..end].iter().any(|b| b"\\^$.|?*+()[]{}".contains(b)) => &pattern[..end],
+        _ => pattern,
+    }
 }
 
 fn grouped(call: &Call<'_>) -> Result<Regex> {
@@ -375,12 +417,15 @@ fn register_groups(registry: &mut Registry) {
                 let mut all: Vec<Vec<Vec<u8>>> = Vec::new();
                 let mut ends = vec![0];
                 for row in 0..rows {
-                    let matches: Vec<Vec<Vec<u8>>> = regex
-                        .captures_iter(text.at(row))
-                        // A match of nothing at the very end is none.
-                        .filter(|c| c.get(0).is_some_and(|m| m.start() < text.at(row).len()))
-                        .map(|c| c.iter().skip(1).map(|m| m.map_or_else(Vec::new, |m| m.as_bytes().to_vec())).collect())
-                        .collect();
+                    let mut matches: Vec<Vec<Vec<u8>>> = Vec::new();
+                    each_captures(&regex, text.at(row), true, |c| {
+                        let groups = c.iter().skip(1).map(|m| m.map_or_else(Vec::new, |m| m.as_bytes().to_vec()));
+                        matches.push(groups.collect());
+                    });
+                    if !by_match && matches.len() > MATCHES_MAX {
+                        let text = format!("a row has more than {MATCHES_MAX} matches for \"{name}\"");
+                        return Err(Error::new(Code::TOO_LARGE_ARRAY_SIZE, text));
+                    }
                     if by_match {
                         all.extend(matches);
                     } else {
@@ -400,39 +445,76 @@ fn register_groups(registry: &mut Registry) {
     registry.add_alias("extract_all_groups", "extract_all_groups_vertical");
 }
 
-fn pattern_set(call: &Call<'_>) -> Result<RegexSet> {
-    call.arity(2..=2)?;
-    call.need_string(0)?;
-    let patterns = needles(call, 1)?.iter().map(|p| pattern_text(p)).collect::<Result<Vec<_>>>()?;
+/// Errors: BAD_ARGUMENTS (36) for a pattern that is wrong.
+fn pattern_set(patterns: &[Vec<u8>]) -> Result<RegexSet> {
+    let patterns = patterns.iter().map(|p| pattern_text(p)).collect::<Result<Vec<_>>>()?;
     let set = RegexSetBuilder::new(&patterns).dot_matches_new_line(true).size_limit(COMPILED_BYTES_MAX).build();
-    set.map_err(|e| Error::new(Code::CANNOT_COMPILE_REGEXP, format!("a regular expression is wrong: {e}")))
+    set.map_err(|e| Error::bad_arguments(format!("a regular expression is wrong: {e}")))
+}
+
+/// A function of a text and an array of patterns, which are compiled once where they are constant, and once for each run of
+/// equal ones where they are not.
+fn multi<R, F, M>(registry: &mut Registry, name: &str, ty: LogicalType, each: F, make: M)
+where
+    R: Default + Clone,
+    F: Fn(&RegexSet, &[u8]) -> R + Copy + Send + Sync + 'static,
+    M: Fn(Vec<R>) -> Result<ArrayRef> + Copy + Send + Sync + 'static,
+{
+    define(registry, name, move |call| {
+        call.arity(2..=2)?;
+        call.need_string(0)?;
+        if call.args[1].constant.is_some() {
+            let set = pattern_set(&needles(call, 1)?)?;
+            return call.returns(ty.clone(), move |args, rows| {
+                let text = Texts::of(&args[0])?;
+                make((0..rows).map(|i| each(&set, text.at(i))).collect())
+            });
+        }
+        call.need(1, is_list_of_text)?;
+        call.returns(ty.clone(), move |args, rows| {
+            let text = Texts::of(&args[0])?;
+            let mut last: Option<(Vec<Vec<u8>>, RegexSet)> = None;
+            let mut results = Vec::with_capacity(rows);
+            each_list_of_text(&args[1], rows, |row, patterns| {
+                let set = match &last {
+                    Some((p, set)) if *p == patterns => set,
+                    _ => &last.insert((patterns.clone(), pattern_set(&patterns)?)).1,
+                };
+                results.push(each(set, text.at(row)));
+                Ok(())
+            })?;
+            make(results)
+        })
+    });
 }
 
 fn register_multi(registry: &mut Registry) {
-    define(registry, "multi_match_any", |call| {
-        let set = pattern_set(call)?;
-        call.returns(LogicalType::Bool, move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            Ok(bools(rows, |i| set.is_match(text.at(i))))
-        })
-    });
-    define(registry, "multi_match_any_index", |call| {
-        let set = pattern_set(call)?;
-        call.returns(LogicalType::UInt64, move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            Ok(uint64s(rows, |i| set.matches(text.at(i)).iter().next().map_or(0, |n| n as u64 + 1)))
-        })
-    });
-    define(registry, "multi_match_all_indices", |call| {
-        let set = pattern_set(call)?;
-        call.returns(LogicalType::array(LogicalType::UInt64), move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            number_lists::<UInt64Type>(&LogicalType::UInt64, rows, |i, out| {
-                out.extend(set.matches(text.at(i)).iter().map(|n| n as u64 + 1));
+    multi(
+        registry,
+        "multi_match_any",
+        LogicalType::Bool,
+        |set, text| set.is_match(text),
+        |results: Vec<bool>| Ok(bools(results.len(), |i| results[i])),
+    );
+    multi(
+        registry,
+        "multi_match_any_index",
+        LogicalType::UInt64,
+        |set, text| set.matches(text).iter().next().map_or(0, |n| n as u64 + 1),
+        |results| Ok(uint64s(results.len(), |i| results[i])),
+    );
+    multi(
+        registry,
+        "multi_match_all_indices",
+        LogicalType::array(LogicalType::UInt64),
+        |set, text| set.matches(text).iter().map(|n| n as u64 + 1).collect::<Vec<u64>>(),
+        |results| {
+            number_lists::<UInt64Type>(&LogicalType::UInt64, results.len(), |i, out| {
+                out.extend(&results[i]);
                 Ok(())
             })
-        })
-    });
+        },
+    );
 }
 
 /// A replacement with `\0` to `\9` for groups.
@@ -465,9 +547,10 @@ impl Replacement {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                     parts.push(Part::Group(group));
                 }
-                (b'\\', Some(b'\\')) => {
+                // A backslash before anything else stands for what follows it.
+                (b'\\', Some(other)) => {
                     bytes.next();
-                    literal.push(b'\\');
+                    literal.push(other);
                 }
                 (b, _) => literal.push(b),
             }
@@ -503,7 +586,11 @@ pub(super) fn replace(call: &Call<'_>, all: bool) -> Result<BoundCall> {
                 _ => &last.insert((given, groups, Replacement::parse(given, groups)?)).2,
             };
             let mut out = Vec::new();
-            replace_in(text.at(row), regex, replacement, all, &mut out);
+            match pattern.at(row) {
+                // An empty pattern replaces nothing.
+                [] => out.extend_from_slice(text.at(row)),
+                _ => replace_in(text.at(row), regex, replacement, all, &mut out),
+            }
             results.borrow_mut().push(out);
             Ok(())
         })?;
@@ -515,13 +602,20 @@ pub(super) fn replace(call: &Call<'_>, all: bool) -> Result<BoundCall> {
     })
 }
 
+/// Replaces from left to right; a match of nothing is replaced too, and the byte behind it stays. At the end of the text
+/// nothing more is looked for.
 fn replace_in(text: &[u8], regex: &Regex, with: &Replacement, all: bool, out: &mut Vec<u8>) {
-    let mut copied = 0;
-    for found in regex.captures_iter(text).take(if all { usize::MAX } else { 1 }) {
-        let Some(whole) = found.get(0) else { continue };
+    let (mut copied, mut start) = (0, 0);
+    while start < text.len() {
+        let Some(found) = regex.captures_at(text, start) else { break };
+        let Some(whole) = found.get(0) else { break };
         out.extend_from_slice(&text[copied..whole.start()]);
         with.write(&found, out);
         copied = whole.end();
+        start = if whole.is_empty() { copied + 1 } else { copied };
+        if !all {
+            break;
+        }
     }
     out.extend_from_slice(&text[copied..]);
 }

@@ -68,10 +68,10 @@ fn scaled(registry: &mut Registry, name: &str, step: f64, units: &'static [&'sta
     });
 }
 
-/// Names and seconds, the largest first; a month is 30.5 days, as in ClickHouse.
+/// Names and seconds, the largest first; a year is 365 days and a month 30.5, as in ClickHouse.
 const UNITS: [(&str, f64); 6] = [
-    ("year", 31_557_600.0),
-    ("month", 2_629_800.0),
+    ("year", 31_536_000.0),
+    ("month", 2_635_200.0),
     ("day", 86_400.0),
     ("hour", 3_600.0),
     ("minute", 60.0),

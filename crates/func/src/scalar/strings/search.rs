@@ -1,15 +1,17 @@
 //! Where a string is in another, how often, and which of several.
 
 use super::basic::utf8_length;
-use crate::call::BoundCall;
+use crate::call::{BoundCall, Datum};
 use crate::registry::Registry;
-use crate::scalar::column::{Ints, Texts, bools, number_lists, uint64s};
+use crate::scalar::column::{Ints, Lists, Texts, bools, flags, number_lists, uint64s};
 use crate::scalar::define::{Call, define};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::UInt64Type;
 use hydron_base::{Code, Error, Result};
 use hydron_types::{LogicalType, Value};
 use memchr::memmem;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// How bytes are compared and counted.
 #[derive(Clone, Copy)]
@@ -62,6 +64,8 @@ pub(super) fn register(registry: &mut Registry) {
         define(registry, &format!("count_substrings{}", manner.suffix), move |call| count(call, manner));
         register_multi(registry, manner);
     }
+    register_or_null(registry);
+    register_subsequences(registry);
     registry.add_alias("locate", "position");
     registry.fold_case("position");
     registry.fold_case("locate");
@@ -70,7 +74,7 @@ pub(super) fn register(registry: &mut Registry) {
             call.arity(2..=2)?;
             call.need_string(0)?;
             let token = call.constant_text(1)?.to_vec();
-            if token.is_empty() || token.iter().any(|b| b.is_ascii() && !b.is_ascii_alphanumeric()) {
+            if !is_token(&token) {
                 return Err(Error::bad_arguments("a token has no separators in it and is not empty"));
             }
             call.returns(LogicalType::Bool, move |args, rows| {
@@ -82,12 +86,63 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|b| !b.is_ascii() || b.is_ascii_alphanumeric())
+}
+
+/// `has_token_or_null`: NULL where the token is none.
+fn register_or_null(registry: &mut Registry) {
+    for (name, fold) in [("has_token_or_null", false), ("has_token_case_insensitive_or_null", true)] {
+        define(registry, name, move |call| {
+            call.arity(2..=2)?;
+            call.need_string(0)?;
+            let token = call.constant_text(1)?.to_vec();
+            let known = is_token(&token);
+            call.returns(LogicalType::nullable(LogicalType::Bool), move |args, rows| {
+                let text = Texts::of(&args[0])?;
+                let same = |t: &[u8]| if fold { t.eq_ignore_ascii_case(&token) } else { t == token };
+                let found = (0..rows).map(|i| {
+                    known.then(|| text.at(i).split(|b| b.is_ascii() && !b.is_ascii_alphanumeric()).any(same))
+                });
+                Ok(Arc::new(BooleanArray::from_iter(found)) as ArrayRef)
+            })
+        });
+    }
+}
+
+/// Whether the signs of one text stand in another, in their order and with anything between them.
+fn register_subsequences(registry: &mut Registry) {
+    for manner in MANNERS {
+        define(registry, &format!("has_subsequence{}", manner.suffix), move |call| {
+            call.arity(2..=2)?;
+            call.need_string(0)?;
+            call.need_string(1)?;
+            call.returns(LogicalType::UInt8, move |args, rows| {
+                let (text, wanted) = (Texts::of(&args[0])?, Texts::of(&args[1])?);
+                Ok(flags(rows, |row| {
+                    let (text, wanted) = (manner.folded(text.at(row)), manner.folded(wanted.at(row)));
+                    if !manner.utf8 {
+                        let mut left = text.iter();
+                        return wanted.iter().all(|w| left.any(|b| b == w));
+                    }
+                    let signs = |t: &[u8]| -> Vec<Vec<u8>> {
+                        super::basic::utf8_starts(t).windows(2).map(|w| t[w[0]..w[1]].to_vec()).collect()
+                    };
+                    let (text, wanted) = (signs(&text), signs(&wanted));
+                    let mut left = text.iter();
+                    wanted.iter().all(|w| left.any(|s| s == w))
+                }))
+            })
+        });
+    }
+}
+
 fn position(call: &Call<'_>, manner: Manner) -> Result<BoundCall> {
     call.arity(2..=3)?;
     call.need_string(0)?;
     call.need_string(1)?;
     if call.args.len() == 3 {
-        call.need_integer(2)?;
+        call.need(2, LogicalType::is_unsigned_integer)?;
     }
     let start_type = call.args.get(2).map(|a| a.ty.clone());
     // A needle that is the same for all rows is prepared once.
@@ -118,7 +173,7 @@ fn count(call: &Call<'_>, manner: Manner) -> Result<BoundCall> {
     call.need_string(0)?;
     call.need_string(1)?;
     if call.args.len() == 3 {
-        call.need_integer(2)?;
+        call.need(2, LogicalType::is_unsigned_integer)?;
     }
     let start_type = call.args.get(2).map(|a| a.ty.clone());
     call.returns(LogicalType::UInt64, move |args, rows| {
@@ -146,61 +201,106 @@ pub(super) fn needles(call: &Call<'_>, position: usize) -> Result<Vec<Vec<u8>>> 
     }
 }
 
+/// Whether a type is that of [`each_list_of_text`].
+pub(super) fn is_list_of_text(ty: &LogicalType) -> bool {
+    matches!(ty, LogicalType::Array(t) if t.is_string_like())
+}
+
+/// Calls `f` with the texts of each row's array.
+pub(super) fn each_list_of_text(
+    lists: &Datum,
+    rows: usize,
+    mut f: impl FnMut(usize, Vec<Vec<u8>>) -> Result<()>,
+) -> Result<()> {
+    let lists = Lists::of(lists)?;
+    let elements = Texts::of_array(&lists.values)?;
+    (0..rows).try_for_each(|row| f(row, lists.range(row).map(|i| elements.at(i).to_vec()).collect()))
+}
+
 /// ClickHouse's limit on needles.
 const NEEDLES_MAX: usize = 255;
 
-fn register_multi(registry: &mut Registry, manner: Manner) {
-    let prepare = move |call: &Call<'_>| -> Result<Vec<memmem::Finder<'static>>> {
+type Finders = Vec<memmem::Finder<'static>>;
+
+/// A function of a text and an array of needles.
+fn multi<R, F, M>(registry: &mut Registry, name: &str, manner: Manner, ty: LogicalType, each: F, make: M)
+where
+    R: Clone,
+    F: Fn(&Manner, &Finders, &[u8]) -> R + Copy + Send + Sync + 'static,
+    M: Fn(Vec<R>) -> Result<ArrayRef> + Copy + Send + Sync + 'static,
+{
+    define(registry, &format!("{name}{}", manner.suffix), move |call| {
         call.arity(2..=2)?;
         call.need_string(0)?;
-        let needles = needles(call, 1)?;
-        if needles.len() > NEEDLES_MAX {
-            let text =
-                format!("function \"{}\" takes at most {NEEDLES_MAX} needles, given {}", call.name, needles.len());
-            return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+        let name = call.name.to_owned();
+        let prepare = move |needles: &[Vec<u8>]| -> Result<Finders> {
+            if needles.len() > NEEDLES_MAX {
+                let text = format!("function \"{name}\" takes at most {NEEDLES_MAX} needles, given {}", needles.len());
+                return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+            }
+            Ok(needles.iter().map(|n| memmem::Finder::new(&*manner.folded(n)).into_owned()).collect())
+        };
+        if call.args[1].constant.is_some() {
+            let finders = prepare(&needles(call, 1)?)?;
+            return call.returns(ty.clone(), move |args, rows| {
+                let text = Texts::of(&args[0])?;
+                make((0..rows).map(|i| each(&manner, &finders, &manner.folded(text.at(i)))).collect())
+            });
         }
-        Ok(needles.iter().map(|n| memmem::Finder::new(&*manner.folded(n)).into_owned()).collect())
-    };
-    define(registry, &format!("multi_search_any{}", manner.suffix), move |call| {
-        let finders = prepare(call)?;
-        call.returns(LogicalType::Bool, move |args, rows| {
+        call.need(1, is_list_of_text)?;
+        call.returns(ty.clone(), move |args, rows| {
             let text = Texts::of(&args[0])?;
-            Ok(bools(rows, |i| {
-                let text = manner.folded(text.at(i));
-                finders.iter().any(|f| f.find(&text).is_some())
-            }))
+            let mut results = Vec::with_capacity(rows);
+            each_list_of_text(&args[1], rows, |row, needles| {
+                results.push(each(&manner, &prepare(&needles)?, &manner.folded(text.at(row))));
+                Ok(())
+            })?;
+            make(results)
         })
     });
-    define(registry, &format!("multi_search_first_index{}", manner.suffix), move |call| {
-        let finders = prepare(call)?;
-        call.returns(LogicalType::UInt64, move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            Ok(uint64s(rows, |i| {
-                let text = manner.folded(text.at(i));
-                finders.iter().position(|f| f.find(&text).is_some()).map_or(0, |n| n as u64 + 1)
-            }))
-        })
-    });
-    define(registry, &format!("multi_search_first_position{}", manner.suffix), move |call| {
-        let finders = prepare(call)?;
-        call.returns(LogicalType::UInt64, move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            Ok(uint64s(rows, |i| {
-                let text = manner.folded(text.at(i));
-                let first = finders.iter().filter_map(|f| f.find(&text)).min();
-                first.map_or(0, |at| manner.position(&text, at))
-            }))
-        })
-    });
-    define(registry, &format!("multi_search_all_positions{}", manner.suffix), move |call| {
-        let finders = prepare(call)?;
-        call.returns(LogicalType::array(LogicalType::UInt64), move |args, rows| {
-            let text = Texts::of(&args[0])?;
-            number_lists::<UInt64Type>(&LogicalType::UInt64, rows, |i, out| {
-                let text = manner.folded(text.at(i));
-                out.extend(finders.iter().map(|f| f.find(&text).map_or(0, |at| manner.position(&text, at))));
+}
+
+fn register_multi(registry: &mut Registry, manner: Manner) {
+    multi(
+        registry,
+        "multi_search_any",
+        manner,
+        LogicalType::Bool,
+        |_, finders, text| finders.iter().any(|f| f.find(text).is_some()),
+        |results: Vec<bool>| Ok(bools(results.len(), |i| results[i])),
+    );
+    let numbers = |results: Vec<u64>| -> Result<ArrayRef> { Ok(uint64s(results.len(), |i| results[i])) };
+    multi(
+        registry,
+        "multi_search_first_index",
+        manner,
+        LogicalType::UInt64,
+        |_, finders, text| finders.iter().position(|f| f.find(text).is_some()).map_or(0, |n| n as u64 + 1),
+        numbers,
+    );
+    multi(
+        registry,
+        "multi_search_first_position",
+        manner,
+        LogicalType::UInt64,
+        |manner, finders, text| {
+            finders.iter().filter_map(|f| f.find(text)).min().map_or(0, |at| manner.position(text, at))
+        },
+        numbers,
+    );
+    multi(
+        registry,
+        "multi_search_all_positions",
+        manner,
+        LogicalType::array(LogicalType::UInt64),
+        |manner, finders, text| -> Vec<u64> {
+            finders.iter().map(|f| f.find(text).map_or(0, |at| manner.position(text, at))).collect()
+        },
+        |results| {
+            number_lists::<UInt64Type>(&LogicalType::UInt64, results.len(), |i, out| {
+                out.extend(&results[i]);
                 Ok(())
             })
-        })
-    });
+        },
+    );
 }

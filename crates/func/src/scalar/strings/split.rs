@@ -1,10 +1,10 @@
 //! Strings to arrays and back.
 
-use super::patterns::{Flags, compile};
+use super::patterns::{Flags, compile, each_match};
 use crate::call::BoundCall;
 use crate::registry::Registry;
 use crate::scalar::column::{Ints, Lists, TextList, Texts, text_lists, texts};
-use crate::scalar::define::{Call, define, define_seeing_nulls};
+use crate::scalar::define::{Call, Convert, define, define_seeing_nulls};
 use arrow::array::Array;
 use hydron_base::{Code, Error, Result};
 use hydron_types::LogicalType;
@@ -46,10 +46,10 @@ pub(super) fn register(registry: &mut Registry) {
                 return text.chunks(1).for_each(out);
             }
             let mut start = 0;
-            for found in regex.find_iter(text).filter(|m| !m.is_empty()) {
-                out(&text[start..found.start()]);
-                start = found.end();
-            }
+            each_match(&regex, text, |found| {
+                out(&text[start..found.start]);
+                start = found.end;
+            });
             out(&text[start..]);
         })
     });
@@ -111,38 +111,55 @@ where
     if limit_type.is_some() {
         call.need_integer(position + 1)?;
     }
+    let with_rest = call.cx.settings.bool("splitby_max_substrings_includes_remaining_string");
     call.returns(LogicalType::array(LogicalType::String), move |args, rows| {
         let text = Texts::of(&args[position])?;
         let limit = args.get(position + 1).zip(limit_type.as_ref()).map(|(a, t)| Ints::of(a, t)).transpose()?;
         text_lists(rows, |row, out: &mut TextList| {
             let most = limit.as_ref().map_or(0, |l| l.at(row));
             let most = if most > 0 { most as usize } else { usize::MAX };
-            let mut count = 0;
-            each(text.at(row), &mut |part| {
-                if count < most {
+            let (mut count, mut last) = (0, None);
+            let whole = text.at(row);
+            each(whole, &mut |part| {
+                if with_rest && count + 1 == most {
+                    // Pushed when it is known that no other follows, and then with all that does.
+                    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+                    last = Some((start, part.len()));
+                } else if count < most {
                     out.push(part);
                 }
                 count += 1;
             });
+            if let Some((start, length)) = last {
+                out.push(if count > most { &whole[start..] } else { &whole[start..start + length] });
+            }
             Ok(())
         })
     })
+}
+
+/// The type of the texts of values of `ty`.
+fn text_of(ty: &LogicalType) -> LogicalType {
+    if ty.is_nullable() { LogicalType::nullable(LogicalType::String) } else { LogicalType::String }
 }
 
 /// `array_string_concat(array, separator)`. Elements that are NULL are left out.
 fn join(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(1..=2)?;
     let element = call.need_array(0)?.clone();
-    if !element.bare().is_string_like() && *element.bare() != LogicalType::Nothing {
+    if !hydron_types::cast::can_cast(&element, &LogicalType::String) {
         return Err(call.illegal(0));
     }
+    let as_text = (!element.bare().is_string_like() && *element.bare() != LogicalType::Nothing)
+        .then(|| Convert::new(&element, &text_of(&element), call.zone()));
     let separator = if call.args.len() == 2 { call.constant_text(1)?.to_vec() } else { Vec::new() };
     if separator.len() > 1 << 20 {
         return Err(Error::new(Code::TOO_LARGE_STRING_SIZE, "the separator is longer than 1 MiB"));
     }
     call.returns(LogicalType::String, move |args, rows| {
         let lists = Lists::of(&args[0])?;
-        let elements = Texts::of_array(&lists.values)?;
+        let values = as_text.as_ref().map_or_else(|| Ok(lists.values.clone()), |c| c.array(&lists.values))?;
+        let elements = Texts::of_array(&values)?;
         texts(rows, |row, out| {
             let mut first = true;
             for i in lists.range(row).filter(|i| !lists.values.is_null(*i)) {
