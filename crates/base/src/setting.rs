@@ -431,8 +431,18 @@ const TABLE: &[SettingDef] = &[
         "0",
         "permit hash functions whose answers may still change: hashid",
     ),
-    def("allow_introspection_functions", Kind::Bool, "0", "permit functions that look into the server: demangle and its like"),
-    def("allow_experimental_nlp_functions", Kind::Bool, "0", "permit functions on words of natural language: stem and its like"),
+    def(
+        "allow_introspection_functions",
+        Kind::Bool,
+        "0",
+        "permit functions that look into the server: demangle and its like",
+    ),
+    def(
+        "allow_experimental_nlp_functions",
+        Kind::Bool,
+        "0",
+        "permit functions on words of natural language: stem and its like",
+    ),
     def(
         "splitby_max_substrings_includes_remaining_string",
         Kind::Bool,

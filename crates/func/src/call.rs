@@ -256,6 +256,11 @@ pub trait ScalarFn: Send + Sync {
         NullRule::Propagate
     }
 
+    /// Whether the result is `low_cardinality` where the only column among the arguments is.
+    fn keeps_low_cardinality(&self) -> bool {
+        self.null_rule() == NullRule::Propagate
+    }
+
     /// For a function that takes lambdas: the parameter types of the lambda at `position`, given the types of the
     /// arguments that are not lambdas (in their positions; `None` at lambdas).
     fn lambda_params(&self, position: usize, args: &[Option<LogicalType>]) -> Result<Vec<LogicalType>> {

@@ -23,8 +23,9 @@ pub fn bind_with_nulls(function: &dyn ScalarFn, cx: &BindContext, args: &[ArgInf
     if function.null_rule() == NullRule::Whole {
         return function.bind(cx, args);
     }
+    let dictionary = function.keeps_low_cardinality() && of_one_dictionary(args);
     let args: Vec<ArgInfo> = args.iter().map(|a| ArgInfo { ty: plain(&a.ty).clone(), ..a.clone() }).collect();
-    let bound = match function.null_rule() {
+    let mut bound = match function.null_rule() {
         NullRule::Custom | NullRule::Whole => function.bind(cx, &args)?,
         NullRule::Propagate => propagate(function, cx, &args)?,
     };
@@ -32,7 +33,27 @@ pub fn bind_with_nulls(function: &dyn ScalarFn, cx: &BindContext, args: &[ArgInf
     if args.is_empty() || lambdas || bound.volatility != Volatility::Immutable {
         return Ok(bound);
     }
+    if dictionary && fits_dictionary(&bound.ty) {
+        bound.ty = LogicalType::LowCardinality(Box::new(bound.ty));
+    }
     Ok(BoundCall { kernel: Arc::new(OncePerBatch { inner: bound.kernel }), ..bound })
+}
+
+/// Whether a call has few results because its one column has few values: it is `low_cardinality`, all else constant.
+fn of_one_dictionary(args: &[ArgInfo]) -> bool {
+    let low = |a: &&ArgInfo| matches!(a.ty, LogicalType::LowCardinality(_));
+    let columns: Vec<&ArgInfo> = args.iter().filter(|a| a.constant.is_none()).collect();
+    args.iter().any(|a| low(&a)) && columns.len() <= 1 && columns.iter().all(low)
+}
+
+/// Types of results that stay `low_cardinality`. A condition does not: what reads it asks for `bool`.
+fn fits_dictionary(ty: &LogicalType) -> bool {
+    use LogicalType::*;
+    match ty {
+        Nullable(t) => fits_dictionary(t),
+        String | FixedString(_) | Date | Date32 | DateTime(_) | Uuid | Ipv4 | Ipv6 | Interval(_) => true,
+        t => t.is_integer() || t.is_float(),
+    }
 }
 
 /// The type without the wrappers that only clients care for.

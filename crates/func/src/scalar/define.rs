@@ -201,6 +201,14 @@ where
     add(registry, name, NullRule::Custom, Box::new(bind), None);
 }
 
+/// Registers a function that sees NULLs and `low_cardinality`.
+pub fn define_seeing_types<F>(registry: &mut Registry, name: &str, bind: F)
+where
+    F: Fn(&Call<'_>) -> Result<BoundCall> + Send + Sync + 'static,
+{
+    add(registry, name, NullRule::Whole, Box::new(bind), None);
+}
+
 /// Registers a function that takes lambdas; it sees NULLs.
 pub fn define_with_lambda<F, P>(registry: &mut Registry, name: &str, params: P, bind: F)
 where

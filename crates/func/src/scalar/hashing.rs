@@ -209,12 +209,7 @@ fn any<H: Hashed>(call: &Call<'_>, first: usize, scheme: Scheme<H>, ty: LogicalT
 }
 
 /// Combines the hashes so far with those of one column.
-fn add<H: Hashed>(
-    scheme: &Scheme<H>,
-    hashes: &mut Option<Vec<H>>,
-    array: &ArrayRef,
-    ty: &LogicalType,
-) -> Result<()> {
+fn add<H: Hashed>(scheme: &Scheme<H>, hashes: &mut Option<Vec<H>>, array: &ArrayRef, ty: &LogicalType) -> Result<()> {
     let mut put = |column: Vec<H>| match hashes {
         None => *hashes = Some(column),
         Some(so_far) => so_far.iter_mut().zip(column).for_each(|(a, b)| *a = (scheme.combine)(*a, b)),
@@ -254,9 +249,7 @@ fn lists<H: Hashed>(
     let lists = Lists::of(&datum)?;
     let hashes = elements(&lists.values)?;
     Ok((0..rows)
-        .map(|row| {
-            lists.range(row).fold((scheme.length)(lists.len(row) as u64), |h, i| (scheme.combine)(h, hashes[i]))
-        })
+        .map(|row| lists.range(row).fold((scheme.length)(lists.len(row) as u64), |h, i| (scheme.combine)(h, hashes[i])))
         .collect())
 }
 

@@ -4,6 +4,7 @@
 //! same seed draws the same numbers.
 
 mod in_type;
+mod timed_ids;
 
 pub use in_type::random_column;
 
@@ -67,6 +68,19 @@ where
     Ok(bound.volatility(Volatility::Volatile))
 }
 
+/// The same for a kernel that needs the time of the query, in milliseconds, but no arguments.
+fn draws_at<F>(ty: LogicalType, kernel: F) -> Result<BoundCall>
+where
+    F: Fn(u64, &mut Stream, usize) -> Result<ArrayRef> + Send + Sync + 'static,
+{
+    let call = next_call();
+    let bound = BoundCall::new(ty, move |cx: &EvalContext, _: &[Datum], rows| {
+        let millis = u64::try_from(cx.now.0 / 1000).unwrap_or(0);
+        Ok(Datum::Array(kernel(millis, &mut Stream::of(cx, call), rows)?))
+    });
+    Ok(bound.volatility(Volatility::Volatile))
+}
+
 pub fn register(registry: &mut Registry) {
     // The argument, if any, only tells apart calls that would else be taken for one.
     define_seeing_nulls(registry, "rand", |call| {
@@ -97,6 +111,7 @@ pub fn register(registry: &mut Registry) {
     register_distributions(registry);
     register_strings(registry);
     in_type::register(registry);
+    timed_ids::register(registry);
     for name in ["uuid", "generate_uuidv4"] {
         define_seeing_nulls(registry, name, |call| {
             call.arity(0..=1)?;
@@ -255,7 +270,8 @@ fn register_strings(registry: &mut Registry) {
             draws(LogicalType::String, move |stream, args, rows| {
                 let lengths = Ints::of(&args[0], &ty)?;
                 try_texts(rows, |row, out| {
-                    let length = lengths.at(row).max(0);
+                    // A negative length reads as one of 64 unsigned bits.
+                    let length = u64::try_from(lengths.at(row)).map_or(i64::MAX, |n| n as i64);
                     if length > STRING_BYTES_MAX {
                         let text = format!("a random string of {length} bytes, the limit is {STRING_BYTES_MAX}");
                         return Err(Error::new(Code::TOO_LARGE_STRING_SIZE, text));

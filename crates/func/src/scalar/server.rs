@@ -1,7 +1,7 @@
 //! What a query may ask about its surroundings, and functions that return what they are given.
 
 use super::column::{Floats, Ints, numbers, uint64s};
-use super::define::{Call, define, define_seeing_nulls};
+use super::define::{Call, define, define_seeing_nulls, define_seeing_types};
 use crate::call::{BoundCall, Datum, EvalContext, Identity, Volatility};
 use crate::registry::Registry;
 use arrow::datatypes::{Int64Type, UInt8Type, UInt32Type};
@@ -15,7 +15,7 @@ use std::time::Duration;
 const SLEEP_SECONDS_MAX: f64 = 3.0;
 
 pub fn register(registry: &mut Registry) {
-    define_seeing_nulls(registry, "materialize", |call| {
+    define_seeing_types(registry, "materialize", |call| {
         call.arity(1..=1)?;
         let bound = call.returns(call.ty(0).clone(), |args, rows| args[0].to_array(rows))?;
         // Not folded: the column must look like any other to what follows.
@@ -90,7 +90,9 @@ fn throw_if(call: &Call<'_>) -> Result<BoundCall> {
 fn register_block(registry: &mut Registry) {
     define(registry, "row_number_in_block", |call| {
         call.arity(0..=0)?;
-        Ok(call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |i| i as u64)))?.volatility(Volatility::Stable))
+        // Nothing but the rows of a batch decides, so it is asked for each.
+        let bound = call.returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |i| i as u64)))?;
+        Ok(bound.volatility(Volatility::Volatile))
     });
     // Each use in a query counts for itself, in the order in which rows come.
     define(registry, "monotonic", |call| {
@@ -107,14 +109,14 @@ fn register_block(registry: &mut Registry) {
         call.arity(0..=0)?;
         Ok(call
             .returns(LogicalType::UInt64, |_, rows| Ok(uint64s(rows, |_| rows as u64)))?
-            .volatility(Volatility::Stable))
+            .volatility(Volatility::Volatile))
     });
     define(registry, "block_number", |call| {
         call.arity(0..=0)?;
         let bound = BoundCall::new(LogicalType::UInt64, |cx: &EvalContext, _: &[Datum], rows| {
             Ok(Datum::Array(uint64s(rows, |_| cx.batch)))
         });
-        Ok(bound.volatility(Volatility::Stable))
+        Ok(bound.volatility(Volatility::Volatile))
     });
     define(registry, "tid", |call| {
         call.arity(0..=0)?;
@@ -227,6 +229,9 @@ fn register_names(registry: &mut Registry) {
     define(registry, "get_setting", |call| {
         call.arity(1..=1)?;
         let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
+        if !hydron_base::setting::is_known(&name) && !call.cx.settings.is_changed(&name) {
+            return Err(Error::new(Code::UNKNOWN_SETTING, format!("setting '{name}' is unknown")));
+        }
         let value = call.cx.settings.text(&name).to_owned();
         constant_of(call, LogicalType::String, Value::string(value))
     });

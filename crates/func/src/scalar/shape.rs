@@ -35,11 +35,13 @@ pub fn register(registry: &mut Registry) {
     });
     define_seeing_nulls(registry, "dump_column_structure", |call| {
         call.arity(1..=1)?;
-        let (ty, constant) = (call.ty(0).to_string(), call.args[0].constant.is_some());
-        call.returns(LogicalType::String, move |_, rows| {
-            let size = if constant { 1 } else { rows };
-            let column = format!("column(size = {size})");
-            let column = if constant { format!("const(size = {rows}, {column})") } else { column };
+        let (ty, constant) = (call.ty(0).clone(), call.args[0].constant.is_some());
+        call.returns(LogicalType::String, move |args, rows| {
+            let column = if constant {
+                format!("Const(size = {rows}, {})", structure(args[0].array()?, &ty)?)
+            } else {
+                structure(&args[0].to_array(rows)?, &ty)?
+            };
             texts(rows, |_, out| out.extend_from_slice(format!("{ty}, {column}").as_bytes()))
         })
     });
@@ -114,6 +116,94 @@ pub fn register(registry: &mut Registry) {
             })
         })
     });
+}
+
+/// The name ClickHouse gives to a column of values of `ty` in memory.
+pub(crate) fn column_name(ty: &LogicalType) -> String {
+    use LogicalType::*;
+    match ty {
+        Nullable(t) => format!("Nullable({})", column_name(t)),
+        Array(t) => format!("Array({})", column_name(t)),
+        Map(k, v) => format!("Map({}, {})", column_name(k), column_name(v)),
+        Tuple(elements) => {
+            let names: Vec<std::string::String> = elements.iter().map(|(_, t)| column_name(t)).collect();
+            format!("Tuple({})", names.join(", "))
+        }
+        FixedString(n) => format!("FixedString({n})"),
+        t => family(t).to_owned(),
+    }
+}
+
+fn family(ty: &LogicalType) -> &'static str {
+    use LogicalType::*;
+    match ty {
+        Bool | UInt8 => "UInt8",
+        UInt16 | Date => "UInt16",
+        UInt32 | DateTime(_) => "UInt32",
+        UInt64 => "UInt64",
+        UInt128 => "UInt128",
+        UInt256 => "UInt256",
+        Int8 | Enum8(_) => "Int8",
+        Int16 | Enum16(_) => "Int16",
+        Int32 | Date32 => "Int32",
+        Int64 | Interval(_) => "Int64",
+        Int128 => "Int128",
+        Int256 => "Int256",
+        Float32 => "Float32",
+        Float64 => "Float64",
+        DateTime64(..) => "DateTime64",
+        Decimal { precision: ..=9, .. } => "Decimal32",
+        Decimal { precision: ..=18, .. } => "Decimal64",
+        Decimal { precision: ..=38, .. } => "Decimal128",
+        Decimal { .. } => "Decimal256",
+        String | Json => "String",
+        FixedString(_) => "FixedString",
+        Uuid => "UUID",
+        Ipv4 => "IPv4",
+        Ipv6 => "IPv6",
+        Nothing => "Nothing",
+        Nullable(_) => "Nullable",
+        Array(_) | Nested(_) => "Array",
+        Map(..) => "Map",
+        Tuple(_) => "Tuple",
+        AggregateFunction { .. } => "AggregateFunction",
+        LowCardinality(_) => "ColumnLowCardinality",
+        SimpleAggregateFunction { arg, .. } => family(arg),
+    }
+}
+
+/// The column with its size, and the columns that it is made of.
+fn structure(array: &ArrayRef, ty: &LogicalType) -> Result<std::string::String> {
+    use LogicalType::*;
+    let size = array.len();
+    let inner = match ty {
+        LowCardinality(t) => return structure(array, t),
+        Nullable(t) => vec![structure(array, t)?, format!("UInt8(size = {size})")],
+        Array(element) => {
+            let list: &ListArray = downcast(array)?;
+            let values = crate::nulls::without_nulls(list.values());
+            vec![format!("UInt64(size = {size})"), structure(&values, element)?]
+        }
+        Map(key, value) => {
+            let map: &MapArray = downcast(array)?;
+            let entries = map.entries();
+            let pair = format!(
+                "Tuple(size = {}, {}, {})",
+                entries.len(),
+                structure(entries.column(0), key)?,
+                structure(entries.column(1), value)?
+            );
+            vec![format!("Array(size = {size}, UInt64(size = {size}), {pair})")]
+        }
+        Tuple(elements) => {
+            let tuple: &StructArray = downcast(array)?;
+            let parts = tuple.columns().iter().zip(elements.iter());
+            parts.map(|(column, (_, ty))| structure(column, ty)).collect::<Result<Vec<_>>>()?
+        }
+        _ => Vec::new(),
+    };
+    let inner: std::string::String = inner.iter().map(|part| format!(", {part}")).collect();
+    Ok(format!("{}(size = {size}{inner})", family(ty)))
 }
 
 /// Bytes of each value: its width, or its text with what finds its end.

@@ -101,7 +101,7 @@ fn bits_of_integers() {
         bit_test | uint8:5 ; uint8:2 | uint8:1
         bit_count | int8:-1 | uint8:8
         bit_count | uint64:255 | uint8:8
-        bitmask_to_array | uint8:6 | array(uint64):[2,4]
+        bitmask_to_array | uint8:6 | array(uint8):[2,4]
         ",
     );
 }

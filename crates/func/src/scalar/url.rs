@@ -40,9 +40,7 @@ pub fn register(registry: &mut Registry) {
         ("query_string_and_fragment", |u| after_mark(&u[query_and_fragment(u)])),
     ];
     for (name, part) in parts {
-        define(registry, name, move |call| {
-            map_url(call, move |url, out| out.extend_from_slice(part(url)))
-        });
+        define(registry, name, move |call| map_url(call, move |url, out| out.extend_from_slice(part(url))));
     }
     let cuts: [(&str, fn(&[u8]) -> Range<usize>); 4] = [
         ("cut_www", www),
@@ -117,8 +115,8 @@ fn top_level(host: &[u8]) -> &[u8] {
 
 /// Labels under which the registries of countries give out names.
 const REGISTRIES: [&[u8]; 22] = [
-    b"ac", b"biz", b"co", b"com", b"edu", b"gen", b"go", b"gob", b"gov", b"info", b"ltd", b"mil", b"ne", b"net", b"nom",
-    b"or", b"org", b"plc", b"sch", b"web", b"msk", b"spb",
+    b"ac", b"biz", b"co", b"com", b"edu", b"gen", b"go", b"gob", b"gov", b"info", b"ltd", b"mil", b"ne", b"net",
+    b"nom", b"or", b"org", b"plc", b"sch", b"web", b"msk", b"spb",
 ];
 
 /// The label that tells a site apart, and the domain from it on. Second-level registries such as `co.uk` are skipped.

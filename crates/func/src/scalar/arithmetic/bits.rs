@@ -5,7 +5,7 @@ use super::result::shape;
 use crate::call::BoundCall;
 use crate::registry::Registry;
 use crate::scalar::column::{Ints, Texts, number_lists, numbers, texts};
-use crate::scalar::define::{Call, define};
+use crate::scalar::define::{Call, Convert, define};
 use crate::scalar::number::{Int, Num, number_layout, to_vec, with_integer};
 use arrow::datatypes::{UInt8Type, UInt16Type, UInt64Type};
 use hydron_base::{Code, Error, Result};
@@ -223,15 +223,17 @@ fn register_counts(registry: &mut Registry) {
     define(registry, "bitmask_to_array", |call| {
         call.arity(1..=1)?;
         call.need_integer(0)?;
-        let ty = call.ty(0).clone();
-        call.returns(LogicalType::array(LogicalType::UInt64), move |args, rows| {
+        let ty = if *call.ty(0) == LogicalType::Bool { LogicalType::UInt8 } else { call.ty(0).clone() };
+        let result = LogicalType::array(ty.clone());
+        let as_given = Convert::new(&LogicalType::array(LogicalType::UInt64), &result, call.zone());
+        call.returns(result, move |args, rows| {
             let values = Ints::of(&args[0], &ty)?;
             let mask = if ty.bits() == Some(64) { u64::MAX } else { (1u64 << ty.bits().unwrap_or(8).min(63)) - 1 };
-            number_lists::<UInt64Type>(&LogicalType::UInt64, rows, |i, out| {
+            as_given.array(&number_lists::<UInt64Type>(&LogicalType::UInt64, rows, |i, out| {
                 let bits = values.at(i) as u64 & mask;
                 out.extend((0..64).filter(|b| bits >> b & 1 == 1).map(|b| 1u64 << b));
                 Ok(())
-            })
+            })?)
         })
     });
     define(registry, "bit_positions_to_array", |call| {

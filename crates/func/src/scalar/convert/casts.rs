@@ -30,7 +30,8 @@ pub fn register(registry: &mut Registry) {
     });
     add_custom(registry, "to_column_type_name", |_: &BindContext, args: &[ArgInfo]| {
         check_count("to_column_type_name", args, 1..=1)?;
-        Ok(constant(hydron_types::physical::arrow_type(&args[0].ty).to_string()))
+        let column = crate::scalar::shape::column_name(&args[0].ty);
+        Ok(constant(if args[0].constant.is_some() { format!("Const({column})") } else { column }))
     });
     add_custom(registry, "to_nullable", |_: &BindContext, args: &[ArgInfo]| {
         check_count("to_nullable", args, 1..=1)?;

@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 pub struct Function<F> {
     bind: F,
     rule: NullRule,
+    /// Set for a conversion, whose answers are as few as its arguments.
+    keeps_low_cardinality: bool,
 }
 
 impl<F> ScalarFn for Function<F>
@@ -24,6 +26,10 @@ where
     fn null_rule(&self) -> NullRule {
         self.rule
     }
+
+    fn keeps_low_cardinality(&self) -> bool {
+        self.keeps_low_cardinality
+    }
 }
 
 /// Adds a function to which NULLs are not shown.
@@ -31,7 +37,7 @@ pub fn add<F>(registry: &mut Registry, name: &str, bind: F)
 where
     F: Fn(&BindContext, &[ArgInfo]) -> Result<BoundCall> + Send + Sync + 'static,
 {
-    registry.add_scalar(name, Function { bind, rule: NullRule::Propagate });
+    registry.add_scalar(name, Function { bind, rule: NullRule::Propagate, keeps_low_cardinality: true });
 }
 
 /// Adds a function that sees nullable types as they are.
@@ -39,7 +45,15 @@ pub fn add_custom<F>(registry: &mut Registry, name: &str, bind: F)
 where
     F: Fn(&BindContext, &[ArgInfo]) -> Result<BoundCall> + Send + Sync + 'static,
 {
-    registry.add_scalar(name, Function { bind, rule: NullRule::Custom });
+    registry.add_scalar(name, Function { bind, rule: NullRule::Custom, keeps_low_cardinality: false });
+}
+
+/// Adds a conversion: it sees nullable types, and its result is `low_cardinality` where its argument is.
+pub fn add_conversion<F>(registry: &mut Registry, name: &str, bind: F)
+where
+    F: Fn(&BindContext, &[ArgInfo]) -> Result<BoundCall> + Send + Sync + 'static,
+{
+    registry.add_scalar(name, Function { bind, rule: NullRule::Custom, keeps_low_cardinality: true });
 }
 
 /// Registers a function that sees the types of its arguments with `low_cardinality`.
@@ -47,7 +61,7 @@ pub fn add_seeing_types<F>(registry: &mut Registry, name: &str, bind: F)
 where
     F: Fn(&BindContext, &[ArgInfo]) -> Result<BoundCall> + Send + Sync + 'static,
 {
-    registry.add_scalar(name, Function { bind, rule: NullRule::Whole });
+    registry.add_scalar(name, Function { bind, rule: NullRule::Whole, keeps_low_cardinality: false });
 }
 
 /// Errors: NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42).

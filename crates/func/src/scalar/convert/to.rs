@@ -1,8 +1,8 @@
 //! The `to_…` family: one function for each target type, with `_or_null`, `_or_zero` and `_or_default`.
 
 use super::function::{
-    add_custom, check_count, constant_number, constant_text, illegal, not_constant, rowwise, unary, zone_argument,
-    zone_of,
+    add_conversion, add_custom, check_count, constant_number, constant_text, illegal, not_constant, rowwise, unary,
+    zone_argument, zone_of,
 };
 use crate::call::{ArgInfo, BindContext, BoundCall};
 use crate::registry::Registry;
@@ -66,7 +66,7 @@ pub fn register(registry: &mut Registry) {
     add_one(registry, "to_fixed_string", Target::FixedString, Fallback::Error);
     registry.fold_case("date");
     registry.fold_case("to_date");
-    add_custom(registry, "to_string", bind_to_string);
+    add_conversion(registry, "to_string", bind_to_string);
     add_custom(registry, "to_string_cut_to_zero", bind_cut_to_zero);
     for unit in [
         "nanosecond",
@@ -84,7 +84,7 @@ pub fn register(registry: &mut Registry) {
         if let Some(unit) = interval_unit(unit) {
             let name = format!("to_interval_{}", unit.name());
             let function = name.clone();
-            add_custom(registry, &name, move |cx: &BindContext, args: &[ArgInfo]| {
+            add_conversion(registry, &name, move |cx: &BindContext, args: &[ArgInfo]| {
                 check_count(&function, args, 1..=1)?;
                 convert(cx, &function, args, T::Interval(unit), cx.zone)
             });
@@ -110,7 +110,9 @@ fn add_family(registry: &mut Registry, name: &str, target: Target) {
 
 fn add_one(registry: &mut Registry, name: &str, target: Target, fallback: Fallback) {
     let function = name.to_string();
-    add_custom(registry, name, move |cx: &BindContext, args: &[ArgInfo]| bind(cx, &function, target, fallback, args));
+    add_conversion(registry, name, move |cx: &BindContext, args: &[ArgInfo]| {
+        bind(cx, &function, target, fallback, args)
+    });
 }
 
 fn bind(cx: &BindContext, name: &str, target: Target, fallback: Fallback, args: &[ArgInfo]) -> Result<BoundCall> {

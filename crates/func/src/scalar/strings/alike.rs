@@ -44,7 +44,12 @@ fn chars(text: &[u8]) -> Result<Vec<char>> {
     Ok(text.chars().collect())
 }
 
-fn values<T>(call: &Call<'_>, f: fn(&[u8], &[u8]) -> Result<T>, ty: LogicalType, make: fn(Vec<T>) -> arrow::array::ArrayRef) -> Result<BoundCall>
+fn values<T>(
+    call: &Call<'_>,
+    f: fn(&[u8], &[u8]) -> Result<T>,
+    ty: LogicalType,
+    make: fn(Vec<T>) -> arrow::array::ArrayRef,
+) -> Result<BoundCall>
 where
     T: Send + Sync + 'static,
 {

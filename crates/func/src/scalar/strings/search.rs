@@ -101,9 +101,8 @@ fn register_or_null(registry: &mut Registry) {
             call.returns(LogicalType::nullable(LogicalType::Bool), move |args, rows| {
                 let text = Texts::of(&args[0])?;
                 let same = |t: &[u8]| if fold { t.eq_ignore_ascii_case(&token) } else { t == token };
-                let found = (0..rows).map(|i| {
-                    known.then(|| text.at(i).split(|b| b.is_ascii() && !b.is_ascii_alphanumeric()).any(same))
-                });
+                let found = (0..rows)
+                    .map(|i| known.then(|| text.at(i).split(|b| b.is_ascii() && !b.is_ascii_alphanumeric()).any(same)));
                 Ok(Arc::new(BooleanArray::from_iter(found)) as ArrayRef)
             })
         });

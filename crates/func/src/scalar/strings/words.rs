@@ -37,7 +37,8 @@ pub(super) fn register(registry: &mut Registry) {
             // A carriage return ends a line only before a line feed.
             let end = match text.get(end..end + 2) {
                 Some(b"\r\n") => end,
-                _ => memchr::memchr(b'\n', text).map_or(text.len(), |at| at - usize::from(at > 0 && text[at - 1] == b'\r')),
+                _ => memchr::memchr(b'\n', text)
+                    .map_or(text.len(), |at| at - usize::from(at > 0 && text[at - 1] == b'\r')),
             };
             out.extend_from_slice(&text[..end]);
         })

@@ -177,8 +177,7 @@ impl Rect {
     }
 
     pub fn with(&self, (lon, lat): (f64, f64)) -> Rect {
-        let (south, north) =
-            if self.is_empty() { (lat, lat) } else { (self.south.min(lat), self.north.max(lat)) };
+        let (south, north) = if self.is_empty() { (lat, lat) } else { (self.south.min(lat), self.north.max(lat)) };
         Rect { lon: self.lon.with(lon), south, north }
     }
 
