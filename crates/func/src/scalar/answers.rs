@@ -226,7 +226,6 @@ fn shapes_have_sizes_and_texts() {
         read_wkt_polygon | string:POINT(1 2) | BAD_ARGUMENTS
         polygon_area_cartesian | tuple(float64, float64):(0,1) | ILLEGAL_TYPE_OF_ARGUMENT
         wkt | uint8:1 | ILLEGAL_TYPE_OF_ARGUMENT
-        svg | tuple(float64, float64):(0,1) | NOT_IMPLEMENTED
         first_significant_subdomain_custom | string:a.b ; string:list | TLD_LIST_NOT_FOUND
         ",
     );

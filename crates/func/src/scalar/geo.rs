@@ -1,8 +1,10 @@
 //! Geometry: points and polygons, geohashes, cells of H3 and S2.
 
 mod h3;
+mod relations;
 mod s2;
 mod shapes;
+mod svg;
 mod valid;
 
 use super::column::{Floats, Ints, Texts, bools, float64s, text_lists, texts, tuple};
@@ -18,6 +20,8 @@ pub fn register(registry: &mut Registry) {
     h3::register(registry);
     s2::register(registry);
     shapes::register(registry);
+    relations::register(registry);
+    svg::register(registry);
     define(registry, "point_in_polygon", point_in_polygon);
     define(registry, "point_in_ellipses", |call| {
         call.arity(6..=usize::MAX)?;

@@ -265,15 +265,93 @@ fn register_places(registry: &mut Registry) {
     }
 }
 
+/// Averages of each resolution, as version 3 of H3 publishes them; later versions correct them.
+const EDGE_METRES: [f64; 16] = [
+    1_107_712.591,
+    418_676.0055,
+    158_244.6558,
+    59_810.85794,
+    22_606.3794,
+    8_544.408276,
+    3_229.482772,
+    1_220.629759,
+    461.354684,
+    174.375668,
+    65.90780749,
+    24.9105614,
+    9.415526211,
+    3.559893033,
+    1.348574562,
+    0.509713273,
+];
+const EDGE_KILOMETRES: [f64; 16] = [
+    1_107.712591,
+    418.6760055,
+    158.2446558,
+    59.81085794,
+    22.6063794,
+    8.544408276,
+    3.229482772,
+    1.220629759,
+    0.461354684,
+    0.174375668,
+    0.065907807,
+    0.024910561,
+    0.009415526,
+    0.003559893,
+    0.001348575,
+    0.000509713,
+];
+const AREA_SQUARE_METRES: [f64; 16] = [
+    4.250546848e12,
+    6.07220978e11,
+    8.6745854035e10,
+    12_392_264_862.0,
+    1_770_323_552.0,
+    252_903_364.5,
+    36_129_052.1,
+    5_161_293.2,
+    737_327.6,
+    105_332.5,
+    15_047.5,
+    2_149.6,
+    307.1,
+    43.9,
+    6.3,
+    0.9,
+];
+const AREA_SQUARE_KILOMETRES: [f64; 16] = [
+    4_250_546.8477,
+    607_220.9782429,
+    86_745.8540347,
+    12_392.2648621,
+    1_770.3235517,
+    252.9033645,
+    36.1290521,
+    5.1612932,
+    0.7373276,
+    0.1053325,
+    0.0150475,
+    0.0021496,
+    0.0003071,
+    0.0000439,
+    0.0000063,
+    0.0000009,
+];
+
+fn average(table: &[f64; 16], resolution: Resolution) -> f64 {
+    table[usize::from(u8::from(resolution)) % 16]
+}
+
 fn register_sizes(registry: &mut Registry) {
     // Degrees of a great circle for a metre of it.
     const DEGREES_OF_METRE: f64 = 8.993_205_922_712_88e-6;
     let of_resolutions: [(&str, fn(Resolution) -> f64); 5] = [
-        ("h3_edge_angle", |r| DEGREES_OF_METRE * r.edge_length_m()),
-        ("h3_edge_length_m", |r| r.edge_length_m()),
-        ("h3_edge_length_km", |r| r.edge_length_km()),
-        ("h3_hex_area_m2", |r| r.area_m2()),
-        ("h3_hex_area_km2", |r| r.area_km2()),
+        ("h3_edge_angle", |r| DEGREES_OF_METRE * average(&EDGE_METRES, r)),
+        ("h3_edge_length_m", |r| average(&EDGE_METRES, r)),
+        ("h3_edge_length_km", |r| average(&EDGE_KILOMETRES, r)),
+        ("h3_hex_area_m2", |r| average(&AREA_SQUARE_METRES, r)),
+        ("h3_hex_area_km2", |r| average(&AREA_SQUARE_KILOMETRES, r)),
     ];
     for (name, f) in of_resolutions {
         define(registry, name, move |c| of_ints(c, 1, LogicalType::Float64, move |v| Ok(f(resolution(v[0])?)), floats));

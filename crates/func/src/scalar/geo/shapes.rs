@@ -11,16 +11,16 @@ use hydron_base::{Code, Error, Result};
 use hydron_types::column::{ColumnBuilder, value_at};
 use hydron_types::{LogicalType, Value};
 
-type Point = (f64, f64);
-type Ring = Vec<Point>;
-type Polygon = Vec<Ring>;
+pub(super) type Point = (f64, f64);
+pub(super) type Ring = Vec<Point>;
+pub(super) type Polygon = Vec<Ring>;
 
 fn point() -> LogicalType {
     LogicalType::tuple([LogicalType::Float64, LogicalType::Float64])
 }
 
 /// How many arrays stand around the points of a type; `None` where there are no points.
-fn depth(ty: &LogicalType) -> Option<usize> {
+pub(super) fn depth(ty: &LogicalType) -> Option<usize> {
     match ty {
         LogicalType::Array(element) => depth(element).map(|n| n + 1).filter(|n| *n <= 3),
         LogicalType::Tuple(xy) if xy.len() == 2 && xy.iter().all(|(_, t)| t.is_number()) => Some(0),
@@ -33,7 +33,7 @@ fn ring(value: &Value) -> Ring {
     points.iter().map(xy).collect()
 }
 
-fn xy(value: &Value) -> Point {
+pub(super) fn xy(value: &Value) -> Point {
     let number = |v: &Value| {
         v.as_f64()
             .or_else(|| crate::scalar::number::wide_of_value(v).map(crate::scalar::number::float_of))
@@ -46,7 +46,7 @@ fn xy(value: &Value) -> Point {
 }
 
 /// A shape as polygons; rings and polygons are multipolygons of one.
-fn polygons(value: &Value, depth: usize) -> Vec<Polygon> {
+pub(super) fn polygons(value: &Value, depth: usize) -> Vec<Polygon> {
     let items = |v: &Value| if let Value::Array(items) = v { items.clone() } else { Vec::new() };
     match depth {
         1 => vec![vec![ring(value)]],
@@ -116,12 +116,12 @@ fn area(polygon: &[Ring], of: fn(&Ring) -> f64) -> f64 {
 }
 
 /// The edges of a ring, closed.
-fn sides(ring: &[Point]) -> impl Iterator<Item = (Point, Point)> + '_ {
+pub(super) fn sides(ring: &[Point]) -> impl Iterator<Item = (Point, Point)> + '_ {
     let next = ring.iter().cycle().skip(1);
     ring.iter().zip(next).map(|(a, b)| (*a, *b))
 }
 
-fn flat_area(ring: &Ring) -> f64 {
+pub(super) fn flat_area(ring: &Ring) -> f64 {
     sides(ring).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>() / 2.0
 }
 
@@ -174,8 +174,26 @@ fn ring_value(ring: &[Point]) -> Value {
     Value::Array(ring.iter().map(|p| Value::Tuple(vec![Value::Float64(p.0), Value::Float64(p.1)])).collect())
 }
 
+/// A number with six digits and without zeros at its end, as a stream of C++ writes it.
+pub(super) fn six_digits(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string().to_lowercase();
+    }
+    let scientific = format!("{value:.5e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trimmed = |text: &str| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+    };
+    if (-4..6).contains(&exponent) {
+        return trimmed(&format!("{value:.*}", (5 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), exponent.abs())
+}
+
 fn text_of(value: &Value, depth: usize) -> String {
-    let of_point = |p: &Point| format!("{} {}", p.0, p.1);
+    let of_point = |p: &Point| format!("{} {}", six_digits(p.0), six_digits(p.1));
     let of_ring = |ring: &Ring| format!("({})", ring.iter().map(of_point).collect::<Vec<_>>().join(","));
     // A ring is written closed.
     let closed = |ring: &Ring| {
