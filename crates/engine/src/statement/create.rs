@@ -9,7 +9,7 @@ use crate::catalog::{CatalogState, Object};
 use crate::engine::Inner;
 use crate::stream::Stream;
 use hydron_base::{Code, Error, Result};
-use hydron_plan::bind::{ColumnOptions, apply_settings, bind_columns, bind_select_in, setting_text};
+use hydron_plan::bind::{ColumnOptions, apply_settings, bind_columns, bind_select_in, setting_text, stored_type};
 use hydron_plan::{ColumnDefault, ColumnInfo, StreamInfo, StreamKind, StreamMode};
 use hydron_sql::ast::{self, CreateSource, CreateStream, StatementKind};
 use std::sync::Arc;
@@ -278,7 +278,8 @@ fn columns_of(
             let bound = bind_select_in(query, text, lookup, bind_cx)?;
             super::permit::reads(lookup, Some(&bound.plan))?;
             let fields = bound.plan.schema.fields.iter();
-            fields.map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone())).collect::<Vec<_>>()
+            let column = |f: &hydron_types::Field| ColumnInfo::new(Arc::clone(&f.name), stored_type(&f.ty, bind_cx));
+            fields.map(column).collect::<Vec<_>>()
         }
         Some(CreateSource::Function(_)) => return Err(Error::not_implemented("CREATE STREAM AS a table function")),
         Some(CreateSource::Code(_)) => return Err(Error::not_implemented("CREATE STREAM AS code")),

@@ -209,7 +209,7 @@ fn inner_stream(
         .fields
         .iter()
         .filter(|f| !matches!(&*f.name, "_tp_time" | "_tp_delta"))
-        .map(|f| ColumnInfo::new(Arc::clone(&f.name), f.ty.clone()))
+        .map(|f| ColumnInfo::new(Arc::clone(&f.name), hydron_plan::bind::stored_type(&f.ty, bind_cx)))
         .collect();
     let mut storage = Storage { settings: create.storage.settings.clone(), ..Storage::default() };
     storage.settings.retain(|s| !is_of_query(&s.name));

@@ -215,10 +215,13 @@ fn register_ranges(registry: &mut Registry) {
     });
     define(registry, "is_ip_address_in_range", |call| {
         call.arity(2..=2)?;
-        call.need_string(0)?;
+        call.need(0, |t| t.is_string_like() || matches!(t, LogicalType::Ipv4 | LogicalType::Ipv6))?;
         call.need_string(1)?;
-        call.returns(LogicalType::UInt8, |args, rows| {
-            let (ip, range) = (Texts::of(&args[0])?, Texts::of(&args[1])?);
+        let address = matches!(call.ty(0), LogicalType::Ipv4 | LogicalType::Ipv6);
+        let as_text = call.convert(0, &LogicalType::String);
+        call.returns(LogicalType::UInt8, move |args, rows| {
+            let given = if address { as_text.datum(&args[0])? } else { args[0].clone() };
+            let (ip, range) = (Texts::of(&given)?, Texts::of(&args[1])?);
             let inside = (0..rows).map(|i| in_range(ip.at(i), range.at(i))).collect::<Result<Vec<bool>>>()?;
             Ok(super::column::flags(rows, |i| inside[i]))
         })

@@ -366,7 +366,7 @@ fn register_integers(registry: &mut Registry) {
 fn register_java(registry: &mut Registry) {
     let java = |bytes: &[u8]| bytes.iter().fold(0i32, |h, b| h.wrapping_mul(31).wrapping_add(i32::from(*b as i8)));
     define(registry, "java_hash", move |call| {
-        call.arity(1..=1)?;
+        alone(call)?;
         let ty = call.ty(0).clone();
         if matches!(ty, LogicalType::Ipv6 | LogicalType::Uuid) || ty.is_string_like() {
             return call.returns(LogicalType::Int32, move |args, rows| {
@@ -375,6 +375,9 @@ fn register_java(registry: &mut Registry) {
             });
         }
         call.need_integer(0)?;
+        if ty.is_unsigned_integer() {
+            return Err(Error::not_implemented("java_hash of an unsigned number: Java has none"));
+        }
         call.returns(LogicalType::Int32, move |args, rows| {
             let values = Ints::of(&args[0], &ty)?;
             Ok(numbers::<Int32Type>(rows, |i| match ty.bits() {
@@ -384,16 +387,25 @@ fn register_java(registry: &mut Registry) {
         })
     });
     define(registry, "java_hash_utf16_le", |call| {
-        call.arity(1..=1)?;
+        alone(call)?;
         as_bytes(call, LogicalType::Int32, |bytes| {
             let units = bytes.chunks(2).map(|c| i32::from(u16::from_le_bytes([c[0], c.get(1).copied().unwrap_or(0)])));
             i64::from(units.fold(0i32, |h, u| h.wrapping_mul(31).wrapping_add(u)))
         })
     });
     define(registry, "hive_hash", move |call| {
-        call.arity(1..=1)?;
+        alone(call)?;
         as_bytes(call, LogicalType::Int32, move |bytes| i64::from(java(bytes) & i32::MAX))
     });
+}
+
+/// Errors: NOT_IMPLEMENTED (48) for several values, whose hashes nothing says how to combine.
+fn alone(call: &Call<'_>) -> Result<()> {
+    call.arity(1..=usize::MAX)?;
+    if call.args.len() > 1 {
+        return Err(Error::not_implemented(format!("{}() of several values", call.name)));
+    }
+    Ok(())
 }
 
 /// A hash of the bytes of a string or of the memory of a number.

@@ -57,12 +57,16 @@ fn difference(call: &Call<'_>, from_first: bool) -> Result<BoundCall> {
     if !ty.is_number() && !ty.is_date_or_time() {
         return Err(call.illegal(0));
     }
+    // A time counts as its seconds, whose differences take 64 bits.
+    let given = ty.clone();
+    let ty = if matches!(ty, LogicalType::DateTime(_)) { LogicalType::UInt32 } else { ty };
+    let as_number = super::define::Convert::new(&given, &ty, call.zone());
     let pair = [ArgInfo::column(ty.clone()), ArgInfo::column(ty.clone())];
     let minus = Registry::builtin().bind_scalar("minus", call.cx, &pair)?;
     let (result, widen) = (minus.ty.clone(), super::define::Convert::new(&ty, &minus.ty, call.zone()));
     let zero = array_of(&default_value(&result), &result, 1)?;
     let bound = BoundCall::new(result, move |cx: &EvalContext, args: &[Datum], rows| {
-        let values = args[0].to_array(rows)?;
+        let values = as_number.array(&args[0].to_array(rows)?)?;
         if rows == 0 {
             return Ok(Datum::Array(widen.array(&values)?));
         }

@@ -135,8 +135,12 @@ fn register_block(registry: &mut Registry) {
         call.returns(LogicalType::String, move |args, rows| {
             let codes = Ints::of(&args[0], &ty)?;
             super::column::texts(rows, |row, out| {
-                let code = u16::try_from(codes.at(row)).ok().and_then(Code::from_number);
-                out.extend_from_slice(code.map_or("", Code::name).as_bytes());
+                let code = u16::try_from(codes.at(row)).ok();
+                let name = match code {
+                    Some(0) => "OK",
+                    other => other.and_then(Code::from_number).map_or("", Code::name),
+                };
+                out.extend_from_slice(name.as_bytes());
             })
         })
     });

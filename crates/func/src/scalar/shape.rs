@@ -1,7 +1,7 @@
 //! What a value is made of: bytes, digits, elements of an enum, its text as JSON.
 
 use super::column::{Ints, bools, numbers, texts, uint64s};
-use super::define::{define, define_seeing_nulls};
+use super::define::{Call, define, define_seeing_nulls, define_seeing_types};
 use super::number::number_layout;
 use crate::call::{Datum, downcast};
 use crate::registry::Registry;
@@ -43,6 +43,30 @@ pub fn register(registry: &mut Registry) {
                 structure(&args[0].to_array(rows)?, &ty)?
             };
             texts(rows, |_, out| out.extend_from_slice(format!("{ty}, {column}").as_bytes()))
+        })
+    });
+    define_seeing_types(registry, "low_cardinality_indices", |call| {
+        dictionary_of(call)?;
+        call.returns(LogicalType::UInt64, |args, rows| {
+            let (places, _) = dictionary(&args[0].to_array(rows)?)?;
+            Ok(uint64s(rows, |row| places[row]))
+        })
+    });
+    define_seeing_types(registry, "low_cardinality_keys", |call| {
+        let ty = dictionary_of(call)?;
+        let default = crate::nulls::default_value(&ty);
+        call.returns(ty.clone(), move |args, rows| {
+            let array = args[0].to_array(rows)?;
+            let (_, mut keys) = dictionary(&array)?;
+            // As many rows as the column has: the default first, and again behind the last key.
+            keys.truncate(rows.saturating_sub(1));
+            let default = hydron_types::array_of(&default, &ty, 1)?;
+            let places: Vec<(usize, usize)> = std::iter::once((1, 0))
+                .chain(keys.into_iter().map(|row| (0, row)))
+                .chain(std::iter::repeat((1, 0)))
+                .take(rows)
+                .collect();
+            arrow::compute::interleave(&[array.as_ref(), default.as_ref()], &places).map_err(crate::call::arrow_error)
         })
     });
     define(registry, "get_size_of_enum_type", |call| {
@@ -116,6 +140,35 @@ pub fn register(registry: &mut Registry) {
             })
         })
     });
+}
+
+/// The type of the values of a `low_cardinality` column. Errors: ILLEGAL_TYPE_OF_ARGUMENT (43) for any other.
+fn dictionary_of(call: &Call<'_>) -> Result<LogicalType> {
+    call.arity(1..=1)?;
+    match call.ty(0) {
+        LogicalType::LowCardinality(inner) => Ok((**inner).clone()),
+        _ => Err(call.illegal(0)),
+    }
+}
+
+/// Where each row's value stands in the dictionary of this batch, and a row of each value in it. Values count from 1 in the
+/// order in which they come; NULL and the empty text are 0.
+fn dictionary(array: &ArrayRef) -> Result<(Vec<u64>, Vec<usize>)> {
+    let encoded = super::rows::encode(array)?;
+    let texts = array.as_any().downcast_ref::<arrow::array::BinaryArray>();
+    let mut known = hashbrown::HashMap::new();
+    let mut keys = Vec::new();
+    let places = (0..array.len()).map(|row| {
+        if array.is_null(row) || texts.is_some_and(|t| t.value(row).is_empty()) {
+            return 0;
+        }
+        *known.entry(encoded.row(row)).or_insert_with(|| {
+            keys.push(row);
+            keys.len() as u64
+        })
+    });
+    let places = places.collect();
+    Ok((places, keys))
 }
 
 /// The name ClickHouse gives to a column of values of `ty` in memory.

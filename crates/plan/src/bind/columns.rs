@@ -118,6 +118,15 @@ fn canonical(ty: LogicalType) -> LogicalType {
     }
 }
 
+/// The type in which an answer is stored where nobody declares one: a dictionary of small values, as a function of a
+/// `low_cardinality` column gives, is none.
+pub fn stored_type(ty: &LogicalType, cx: &BindContext) -> LogicalType {
+    match ty {
+        LogicalType::LowCardinality(inner) if check_low_cardinality(ty, cx).is_err() => (**inner).clone(),
+        ty => ty.clone(),
+    }
+}
+
 /// Only the type of the column itself is looked at, as ClickHouse does; inside arrays anything goes.
 fn check_low_cardinality(ty: &LogicalType, cx: &BindContext) -> Result<()> {
     let LogicalType::LowCardinality(inner) = ty else { return Ok(()) };

@@ -45,7 +45,7 @@ mod table_engine;
 mod table_function;
 mod window_source;
 
-pub use columns::{ColumnOptions, bind_columns};
+pub use columns::{ColumnOptions, bind_columns, stored_type};
 pub use depends::source_names;
 pub use settings::{apply_settings, query_settings, setting_text};
 pub use syntax::explained;

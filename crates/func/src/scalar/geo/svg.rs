@@ -22,7 +22,8 @@ pub(super) fn register(registry: &mut Registry) {
             let shapes = args[0].to_array(rows)?;
             let styles = args.get(1).map(Texts::of).transpose()?;
             texts(rows, |row, out| {
-                let style = styles.as_ref().map_or_else(String::new, |s| String::from_utf8_lossy(s.at(row)).into_owned());
+                let style =
+                    styles.as_ref().map_or_else(String::new, |s| String::from_utf8_lossy(s.at(row)).into_owned());
                 let value = value_at(&shapes, &ty, row);
                 let text = match depth {
                     0 => {

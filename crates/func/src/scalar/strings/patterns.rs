@@ -6,7 +6,7 @@
 use super::search::{each_list_of_text, is_list_of_text, needles};
 use crate::call::BoundCall;
 use crate::registry::Registry;
-use crate::scalar::column::{Texts, bools, list, number_lists, text_lists, texts, try_texts, uint64s};
+use crate::scalar::column::{Ints, Texts, bools, list, number_lists, text_lists, texts, try_texts, uint64s};
 use crate::scalar::define::{Call, define};
 use arrow::array::ArrayRef;
 use arrow::datatypes::UInt64Type;
@@ -320,7 +320,39 @@ fn like(call: &Call<'_>, fold: bool, wanted: bool) -> Result<BoundCall> {
     })
 }
 
+/// `regexp_extract(text, pattern[, group])`: the first match's group, the first one unless said, 0 for all of the match.
+fn regexp_extract(call: &Call<'_>) -> Result<BoundCall> {
+    call.arity(2..=3)?;
+    call.need_string(0)?;
+    let regex = compile(call.constant_text(1)?, Flags { dot_all: true, fold_case: false })?;
+    if call.args.len() == 3 {
+        call.need_integer(2)?;
+    }
+    let group_type = call.args.get(2).map(|a| a.ty.clone());
+    let groups = regex.captures_len();
+    call.returns(LogicalType::String, move |args, rows| {
+        let text = Texts::of(&args[0])?;
+        let group = args.get(2).zip(group_type.as_ref()).map(|(a, t)| Ints::of(a, t)).transpose()?;
+        try_texts(rows, |row, out| {
+            let group = match &group {
+                Some(g) => usize::try_from(g.at(row)).unwrap_or(usize::MAX),
+                None => usize::from(groups > 1),
+            };
+            if group >= groups {
+                let text = format!("the pattern has {} groups, asked for group {group}", groups - 1);
+                return Err(Error::new(Code::INDEX_OF_POSITIONAL_ARGUMENT_IS_OUT_OF_RANGE, text));
+            }
+            if let Some(found) = regex.captures(text.at(row)).and_then(|c| c.get(group)) {
+                out.extend_from_slice(found.as_bytes());
+            }
+            Ok(())
+        })
+    })
+}
+
 fn register_extract(registry: &mut Registry) {
+    define(registry, "regexp_extract", regexp_extract);
+    registry.fold_case("regexp_extract");
     define(registry, "extract", |call| {
         call.arity(2..=2)?;
         call.need_string(0)?;
