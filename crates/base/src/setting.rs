@@ -1,9 +1,15 @@
 //! Settings of a query: names, kinds, defaults and what each does.
 //!
 //! In: `SET`, a `SETTINGS` clause, URL parameters, a profile. Out: typed values. Promise: an unknown name is an error
-//! (115) and a value of the wrong kind is one too (72 or 471); a getter never fails.
+//! (115) and a value of the wrong kind is one too; a getter never fails.
+//!
+//! In reading order: this file (the table), [`choices`] (settings that take some words alone), [`accepted`] (names without effect).
+
+mod accepted;
+mod choices;
 
 use crate::{Code, Error, Result};
+use accepted::ACCEPTED;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +35,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Changes one setting. Errors: UNKNOWN_SETTING, INVALID_SETTING_VALUE.
+    /// Changes one setting. Errors: UNKNOWN_SETTING (115); of a value that is none, CANNOT_PARSE_BOOL (467),
+    /// CANNOT_PARSE_NUMBER (72), CANNOT_PARSE_INPUT_ASSERTION_FAILED (27), ATTEMPT_TO_READ_AFTER_EOF (32), and those of
+    /// [`choices`].
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let value = match definition(name) {
             Some(def) => normalize(def, value)?,
@@ -112,29 +120,37 @@ fn shares_words(a: &str, b: &str) -> bool {
     common > 0 && common + 1 >= words
 }
 
+/// The value as it is kept. Codes are those of ClickHouse's readers of a bool, a number, a name.
 fn normalize(def: &SettingDef, value: &str) -> Result<String> {
-    let wrong = || {
-        let kind = match def.kind {
-            Kind::Bool => "0 or 1",
-            Kind::UInt => "a whole number, 0 or more",
-            Kind::Float => "a number",
-            Kind::Text => "a text",
-        };
-        Error::new(Code::INVALID_SETTING_VALUE, format!("setting '{}' cannot be '{value}'", def.name)).hint(kind)
+    let wrong = |code: Code, kind: &str| {
+        Error::new(code, format!("setting '{}' cannot be '{value}'", def.name)).hint(kind)
+    };
+    let no_number = || match value {
+        "" => wrong(Code::ATTEMPT_TO_READ_AFTER_EOF, "a whole number, 0 or more"),
+        v if v.starts_with('-') => wrong(Code::CANNOT_PARSE_NUMBER, "a whole number, 0 or more"),
+        _ => wrong(Code::CANNOT_PARSE_INPUT_ASSERTION_FAILED, "a whole number, 0 or more"),
     };
     match def.kind {
-        Kind::Text => Ok(value.to_string()),
+        Kind::Text => choices::check(def.name, value).map(|()| value.to_string()),
         Kind::Bool => match value.to_ascii_lowercase().as_str() {
             "0" | "false" | "off" | "no" => Ok("0".into()),
             "1" | "true" | "on" | "yes" => Ok("1".into()),
-            _ => value.parse::<u64>().map(|v| u64::from(v != 0).to_string()).map_err(|_| wrong()),
+            _ => {
+                let number = value.parse::<u64>().map(|v| u64::from(v != 0).to_string());
+                number.map_err(|_| wrong(Code::CANNOT_PARSE_BOOL, "0 or 1"))
+            }
         },
         Kind::UInt => match value {
             "true" => Ok("1".into()),
             "false" => Ok("0".into()),
-            _ => value.parse::<u64>().map(|v| v.to_string()).or_else(|_| sized(value).ok_or_else(wrong)),
+            // As many as there are cores, whatever their number behind the word.
+            v if v.starts_with("auto") && def.name.ends_with("threads") => Ok("0".into()),
+            _ => value.parse::<u64>().map(|v| v.to_string()).or_else(|_| sized(value).ok_or_else(no_number)),
         },
-        Kind::Float => value.parse::<f64>().map(|v| v.to_string()).map_err(|_| wrong()),
+        Kind::Float => {
+            let number = value.parse::<f64>().map(|v| v.to_string());
+            number.map_err(|_| wrong(Code::CANNOT_PARSE_NUMBER, "a number"))
+        }
     }
 }
 
@@ -518,6 +534,54 @@ const TABLE: &[SettingDef] = &[
     def("input_format_values_interpret_expressions", Kind::Bool, "1", "VALUES may hold expressions"),
     def("output_format_json_quote_64bit_integers", Kind::Bool, "1", "64-bit integers are strings in JSON"),
     def("output_format_json_quote_denormals", Kind::Bool, "0", "inf and nan are strings in JSON instead of null"),
+    def("allow_suspicious_codecs", Kind::Bool, "0", "CODEC may list codecs that make no sense together"),
+    def("allow_experimental_codecs", Kind::Bool, "0", "CODEC may be FPC"),
+    def("output_format_json_quote_64bit_floats", Kind::Bool, "0", "64-bit floats are strings in JSON"),
+    def(
+        "format_json_object_each_row_column_for_object_name",
+        Kind::Text,
+        "",
+        "the column whose values are the names of rows in JSONObjectEachRow",
+    ),
+    def("input_format_csv_skip_first_lines", Kind::UInt, "0", "lines before the rows of CSV that are not read"),
+    def("input_format_tsv_skip_first_lines", Kind::UInt, "0", "lines before the rows of TSV that are not read"),
+    def(
+        "input_format_csv_allow_variable_number_of_columns",
+        Kind::Bool,
+        "0",
+        "rows of CSV may have fewer fields, for which columns take their DEFAULT, or more, which are not read",
+    ),
+    def("input_format_tsv_allow_variable_number_of_columns", Kind::Bool, "0", "the same of TSV"),
+    def(
+        "input_format_json_compact_allow_variable_number_of_columns",
+        Kind::Bool,
+        "0",
+        "the same of JSONCompactEachRow",
+    ),
+    def("input_format_csv_trim_whitespaces", Kind::Bool, "1", "spaces and tabs around fields of CSV without quotes are not read"),
+    def(
+        "input_format_csv_use_default_on_bad_values",
+        Kind::Bool,
+        "0",
+        "a column takes its DEFAULT where a field of CSV does not parse",
+    ),
+    def("schema_inference_make_columns_nullable", Kind::Bool, "1", "columns that data tells by itself are nullable"),
+    def("input_format_try_infer_integers", Kind::Bool, "1", "numbers without a fraction are int64, where data tells its columns"),
+    def("input_format_try_infer_dates", Kind::Bool, "1", "texts like 2020-01-31 are dates, where data tells its columns"),
+    def("input_format_try_infer_datetimes", Kind::Bool, "1", "texts like 2020-01-31 10:00:00 are times, where data tells its columns"),
+    def(
+        "input_format_json_try_infer_numbers_from_strings",
+        Kind::Bool,
+        "0",
+        "strings with a number are numbers, where JSON tells its columns",
+    ),
+    def(
+        "input_format_json_try_infer_named_tuples_from_objects",
+        Kind::Bool,
+        "0",
+        "objects in JSON are tuples with names instead of maps and json, where it tells its columns",
+    ),
+    def("column_names_for_schema_inference", Kind::Text, "", "names of columns, between commas, for formats without names"),
     def("output_format_json_quote_decimals", Kind::Bool, "0", "decimals are strings in JSON"),
     def("output_format_json_escape_forward_slashes", Kind::Bool, "1", "`/` is written `\\/` in JSON"),
     def("output_format_json_named_tuples_as_objects", Kind::Bool, "1", "named tuples are objects in JSON"),
@@ -582,165 +646,6 @@ const TABLE: &[SettingDef] = &[
     def("enable_light_ingest", Kind::Bool, "1", "accepted"),
 ];
 
-const ACCEPTED: &[&str] = &[
-    "allow_deprecated_syntax_for_merge_tree",
-    "allow_experimental_analyzer",
-    "allow_experimental_codecs",
-    "allow_experimental_map_type",
-    "allow_experimental_object_type",
-    "allow_experimental_projection_optimization",
-    "allow_experimental_window_functions",
-    "allow_nondeterministic_mutations",
-    "allow_nullable_key",
-    "allow_suspicious_codecs",
-    "allow_unrestricted_reads_from_keeper",
-    "analyze_index_with_space_function_names",
-    "asterisk_include_alias_columns",
-    "asterisk_include_materialized_columns",
-    "async_ingest_block_timeout_ms",
-    "async_insert",
-    "async_insert_busy_timeout_ms",
-    "async_insert_max_data_size",
-    "aysnc_ingest_max_outstanding_blocks",
-    "compile_aggregate_expressions",
-    "compile_expressions",
-    "connect_timeout",
-    "connect_timeout_with_failover_ms",
-    "convert_query_to_cnf",
-    "deduplicate_blocks_in_dependent_materialized_views",
-    "default_max_bytes_in_join",
-    "distributed_product_mode",
-    "do_not_merge_across_partitions_select_final",
-    "enable_early_constant_folding",
-    "enable_global_with_statement",
-    "enable_optimize_predicate_expression",
-    "enable_positional_arguments_for_projections",
-    "enable_query_pipe",
-    "engine_file_empty_if_not_exists",
-    "external_storage_max_read_bytes",
-    "external_storage_max_read_rows",
-    "fetch_buffer_size",
-    "final",
-    "force_data_skipping_indices",
-    "force_index_by_date",
-    "force_optimize_projection",
-    "force_primary_key",
-    "formatdatetime_f_prints_single_zero",
-    "group_by_two_level_threshold",
-    "group_by_two_level_threshold_bytes",
-    "http_max_uri_size",
-    "http_write_exception_in_output_format",
-    "ignore_on_cluster_for_replicated_udf_queries",
-    "input_format_max_rows_to_read_for_schema_inference",
-    "input_format_parallel_parsing",
-    "input_format_tsv_empty_as_default",
-    "input_format_values_accurate_types_of_literals",
-    "input_format_values_deduce_templates_of_expressions",
-    "input_format_with_names_use_header",
-    "input_format_with_types_use_header",
-    "insert_deduplicate",
-    "insert_quorum",
-    "javascript_uda_max_concurrency",
-    "join_buffered_data_block_size",
-    "kafka_max_wait_ms",
-    "legacy_column_name_of_tuple_literal",
-    "local_filesystem_read_prefetch",
-    "log_query_threads",
-    "low_cardinality_allow_in_native_format",
-    "low_cardinality_max_dictionary_size",
-    "low_cardinality_use_single_dictionary_for_part",
-    "max_alter_threads",
-    "max_backup_bandwidth",
-    "max_bytes_in_distinct",
-    "max_bytes_to_sort",
-    "max_bytes_to_transfer",
-    "max_distributed_connections",
-    "max_estimated_execution_time",
-    "max_execution_speed",
-    "max_expanded_ast_elements",
-    "max_final_threads",
-    "max_idempotent_ids",
-    "max_insert_delayed_streams_for_parallel_write",
-    "max_joined_block_size_rows",
-    "max_network_bandwidth",
-    "max_pipeline_depth",
-    "max_read_buffer_size",
-    "max_rows_to_transfer",
-    "max_sessions_for_user",
-    "max_temporary_columns",
-    "max_untracked_memory",
-    "memory_profiler_step",
-    "merge_tree_min_rows_for_seek",
-    "min_bytes_to_use_direct_io",
-    "min_bytes_to_use_mmap_io",
-    "min_chunk_bytes_for_parallel_parsing",
-    "min_count_to_compile_expression",
-    "min_execution_speed",
-    "min_insert_block_size_bytes",
-    "mutations_sync",
-    "odbc_max_field_size",
-    "optimize_aggregation_in_order",
-    "optimize_aggregators_of_group_by_keys",
-    "optimize_arithmetic_operations_in_aggregate_functions",
-    "optimize_duplicate_order_by_and_distinct",
-    "optimize_functions_to_subcolumns",
-    "optimize_group_by_function_keys",
-    "optimize_if_chain_to_multiif",
-    "optimize_if_transform_strings_to_enum",
-    "optimize_injective_functions_inside_uniq",
-    "optimize_min_equality_disjunction_chain_length",
-    "optimize_monotonous_functions_in_order_by",
-    "optimize_move_functions_out_of_any",
-    "optimize_move_to_prewhere",
-    "optimize_normalize_count_variants",
-    "optimize_read_in_order",
-    "optimize_redundant_functions_in_order_by",
-    "optimize_rewrite_sum_if_to_count_if",
-    "optimize_skip_unused_shards",
-    "optimize_syntax_fuse_functions",
-    "optimize_throw_if_noop",
-    "optimize_trivial_count_query",
-    "optimize_using_constraints",
-    "output_format_enable_streaming",
-    "output_format_parallel_formatting",
-    "output_format_parquet_row_group_size",
-    "output_format_tsv_null_representation",
-    "parallel_replica_offset",
-    "parallel_replicas_count",
-    "partial_merge_join_optimizations",
-    "prefer_localhost_replica",
-    "preferred_block_size_bytes",
-    "preferred_max_column_in_block_size_bytes",
-    "priority",
-    "query_profiler_cpu_time_period_ns",
-    "query_profiler_real_time_period_ns",
-    "query_resource_group",
-    "ratio_of_defaults_for_sparse_serialization",
-    "receive_timeout",
-    "record_consume_batch_count",
-    "record_consume_timeout_ms",
-    "recovery_retry_for_same_error",
-    "rename_files_after_processing",
-    "schema_inference_hints",
-    "select_sequential_consistency",
-    "send_logs_level",
-    "send_timeout",
-    // Of an external stream the partitions that are read; of CREATE STREAM, and of a view, how many the new stream has.
-    "shards",
-    "show_table_uuid_in_table_create_query_if_not_nil",
-    "special_sort",
-    "stream_flush_interval_ms",
-    "stream_like_engine_allow_direct_select",
-    "stream_poll_timeout_ms",
-    "table_function_remote_max_addresses",
-    "timeout_before_checking_execution_speed",
-    "timeout_overflow_mode",
-    "transfer_overflow_mode",
-    "use_index_for_in_with_subqueries",
-    "use_uncompressed_cache",
-    "wait_for_async_insert",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -757,7 +662,16 @@ mod tests {
         s.set("max_memory_usage", "10Mi").unwrap();
         assert!(s.bool("join_use_nulls"));
         assert_eq!(s.uint("max_memory_usage"), 10 << 20);
-        assert_eq!(s.set("max_threads", "many").unwrap_err().code, Code::INVALID_SETTING_VALUE);
+        let code = |name: &str, value: &str| Settings::default().set(name, value).unwrap_err().code;
+        assert_eq!(code("max_threads", "many"), Code::CANNOT_PARSE_INPUT_ASSERTION_FAILED);
+        assert_eq!(code("max_threads", "-1"), Code::CANNOT_PARSE_NUMBER);
+        assert_eq!(code("max_threads", ""), Code::ATTEMPT_TO_READ_AFTER_EOF);
+        assert_eq!(code("max_execution_time", "long"), Code::CANNOT_PARSE_NUMBER);
+        assert_eq!(code("join_use_nulls", "maybe"), Code::CANNOT_PARSE_BOOL);
+        assert_eq!(code("totals_mode", "all"), Code::UNKNOWN_TOTALS_MODE);
+        assert_eq!(code("union_default_mode", "all of them"), Code::UNKNOWN_UNION);
+        s.set("max_threads", "auto").unwrap();
+        assert_eq!(s.uint("max_threads"), 0);
         assert_eq!(s.set("max_treads", "1").unwrap_err().code, Code::UNKNOWN_SETTING);
         assert_eq!(s.uint("max_block_size"), 65_409);
     }

@@ -2,7 +2,7 @@
 
 use crate::output::{OutputFormat, column_writers};
 use crate::rows::{FieldMap, Frame, RowReader, Rows, excerpt};
-use crate::tsv::{Header, wrong_number_of_fields};
+use crate::tsv::{Header, skip_line, wrong_number_of_fields};
 use crate::{FormatOptions, InputFormat};
 use hydron_base::{Code, Error, Result};
 use hydron_types::{Batch, LogicalType, Schema, Style};
@@ -91,6 +91,8 @@ pub struct CsvReader {
     schema: Arc<Schema>,
     header: Header,
     names_read: bool,
+    /// Lines before the rows that are still to be passed over.
+    skip_lines: u64,
     map: FieldMap,
     /// Fields that each column takes: a tuple is spread over as many as it has elements.
     widths: Vec<usize>,
@@ -106,6 +108,7 @@ impl CsvReader {
             schema: Arc::clone(schema),
             header,
             names_read: false,
+            skip_lines: options.csv_skip_lines,
             map: FieldMap::straight(schema.len()),
             widths: schema.fields.iter().map(|f| fields_of(&f.ty)).collect(),
             scanned: 0,
@@ -171,7 +174,7 @@ impl CsvReader {
     /// The field that starts at `from`: its text (quotes included) and where the next one starts; `None` at the end.
     fn field<'a>(&self, row: &'a [u8], from: usize) -> Result<(&'a [u8], Option<usize>)> {
         let delimiter = self.options.text.csv_delimiter;
-        let is_space = |b: u8| (b == b' ' || b == b'\t') && b != delimiter;
+        let is_space = |b: u8| self.options.csv_trim && (b == b' ' || b == b'\t') && b != delimiter;
         let mut start = from;
         while start < row.len() && is_space(row[start]) {
             start += 1;
@@ -302,6 +305,9 @@ fn fields_of(ty: &LogicalType) -> usize {
 
 impl RowReader for CsvReader {
     fn frame(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {
+        if self.skip_lines > 0 {
+            return Ok(skip_line(bytes, last, &mut self.skip_lines));
+        }
         let (end, next) = match self.line_end(bytes) {
             Some(end) => (end, end + 1),
             None if last && !bytes.is_empty() => {
@@ -337,7 +343,12 @@ impl RowReader for CsvReader {
         let wanted = self.map.0.len();
         let mut at = Some(0);
         for (i, column) in self.map.0.iter().enumerate() {
-            let Some(from) = at else { return Err(wrong_number_of_fields(row, i, wanted, false, "delimiter")) };
+            let Some(from) = at else {
+                if self.options.csv_any_number_of_fields {
+                    break;
+                }
+                return Err(wrong_number_of_fields(row, i, wanted, false, "delimiter"));
+            };
             let (text, next) = self.field(row, from)?;
             at = next;
             let Some(column) = *column else { continue };
@@ -350,10 +361,17 @@ impl RowReader for CsvReader {
                 rows.value(column, &literal, Style::Quoted)?;
                 at = next;
             } else {
-                rows.value(column, text, Style::Csv)?;
+                match rows.value(column, text, Style::Csv) {
+                    Err(_) if self.options.csv_default_for_bad => {
+                        rows.unset(column);
+                        rows.default(column);
+                    }
+                    read => read?,
+                }
             }
         }
         match at {
+            Some(_) if self.options.csv_any_number_of_fields => Ok(()),
             // A delimiter may stand after the last field.
             Some(rest) if row[rest..].iter().any(|b| !matches!(b, b' ' | b'\t')) => {
                 Err(wrong_number_of_fields(row, wanted, wanted, true, "delimiter"))

@@ -20,12 +20,14 @@ struct Values {
     in_array: bool,
     /// The rows are members of one object.
     keyed: bool,
+    /// Where that is so, the name of the row that follows, in its quotes.
+    row_name: Vec<u8>,
     started: bool,
 }
 
 impl Values {
     fn new(open: u8) -> Values {
-        Values { open, nesting: Nesting::default(), scanned: 0, in_array: false, keyed: false, started: false }
+        Values { open, nesting: Nesting::default(), scanned: 0, in_array: false, keyed: false, row_name: Vec::new(), started: false }
     }
 
     fn frame(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {
@@ -88,7 +90,10 @@ impl Values {
             Err(e) => return Err(e),
         };
         match bytes.get(end) {
-            Some(b':') => Ok(Frame::Skip(skip_spaces(bytes, end + 1))),
+            Some(b':') => {
+                self.row_name = bytes[..string_end(bytes, 0)?].to_vec();
+                Ok(Frame::Skip(skip_spaces(bytes, end + 1)))
+            }
             None if !last => Ok(Frame::More),
             _ => Err(expected("':'", bytes, end)),
         }
@@ -133,6 +138,8 @@ pub struct ObjectReader {
     /// The column of each field of the row before: rows tend to have the same fields in the same order.
     order: Vec<Option<usize>>,
     strings: bool,
+    /// The column that takes the names of rows.
+    name_column: Option<usize>,
 }
 
 impl ObjectReader {
@@ -155,6 +162,7 @@ impl ObjectReader {
             names,
             order: Vec::new(),
             strings,
+            name_column: schema.index_of(&options.json_object_name_column).filter(|_| keyed),
         };
         Box::new(Framed::new(reader, Arc::clone(schema), options))
     }
@@ -195,6 +203,9 @@ impl RowReader for ObjectReader {
     fn row(&mut self, row: &[u8], rows: &mut Rows) -> Result<()> {
         if row.first() != Some(&b'{') {
             return Err(expected("'{'", row, 0));
+        }
+        if let Some(column) = self.name_column {
+            rows.value(column, &unescape(&self.values.row_name), Style::Plain)?;
         }
         self.order.truncate(ORDER_MAX);
         let mut at = skip_spaces(row, 1);
@@ -306,6 +317,10 @@ impl RowReader for CompactReader {
         }
         let mut at = skip_spaces(row, 1);
         for (i, column) in self.map.0.iter().enumerate() {
+            let any_number = self.options.json_compact_any_number_of_fields;
+            if any_number && row.get(at) == Some(&b']') {
+                return Ok(());
+            }
             if i > 0 {
                 if row.get(at) != Some(&b',') {
                     return Err(expected(&format!("',' and {} more fields", self.map.0.len() - i), row, at));
@@ -317,6 +332,10 @@ impl RowReader for CompactReader {
                 None => value_end(row, at)?,
             };
             at = skip_spaces(row, at);
+        }
+        while self.options.json_compact_any_number_of_fields && row.get(at) == Some(&b',') {
+            at = skip_spaces(row, at + 1);
+            at = skip_spaces(row, value_end(row, at)?);
         }
         match row.get(at) {
             Some(b']') => Ok(()),

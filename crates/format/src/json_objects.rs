@@ -3,7 +3,7 @@
 use crate::FormatOptions;
 use crate::json::push_string;
 use crate::json_rows::JsonCells;
-use crate::output::{OutputFormat, ResultStats, replace_invalid_utf8};
+use crate::output::{OutputFormat, PlainColumn, ResultStats, replace_invalid_utf8};
 use hydron_base::Result;
 use hydron_types::{Batch, Schema};
 
@@ -11,6 +11,8 @@ pub struct ObjectsWriter {
     /// `"name":` of each column.
     keys: Vec<Vec<u8>>,
     options: FormatOptions,
+    /// The column whose values name the rows.
+    name_column: Option<usize>,
     rows: u64,
 }
 
@@ -22,7 +24,9 @@ impl ObjectsWriter {
             out.push(b':');
             out
         };
-        ObjectsWriter { keys: schema.fields.iter().map(|f| key(&f.name)).collect(), options: options.clone(), rows: 0 }
+        let keys = schema.fields.iter().map(|f| key(&f.name)).collect();
+        let name_column = schema.index_of(&options.json_object_name_column);
+        ObjectsWriter { keys, options: options.clone(), name_column, rows: 0 }
     }
 }
 
@@ -39,14 +43,28 @@ impl OutputFormat for ObjectsWriter {
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Result<()> {
         let from = out.len();
         let cells = JsonCells::of(batch, false, &self.options)?;
+        let names = match self.name_column {
+            Some(at) => Some(PlainColumn::all(batch, "", &self.options.text)?.swap_remove(at)),
+            None => None,
+        };
         for row in 0..batch.rows() {
             if self.rows > 0 {
                 out.extend_from_slice(b",\n");
             }
             self.rows += 1;
-            out.extend_from_slice(format!("\t\"row_{}\": {{", self.rows).as_bytes());
-            for (column, key) in self.keys.iter().enumerate() {
-                if column > 0 {
+            match &names {
+                Some(names) => {
+                    let mut name = Vec::new();
+                    names.write(row, &mut name);
+                    out.push(b'\t');
+                    push_string(&name, self.options.text.json_escape_forward_slashes, out);
+                    out.extend_from_slice(b": {");
+                }
+                None => out.extend_from_slice(format!("\t\"row_{}\": {{", self.rows).as_bytes()),
+            }
+            let mut first = true;
+            for (column, key) in self.keys.iter().enumerate().filter(|(at, _)| Some(*at) != self.name_column) {
+                if !std::mem::take(&mut first) {
                     out.push(b',');
                 }
                 out.extend_from_slice(key);

@@ -2,6 +2,7 @@
 
 use crate::custom::CustomOptions;
 use crate::format_schema::NamedSchema;
+use crate::infer::InferOptions;
 use crate::native::NativeOptions;
 use crate::regexp::RegexpOptions;
 use crate::sql_insert::SqlInsertOptions;
@@ -17,6 +18,18 @@ pub struct FormatOptions {
     pub tsv_crlf: bool,
     pub tsv_empty_as_default: bool,
     pub json_array_of_rows: bool,
+    /// Lines before the rows that are not read.
+    pub csv_skip_lines: u64,
+    pub tsv_skip_lines: u64,
+    /// Rows may have fewer fields than there are columns, or more.
+    pub csv_any_number_of_fields: bool,
+    pub tsv_any_number_of_fields: bool,
+    pub json_compact_any_number_of_fields: bool,
+    pub csv_trim: bool,
+    pub csv_default_for_bad: bool,
+    /// The column whose values name the rows of JSONObjectEachRow; empty: they are counted.
+    pub json_object_name_column: String,
+    pub infer: InferOptions,
     pub write_statistics: bool,
     pub pretty: PrettyOptions,
     pub native: NativeOptions,
@@ -58,6 +71,16 @@ impl FormatOptions {
             csv_crlf: settings.bool("output_format_csv_crlf_end_of_line"),
             tsv_crlf: settings.bool("output_format_tsv_crlf_end_of_line"),
             tsv_empty_as_default: settings.bool("input_format_tsv_empty_as_default"),
+            csv_skip_lines: settings.uint("input_format_csv_skip_first_lines"),
+            tsv_skip_lines: settings.uint("input_format_tsv_skip_first_lines"),
+            csv_any_number_of_fields: settings.bool("input_format_csv_allow_variable_number_of_columns"),
+            tsv_any_number_of_fields: settings.bool("input_format_tsv_allow_variable_number_of_columns"),
+            json_compact_any_number_of_fields: settings
+                .bool("input_format_json_compact_allow_variable_number_of_columns"),
+            csv_trim: settings.bool("input_format_csv_trim_whitespaces"),
+            csv_default_for_bad: settings.bool("input_format_csv_use_default_on_bad_values"),
+            json_object_name_column: settings.text("format_json_object_each_row_column_for_object_name").to_string(),
+            infer: InferOptions::from_settings(settings),
             json_array_of_rows: settings.bool("output_format_json_array_of_rows"),
             write_statistics: settings.bool("output_format_write_statistics"),
             pretty: PrettyOptions {

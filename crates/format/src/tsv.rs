@@ -261,6 +261,8 @@ pub struct TsvReader {
     header: Header,
     has_header: bool,
     names_read: bool,
+    /// Lines before the rows that are still to be passed over.
+    skip_lines: u64,
     map: FieldMap,
     rows_read: u64,
     schema: Arc<Schema>,
@@ -275,6 +277,7 @@ impl TsvReader {
             has_header: !matches!(header, Header::None),
             header,
             names_read: false,
+            skip_lines: options.tsv_skip_lines,
             map: FieldMap::straight(schema.len()),
             rows_read: 0,
             schema: Arc::clone(schema),
@@ -285,6 +288,9 @@ impl TsvReader {
 
 impl RowReader for TsvReader {
     fn frame(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {
+        if self.skip_lines > 0 {
+            return Ok(skip_line(bytes, last, &mut self.skip_lines));
+        }
         let frame = self.lines.frame(bytes, last, !self.raw);
         let Frame::Row { start, end, next } = frame else { return Ok(frame) };
         match self.header {
@@ -315,9 +321,13 @@ impl RowReader for TsvReader {
         let fields = self.map.0.len();
         let mut at = 0;
         for (i, column) in self.map.0.iter().enumerate() {
+            let any_number = self.options.tsv_any_number_of_fields;
+            if any_number && at > row.len() {
+                break;
+            }
             let end = field_end(row, at, !self.raw);
             let is_last = i + 1 == fields;
-            if is_last != (end == row.len()) {
+            if is_last != (end == row.len()) && !any_number {
                 return Err(wrong_number_of_fields(row, i + 1, fields, is_last, "tab"));
             }
             if let Some(column) = *column {
@@ -336,6 +346,18 @@ impl RowReader for TsvReader {
         (self.lines, self.rows_read) = (Lines::default(), 0);
         // What names said holds for the document whose head they were.
         matches!(self.header, Header::None) && !self.has_header
+    }
+}
+
+/// Passes over the first line of `bytes`, when all of it is there.
+pub(crate) fn skip_line(bytes: &[u8], last: bool, lines: &mut u64) -> Frame {
+    let end = memchr(b'\n', bytes).map(|at| at + 1).or((last && !bytes.is_empty()).then_some(bytes.len()));
+    match end {
+        Some(next) => {
+            *lines -= 1;
+            Frame::Skip(next)
+        }
+        None => Frame::More,
     }
 }
 

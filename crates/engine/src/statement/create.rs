@@ -3,7 +3,7 @@
 //! In: the syntax tree. Out: a stream with its logs, stored in the catalog. Promise: every check of §2.2 comes before
 //! anything is written; a failed CREATE leaves nothing behind.
 
-use super::{Answer, Context, answer, table_engine};
+use super::{Answer, Context, answer, codec, index_check, table_engine};
 use crate::catalog::record::{self, mode_of};
 use crate::catalog::{CatalogState, Object};
 use crate::engine::Inner;
@@ -18,8 +18,9 @@ use uuid::Uuid;
 /// Shards of one stream: each is a log with a file of its own.
 const SHARDS_MAX: u32 = 256;
 
-pub async fn run(cx: Context, create: CreateStream) -> Result<Answer> {
+pub async fn run(cx: Context, mut create: CreateStream) -> Result<Answer> {
     let kind = kind_of(&create)?;
+    one_primary_key(&mut create)?;
     if create.temporary {
         return temporary(cx, create).await;
     }
@@ -89,6 +90,8 @@ fn checked_info(
     bind_cx: &hydron_func::BindContext,
 ) -> Result<StreamInfo> {
     let modern = table_engine::modern(create);
+    let mut columns = columns;
+    codec::complete(&mut columns, &bind_cx.settings, |_| false)?;
     let mut info = stream_info(&modern, kind, database, name, columns, statement)?;
     if kind == StreamKind::Table {
         info.engine_args = table_engine::arguments(&modern, lookup, bind_cx)?;
@@ -96,13 +99,34 @@ fn checked_info(
         table_engine::check(&info)?;
         table_engine::check_settings(&info.settings)?;
         let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+        table_engine::check_clauses(&modern)?;
         table_engine::check_keys(&info, &schema, lookup, bind_cx)?;
         table_engine::check_sample(&info, &schema, lookup, bind_cx)?;
-        for index in create.elements.iter().flat_map(|e| &e.indexes) {
-            super::index_check::check(index, &info.columns)?;
-        }
+        let elements = create.elements.as_ref();
+        index_check::check_all(elements.map(|e| &*e.indexes).unwrap_or_default(), &info, &schema, lookup, bind_cx)?;
+        index_check::check_projections(elements.map(|e| &*e.projections).unwrap_or_default(), &info)?;
     }
     Ok(info)
+}
+
+/// `PRIMARY KEY` in the list of columns, or behind columns, is the PRIMARY KEY of the stream.
+///
+/// Errors: BAD_ARGUMENTS (36) where it is said twice.
+fn one_primary_key(create: &mut CreateStream) -> Result<()> {
+    let Some(elements) = &mut create.elements else { return Ok(()) };
+    let flagged = elements.columns.iter_mut().filter_map(|c| std::mem::take(&mut c.primary_key).then_some(&c.name));
+    let mut flagged: Vec<ast::Expr> = flagged.map(ast::Expr::column).collect();
+    let of_columns = match flagged.len() {
+        0 | 1 => flagged.pop(),
+        _ => Some(ast::Expr::call("tuple", flagged)),
+    };
+    let given = [create.storage.primary_key.take(), elements.primary_key.take(), of_columns];
+    let mut given = given.into_iter().flatten();
+    create.storage.primary_key = given.next();
+    match given.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::bad_arguments("multiple primary keys are not allowed")),
+    }
 }
 
 /// Errors: BAD_DATABASE_FOR_TEMPORARY_STREAM (442).
@@ -297,7 +321,7 @@ fn at(error: Error, span: ast::Span, text: Option<&str>) -> Error {
     }
 }
 
-fn setting(create: &CreateStream, name: &str) -> Option<String> {
+pub fn setting(create: &CreateStream, name: &str) -> Option<String> {
     let found = create.storage.settings.iter().rev().find(|s| s.name == name)?;
     setting_text(found).ok().flatten()
 }
@@ -417,89 +441,94 @@ fn engine_argument(create: &CreateStream, at: usize) -> Option<u64> {
 }
 
 /// The column names of `a` or `(a, b)`.
-fn key_columns(key: &ast::Expr) -> Vec<Arc<str>> {
+pub fn key_columns(key: &ast::Expr) -> Vec<Arc<str>> {
     match key.as_function().filter(|f| f.name == "tuple") {
         Some(tuple) => tuple.args.iter().map(|a| Arc::from(a.to_string())).collect(),
         None => vec![Arc::from(key.to_string())],
     }
 }
 
+const STREAM_SETTINGS: &[&str] = &[
+    "mode",
+    "shards",
+    "replicas",
+    "sharding_expr",
+    "event_time_column",
+    "version_column",
+    "keep_versions",
+    "subtype",
+    "storage_type",
+    "logstore",
+    "logstore_codec",
+    "logstore_retention_bytes",
+    "logstore_retention_ms",
+    "logstore_flush_messages",
+    "logstore_flush_ms",
+    "logstore_auto_offset_reset",
+    "logstore_subscription_mode",
+    "logstore_cluster_id",
+    "logstore_replication_factor",
+    "request_required_acks",
+    "request_timeout_ms",
+    "flush_threshold_ms",
+    "flush_threshold_count",
+    "flush_threshold_bytes",
+    "distributed_ingest_mode",
+    "distributed_flush_threshold_ms",
+    "distributed_flush_threshold_count",
+    "distributed_flush_threshold_bytes",
+    "eps",
+    "interval_time",
+];
+// Settings of MergeTree: taken for the sake of scripts, without effect on this storage.
+const MERGE_TREE_PREFIXES: &[&str] = &[
+    "index_granularity",
+    "min_",
+    "max_",
+    "merge_",
+    "parts_to_",
+    "inactive_parts_",
+    "old_parts_lifetime",
+    "enable_mixed_granularity_parts",
+    "ratio_of_defaults_for_sparse_serialization",
+    "allow_",
+    "number_of_free_entries_in_pool_",
+    "cleanup_delay_period",
+    "use_minimalistic_",
+    "vertical_merge_",
+    "non_replicated_deduplication_window",
+    "replicated_",
+    "temporary_directories_lifetime",
+    "write_final_mark",
+    "write_ahead_log_",
+    "in_memory_parts_",
+    "compress_",
+    "storage_policy",
+    "ttl_only_drop_parts",
+    "prefer_",
+    "check_",
+    "remove_",
+    "fsync_",
+    "assign_part_uuids",
+    "always_",
+    "concurrent_part_removal_threshold",
+    "materialize_ttl_recalculate_only",
+    "async_insert",
+    "persistent",
+    "join_",
+];
+
+/// Whether a stream or a table may have a setting of this name.
+pub fn is_setting(name: &str) -> bool {
+    STREAM_SETTINGS.contains(&name) || MERGE_TREE_PREFIXES.iter().any(|p| name.starts_with(p))
+}
+
 /// Settings of a stream, with a check of those that have a range.
 pub fn check_settings(create: &CreateStream, text: Option<&str>) -> Result<()> {
-    const STREAM_SETTINGS: &[&str] = &[
-        "mode",
-        "shards",
-        "replicas",
-        "sharding_expr",
-        "event_time_column",
-        "version_column",
-        "keep_versions",
-        "subtype",
-        "storage_type",
-        "logstore",
-        "logstore_codec",
-        "logstore_retention_bytes",
-        "logstore_retention_ms",
-        "logstore_flush_messages",
-        "logstore_flush_ms",
-        "logstore_auto_offset_reset",
-        "logstore_subscription_mode",
-        "logstore_cluster_id",
-        "logstore_replication_factor",
-        "request_required_acks",
-        "request_timeout_ms",
-        "flush_threshold_ms",
-        "flush_threshold_count",
-        "flush_threshold_bytes",
-        "distributed_ingest_mode",
-        "distributed_flush_threshold_ms",
-        "distributed_flush_threshold_count",
-        "distributed_flush_threshold_bytes",
-        "eps",
-        "interval_time",
-    ];
-    // Settings of MergeTree: taken for the sake of scripts, without effect on this storage.
-    const MERGE_TREE_PREFIXES: &[&str] = &[
-        "index_granularity",
-        "min_",
-        "max_",
-        "merge_",
-        "parts_to_",
-        "inactive_parts_",
-        "old_parts_lifetime",
-        "enable_mixed_granularity_parts",
-        "ratio_of_defaults_for_sparse_serialization",
-        "allow_",
-        "number_of_free_entries_in_pool_",
-        "cleanup_delay_period",
-        "use_minimalistic_",
-        "vertical_merge_",
-        "non_replicated_deduplication_window",
-        "replicated_",
-        "temporary_directories_lifetime",
-        "write_final_mark",
-        "write_ahead_log_",
-        "in_memory_parts_",
-        "compress_",
-        "storage_policy",
-        "ttl_only_drop_parts",
-        "prefer_",
-        "check_",
-        "remove_",
-        "fsync_",
-        "assign_part_uuids",
-        "always_",
-        "concurrent_part_removal_threshold",
-        "materialize_ttl_recalculate_only",
-        "async_insert",
-        "persistent",
-        "join_",
-    ];
     super::storage_check::check(create)?;
     for s in &create.storage.settings {
         setting_text(s)?;
-        let name = s.name.as_str();
-        if STREAM_SETTINGS.contains(&name) || MERGE_TREE_PREFIXES.iter().any(|p| name.starts_with(p)) {
+        if is_setting(&s.name) {
             continue;
         }
         // A setting of the query may stand here too: CREATE … SETTINGS query_mode='table'.
@@ -604,6 +633,9 @@ pub fn create_text(create: &CreateStream, info: &StreamInfo) -> Result<String> {
     let storage = &mut full.storage;
     let is_merge_tree = storage.engine.as_ref().is_some_and(|e| e.name.ends_with("MergeTree"));
     let is_merge_tree = is_merge_tree && (storage.order_by.is_some() || storage.primary_key.is_some());
+    if is_merge_tree && storage.order_by.is_none() {
+        storage.order_by.clone_from(&storage.primary_key);
+    }
     if is_merge_tree && !storage.settings.iter().any(|s| s.name == "index_granularity") {
         storage.settings.push(ast::Setting {
             name: "index_granularity".to_string(),

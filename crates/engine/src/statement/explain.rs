@@ -4,14 +4,15 @@
 //! stream or the physical plan of history.
 
 use super::{Answer, Context, answer};
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_plan::explain::{plan_text, tree_text};
-use hydron_sql::ast::{Explain, ExplainKind, ExplainTarget, Statement, StatementKind};
+use hydron_sql::ast::{Explain, ExplainKind, ExplainTarget, Setting, Statement, StatementKind};
 
 pub async fn run(cx: Context, explain: Explain) -> Result<Answer> {
     let ExplainTarget::Statement(statement) = explain.target else {
         return Err(Error::not_implemented(format!("EXPLAIN {:?}", explain.kind)));
     };
+    check_settings(&explain.kind, &explain.settings)?;
     let text = match explain.kind {
         ExplainKind::Ast => tree_text(&statement.kind).unwrap_or_else(|| format!("{:#?}", statement.kind)),
         ExplainKind::Syntax => syntax(&cx, *statement).await?,
@@ -20,6 +21,31 @@ pub async fn run(cx: Context, explain: Explain) -> Result<Answer> {
         other => return Err(Error::not_implemented(format!("EXPLAIN {other:?}"))),
     };
     answer::strings("explain", text.lines().map(str::to_string))
+}
+
+/// Settings of an EXPLAIN as ClickHouse has them: 0 or 1. Texts are the server's own and do not depend on them.
+///
+/// Errors: UNKNOWN_SETTING (115), INVALID_SETTING_VALUE (471).
+fn check_settings(kind: &ExplainKind, settings: &[Setting]) -> Result<()> {
+    let known: &[&str] = match kind {
+        ExplainKind::Ast => &["graph", "optimize"],
+        ExplainKind::Syntax => &["oneline", "run_query_tree_passes"],
+        ExplainKind::Plan => &["header", "description", "indexes", "actions", "optimize", "json", "sorting", "distributed"],
+        ExplainKind::Pipeline => &["header", "graph", "compact", "distributed"],
+        _ => return Ok(()),
+    };
+    for setting in settings {
+        if !known.contains(&setting.name.as_str()) {
+            let message = format!("setting '{}' of EXPLAIN {kind:?} is unknown", setting.name);
+            return Err(Error::new(Code::UNKNOWN_SETTING, message).hint(known.join(", ")));
+        }
+        let value = hydron_plan::bind::setting_text(setting)?.unwrap_or_default();
+        if !matches!(value.as_str(), "0" | "1") {
+            let message = format!("setting '{}' of EXPLAIN {kind:?} is 0 or 1, not {value}", setting.name);
+            return Err(Error::new(Code::INVALID_SETTING_VALUE, message));
+        }
+    }
+    Ok(())
 }
 
 /// The statement as it was understood, rewritten as ClickHouse rewrites its syntax.

@@ -3,15 +3,82 @@
 //! In: the declaration and the columns. Out: nothing, or what is wrong. Indexes are kept for SHOW CREATE; what is accepted here is what
 //! ClickHouse accepts.
 
+use crate::catalog::lookup::Lookup;
 use hydron_base::{Code, Error, Result};
-use hydron_plan::ColumnInfo;
-use hydron_sql::ast::{Expr, IndexDef};
-use hydron_types::LogicalType;
+use hydron_func::{BindContext, Volatility};
+use hydron_plan::bind::bind_scalar_expr;
+use hydron_plan::{ColumnInfo, StreamInfo};
+use hydron_sql::ast::{Expr, ExprKind, IndexDef, ProjectionDef, QueryBody};
+use hydron_types::{LogicalType, Schema};
+use std::collections::HashSet;
 
 /// Bits of a Bloom filter.
 const FILTER_BYTES_MAX: u64 = 16 << 20;
 
 const TYPES: &[&str] = &["minmax", "set", "bloom_filter", "ngrambf_v1", "tokenbf_v1", "hypothesis", "annoy", "usearch"];
+
+/// Errors: those of [`check`], BAD_ARGUMENTS (36) for two of one name and for one that says something else each time, what binding
+/// answers.
+pub fn check_all(
+    indexes: &[IndexDef],
+    info: &StreamInfo,
+    schema: &Schema,
+    lookup: &Lookup,
+    cx: &BindContext,
+) -> Result<()> {
+    let cx = &BindContext { streaming: true, ..cx.clone() };
+    for (at, index) in indexes.iter().enumerate() {
+        check(index, &info.columns)?;
+        if indexes[..at].iter().any(|other| other.name == index.name) {
+            return Err(Error::bad_arguments(format!("there are two indexes '{}'", index.name)));
+        }
+        let bound = bind_scalar_expr(&index.expr, schema, lookup, cx);
+        let bound = bound.map_err(|e| e.context(format!("index '{}'", index.name)))?;
+        if bound.volatility() > Volatility::Immutable {
+            let message = format!("index '{}' does not say the same of a row each time", index.name);
+            return Err(Error::bad_arguments(message));
+        }
+    }
+    Ok(())
+}
+
+/// Whether projections have names of their own and name columns that are there.
+///
+/// Errors: BAD_ARGUMENTS (36), UNKNOWN_IDENTIFIER (47).
+pub fn check_projections(projections: &[ProjectionDef], info: &StreamInfo) -> Result<()> {
+    for (at, projection) in projections.iter().enumerate() {
+        if projections[..at].iter().any(|other| other.name == projection.name) {
+            return Err(Error::bad_arguments(format!("there are two projections '{}'", projection.name)));
+        }
+        let QueryBody::Select(select) = &projection.query.body else { continue };
+        let mut own: HashSet<String> = HashSet::new();
+        let mut exprs: Vec<&Expr> = select.projection.iter().collect();
+        exprs.extend(select.order_by.iter().map(|item| &item.expr));
+        for expr in &exprs {
+            expr.walk(&mut |e| {
+                own.extend(e.alias.as_deref().map(str::to_string));
+                if let ExprKind::Lambda(lambda) = &e.kind {
+                    own.extend(lambda.params.iter().cloned());
+                }
+            });
+        }
+        let mut unknown = None;
+        for expr in exprs {
+            expr.walk(&mut |e| {
+                let Some(name) = e.as_identifier() else { return };
+                let is_known = |n: &str| own.contains(n) || info.columns.iter().any(|c| &*c.name == n);
+                if !is_known(&name.full()) && !name.parts.first().is_some_and(|first| is_known(first)) {
+                    unknown.get_or_insert_with(|| name.full());
+                }
+            });
+        }
+        if let Some(name) = unknown {
+            let message = format!("projection '{}': column \"{name}\" is unknown", projection.name);
+            return Err(Error::new(Code::UNKNOWN_IDENTIFIER, message));
+        }
+    }
+    Ok(())
+}
 
 /// Errors: INCORRECT_QUERY (80), BAD_ARGUMENTS (36).
 pub fn check(index: &IndexDef, columns: &[ColumnInfo]) -> Result<()> {

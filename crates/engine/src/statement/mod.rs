@@ -3,8 +3,8 @@
 //! In: the text of one statement and the session. Out: a [`Running`] query. Promise: each statement is in the list of
 //! queries from its first byte to its last, and every error is in the query log.
 //!
-//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`storage_check`], [`table_engine`] and
-//! [`index_check`], [`database`], [`view`], [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`detached`], [`alter`],
+//! In reading order: [`select`] with [`extremes`], [`subscribe`], [`insert`], [`create`] with [`storage_check`], [`table_engine`],
+//! [`codec`] and [`index_check`], [`database`], [`view`], [`materialized`], [`dictionary`], [`function`], [`remove`], [`check`], [`detached`], [`alter`],
 //! [`rename`], [`show`], [`explain`], [`analyze`], [`set`], [`kill`], [`system`], [`access`]; [`refuse`] and [`permit`] are asked
 //! before any of them, [`answer`] makes small answers, [`text`] small texts, and [`facts`] tell functions about the server.
 
@@ -13,6 +13,7 @@ pub mod alter;
 pub mod analyze;
 pub mod answer;
 pub mod check;
+pub mod codec;
 pub mod create;
 pub mod database;
 pub mod detached;

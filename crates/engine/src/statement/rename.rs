@@ -11,9 +11,6 @@ use hydron_store::catalog::Change;
 use std::sync::Arc;
 
 pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
-    if rename.exchange {
-        return Err(Error::not_implemented("EXCHANGE STREAMS"));
-    }
     if rename.object != RenameObject::Stream {
         return Err(Error::not_implemented(format!("RENAME {:?}", rename.object).to_uppercase()));
     }
@@ -25,6 +22,10 @@ pub async fn run(cx: Context, rename: Rename) -> Result<Answer> {
         }
         if database != to_database {
             return Err(Error::not_implemented("RENAME STREAM into another database"));
+        }
+        if rename.exchange {
+            exchange(&cx, database, name, to_name).await.map_err(|e| cx.place(e, from.span))?;
+            continue;
         }
         let done = rename_one(&cx, database, name, to_name, rename.if_exists).await;
         done.map_err(|e| {
@@ -71,6 +72,50 @@ async fn rename_one(cx: &Context, database: Arc<str>, from: Arc<str>, to: Arc<st
         }
     })
     .await
+}
+
+/// EXCHANGE STREAMS: each of two has the name of the other one, in one step.
+async fn exchange(cx: &Context, database: Arc<str>, a: Arc<str>, b: Arc<str>) -> Result<()> {
+    let engine = Arc::clone(&cx.engine);
+    let _changes = engine.catalog.lock_changes().await;
+    let state = engine.catalog.snapshot();
+    let stream = |name: &str| match state.existing(&database, name)? {
+        Object::Stream(stream) => Ok(Arc::clone(stream)),
+        _ => Err(Error::not_implemented("EXCHANGE of a view")),
+    };
+    let (of_a, of_b) = (stream(&a)?, stream(&b)?);
+    if a == b {
+        return Ok(());
+    }
+    for name in [&a, &b] {
+        super::remove::check_dependents(cx, &database, name)?;
+        engine.queries.cancel_users_of(&database, name);
+    }
+    let work = {
+        let engine = Arc::clone(&engine);
+        move || {
+            let mut changes = Vec::new();
+            let mut renamed = Vec::new();
+            for (stream, name) in [(of_a, b), (of_b, a)] {
+                let info = StreamInfo { name: Arc::clone(&name), ..(*stream.info).clone() };
+                let text = renamed_text(&stream.create_text, &name)?;
+                let stream = Arc::new(Stream::renamed(&stream, info, text));
+                let object = record::properties_of(&stream);
+                let uuid = stream.info.uuid;
+                let entry = Inner::entry(record::STREAM, uuid, &database, &name, &stream.create_text, object);
+                changes.push(Change::Put(entry));
+                renamed.push((name, stream));
+            }
+            engine.catalog_store.apply(changes)?;
+            engine.catalog.update(|state| {
+                if let Some(db) = state.databases.get_mut(&database) {
+                    db.objects.extend(renamed.into_iter().map(|(name, stream)| (name, Object::Stream(stream))));
+                }
+            });
+            Ok(())
+        }
+    };
+    super::blocking(&cx.engine, work).await
 }
 
 /// The CREATE text under a new name.

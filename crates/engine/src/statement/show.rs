@@ -61,6 +61,13 @@ pub async fn run(cx: Context, show: Show) -> Result<Answer> {
         Show::Create { name, object, .. } => {
             let span = name.span;
             let (database, name) = cx.full_name(&name);
+            if &*database == system::DATABASE
+                && let Some(table) = system::table(&name)
+            {
+                let columns = table.columns.iter().map(|c| format!("  `{}` {}", c.name, c.ty)).collect::<Vec<_>>();
+                let text = format!("CREATE STREAM system.{name}\n(\n{}\n)\nENGINE = System", columns.join(",\n"));
+                return answer::strings("statement", [text]);
+            }
             let state = cx.catalog();
             let found = state.existing(&database, &name).map_err(|e| cx.place(e, span))?;
             if object == ShowObject::View && found.as_stream().is_some() {
@@ -229,8 +236,9 @@ fn rows_of(
         let mut found = Vec::new();
         subcolumns(&column.name, &column.ty, shape(&column.name).as_deref(), &mut found);
         for (name, ty) in found {
-            let of = ColumnInfo { name: Arc::from(name), ty, ..column.clone() };
-            let mut row = described(&of, names);
+            // What makes up the whole says nothing of a part.
+            let (name, default) = (Arc::from(name), ColumnDefault::None);
+            let mut row = described(&ColumnInfo { name, ty, default, ..column.clone() }, names);
             row.push(Value::UInt(1));
             rows.push(row);
         }

@@ -20,6 +20,21 @@ pub async fn run(cx: Context, system: System) -> Result<Answer> {
         "DROP DNS CACHE",
         "DROP MMAP CACHE",
         "DROP QUERY CACHE",
+        "DROP SCHEMA CACHE",
+        "DROP FORMAT SCHEMA CACHE",
+        "DROP FILESYSTEM CACHE",
+        "SYNC FILE CACHE",
+        "FLUSH ASYNC INSERT QUEUE",
+        "RELOAD FUNCTIONS",
+        "RELOAD MODELS",
+        "RELOAD SYMBOLS",
+        "RELOAD USERS",
+        "STOP REPLICATED SENDS",
+        "START REPLICATED SENDS",
+        "STOP REPLICATION QUEUES",
+        "START REPLICATION QUEUES",
+        "STOP DISTRIBUTED SENDS",
+        "START DISTRIBUTED SENDS",
         "RELOAD CONFIG",
         "STOP MOVES",
         "START MOVES",
@@ -50,7 +65,12 @@ pub async fn run(cx: Context, system: System) -> Result<Answer> {
                 return Err(Error::new(Code::SYNTAX_ERROR, "SYSTEM RELOAD DICTIONARY takes the name of a dictionary"));
             }
         },
-        command if NOTHING_TO_DO.contains(&command) => {}
+        command if NOTHING_TO_DO.contains(&command) => {
+            if let Some(name) = &system.target {
+                let (database, name) = cx.full_name(name);
+                cx.catalog().existing(&database, &name)?;
+            }
+        }
         command => return Err(Error::not_implemented(format!("SYSTEM {command}"))),
     }
     Ok(answer::nothing())

@@ -10,7 +10,7 @@ use hydron_func::{BindContext, Volatility};
 use hydron_plan::bind::bind_scalar_expr;
 use hydron_plan::{JoinEngine, StreamInfo, StreamKind};
 use hydron_sql::ast::{self, CreateStream, Expr, ExprKind};
-use hydron_types::{Schema, Value};
+use hydron_types::{LogicalType, Schema, Value};
 use std::sync::Arc;
 
 /// Engines whose tables are stored as streams are and read as tables.
@@ -122,23 +122,102 @@ pub fn kept_settings(info: &mut StreamInfo, cx: &BindContext) {
     }
 }
 
-/// Whether a key can place rows. Errors: BAD_ARGUMENTS (36) for one that says something else each time.
+/// Whether the engine has the clauses that it is given.
+///
+/// Errors: BAD_ARGUMENTS (36); NUMBER_OF_ARGUMENTS_DOESNT_MATCH (42) for a MergeTree that is told nothing at all.
+pub fn check_clauses(create: &CreateStream) -> Result<()> {
+    let storage = &create.storage;
+    let Some(engine) = &storage.engine else { return Ok(()) };
+    let elements = create.elements.as_ref();
+    let has_parts = elements.is_some_and(|e| !e.indexes.is_empty() || !e.projections.is_empty());
+    let sorts = storage.order_by.is_some() || storage.primary_key.is_some();
+    if engine.name.ends_with("MergeTree") {
+        if sorts && engine.name == "MergeTree" && !engine.args.is_empty() {
+            let message = format!("engine MergeTree takes no arguments beside ORDER BY, given {}", engine.args.len());
+            return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, message));
+        }
+        if sorts {
+            return Ok(());
+        }
+        let message = format!("engine {} needs an ORDER BY or a PRIMARY KEY", engine.name);
+        let is_told = storage.partition_by.is_some() || storage.sample_by.is_some() || !storage.settings.is_empty();
+        let code = if is_told || has_parts { Code::BAD_ARGUMENTS } else { Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH };
+        return Err(Error::new(code, message).hint("ORDER BY tuple() leaves the rows in the order they come"));
+    }
+    let has_ttl = !storage.ttl.is_empty() || elements.is_some_and(|e| e.columns.iter().any(|c| c.ttl.is_some()));
+    let refused = [
+        (sorts || storage.partition_by.is_some() || storage.sample_by.is_some(), "PARTITION BY, PRIMARY KEY, ORDER BY or SAMPLE BY"),
+        (has_ttl, "TTL"),
+        (elements.is_some_and(|e| !e.indexes.is_empty()), "skipping indexes"),
+        (elements.is_some_and(|e| !e.projections.is_empty()), "projections"),
+    ];
+    match refused.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, what)) => {
+            let error = Error::bad_arguments(format!("engine {} does not support {what}", engine.name));
+            Err(error.hint("ENGINE = MergeTree"))
+        }
+    }
+}
+
+/// Whether a key can place rows.
+///
+/// Errors: BAD_ARGUMENTS (36) for one that says something else each time or a primary key that does not begin the sorting key,
+/// ILLEGAL_COLUMN (44) for constants and what may be NULL, what binding answers.
 pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
     // There the time of the statement is no constant.
     let cx = &BindContext { streaming: true, ..cx.clone() };
+    let allows = |name: &str| info.settings.iter().any(|(k, v)| &**k == name && matches!(v.as_str(), "1" | "true"));
     for (what, key) in [("ORDER BY", &info.order_by), ("PARTITION BY", &info.partition_by)] {
         for element in merging::list_of(key)? {
-            // A key that cannot be bound sorts nothing, and is kept as it is written.
-            let Ok(bound) = bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, lookup, cx) else {
-                continue;
-            };
+            let bound = bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, lookup, cx)?;
             if bound.volatility() > Volatility::Immutable {
                 let message = format!("'{element}' of {what} does not say the same of a row each time");
                 return Err(Error::bad_arguments(message));
             }
+            if bound.as_literal().is_some() {
+                return Err(Error::new(Code::ILLEGAL_COLUMN, format!("'{element}' of {what} is a constant")));
+            }
+            if has_nullable(&bound.ty) && !allows("allow_nullable_key") {
+                let error = Error::new(Code::ILLEGAL_COLUMN, format!("'{element}' of {what} may be NULL"));
+                return Err(error.hint("SETTINGS allow_nullable_key = 1"));
+            }
+            let is_float = matches!(bound.ty.bare(), LogicalType::Float32 | LogicalType::Float64);
+            if is_float && what == "PARTITION BY" && !allows("allow_floating_point_partition_key") {
+                let message = format!("'{element}' of {what} is a floating point number");
+                return Err(Error::bad_arguments(message).hint("SETTINGS allow_floating_point_partition_key = 1"));
+            }
         }
     }
+    let sorting = merging::list_of(&info.order_by)?;
+    let primary: Vec<String> = match info.primary_key.is_empty() {
+        true => sorting.clone(),
+        false => info.primary_key.iter().map(ToString::to_string).collect(),
+    };
+    for (at, key) in primary.iter().enumerate() {
+        let message = match sorting.get(at) {
+            Some(element) if element == key && sorting[..at].contains(element) => {
+                format!("the primary key has '{key}' twice")
+            }
+            Some(element) if element == key => continue,
+            Some(element) => {
+                format!("the primary key must begin the sorting key: at position {at} is '{key}', not '{element}'")
+            }
+            None => format!("the primary key must begin the sorting key: '{key}' is behind its end"),
+        };
+        return Err(Error::bad_arguments(message));
+    }
     Ok(())
+}
+
+fn has_nullable(ty: &LogicalType) -> bool {
+    match ty {
+        LogicalType::Nullable(_) => true,
+        LogicalType::LowCardinality(inner) | LogicalType::Array(inner) => has_nullable(inner),
+        LogicalType::Tuple(elements) => elements.iter().any(|(_, ty)| has_nullable(ty)),
+        LogicalType::Map(key, value) => has_nullable(key) || has_nullable(value),
+        _ => false,
+    }
 }
 
 /// Whether a sampling key can be one.
@@ -163,8 +242,18 @@ pub fn check_sample(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &Bi
 
 /// Settings of a MergeTree that contradict the server.
 ///
-/// Errors: BAD_ARGUMENTS (36).
+/// Errors: BAD_ARGUMENTS (36), CANNOT_PARSE_INPUT_ASSERTION_FAILED (27).
 pub fn check_settings(settings: &[(Arc<str>, String)]) -> Result<()> {
+    if let Some((_, value)) = settings.iter().rfind(|(k, _)| &**k == "index_granularity") {
+        match value.parse::<u64>() {
+            Ok(0) => return Err(Error::bad_arguments("index_granularity: value 0 makes no sense")),
+            Ok(_) => {}
+            Err(_) => {
+                let message = format!("setting index_granularity cannot be '{value}'");
+                return Err(Error::new(Code::CANNOT_PARSE_INPUT_ASSERTION_FAILED, message));
+            }
+        }
+    }
     // Entries in the pool of background tasks of ClickHouse, by default.
     const POOL: u64 = 32;
     for name in [

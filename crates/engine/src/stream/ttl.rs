@@ -12,7 +12,7 @@ use arrow::datatypes::Int64Type;
 use hydron_base::{Code, Error, Result};
 use hydron_func::call::arrow_error;
 use hydron_func::scalar::rows::encode_columns;
-use hydron_func::{BindContext, EvalContext};
+use hydron_func::{BindContext, EvalContext, Volatility};
 use hydron_plan::bind::{bind_condition, bind_scalar_expr, cast_expr};
 use hydron_plan::{Catalog, Expr};
 use hydron_sql::ast::{self, CreateStream, StatementKind, TtlAction};
@@ -144,10 +144,26 @@ fn bind(rules: &[Rule], schema: &Schema, catalog: &dyn Catalog, bind_cx: &BindCo
     rules.iter().map(bind).collect()
 }
 
-/// Whether a TTL can be kept. Errors: BAD_TTL_EXPRESSION (450), ILLEGAL_COLUMN (44) for a column of a key, NOT_IMPLEMENTED for what
+/// Whether a TTL can be kept. Errors: BAD_TTL_EXPRESSION (450), BAD_ARGUMENTS (36) for one that says something else each time, ILLEGAL_COLUMN (44) for a column of a key, NOT_IMPLEMENTED for what
 /// is not DELETE, what binding answers.
 pub fn check(create: &CreateStream, schema: &Schema, catalog: &dyn Catalog, bind_cx: &BindContext) -> Result<()> {
-    bind(&rules(&create.storage.ttl)?, schema, catalog, bind_cx)?;
+    // There the time of the statement is no constant.
+    let bind_cx = &BindContext { streaming: true, ..bind_cx.clone() };
+    let settled = |rules: &[Rule]| -> Result<()> {
+        for (bound, rule) in bind(rules, schema, catalog, bind_cx)?.iter().zip(rules) {
+            if bound.at.volatility() > Volatility::Immutable {
+                let message = format!("TTL {} does not say the same of a row each time", rule.expr);
+                return Err(Error::bad_arguments(message));
+            }
+        }
+        Ok(())
+    };
+    let of_rows = rules(&create.storage.ttl)?;
+    if of_rows.iter().filter(|r| r.filter.is_none()).count() > 1 {
+        let message = "more than one TTL expression without WHERE";
+        return Err(Error::new(Code::BAD_TTL_EXPRESSION, message));
+    }
+    settled(&of_rows)?;
     let of_columns = column_rules(create);
     let keys = [&create.storage.order_by, &create.storage.primary_key, &create.storage.partition_by];
     for name in of_columns.iter().filter_map(|r| r.column.as_ref()) {
@@ -162,7 +178,7 @@ pub fn check(create: &CreateStream, schema: &Schema, catalog: &dyn Catalog, bind
     }
     let stored: Vec<Rule> =
         of_columns.into_iter().filter(|r| r.column.as_ref().is_some_and(|c| schema.index_of(c).is_some())).collect();
-    bind(&stored, schema, catalog, bind_cx).map(drop)
+    settled(&stored)
 }
 
 impl StreamStore {

@@ -326,8 +326,8 @@ fn columns(engine: &Inner) -> Vec<Vec<Value>> {
                 flag(names(&info.partition_by, &c.name)),
                 flag(names(&info.order_by, &c.name)),
                 flag(info.primary_key.contains(&c.name)),
-                flag(false),
-                Value::string(&c.codec),
+                flag(names(&info.sample_by, &c.name)),
+                Value::string(if c.codec.is_empty() { String::new() } else { format!("CODEC({})", c.codec) }),
             ]);
             if let Some(row) = rows.last_mut() {
                 row.extend(precision(c.ty.bare()));

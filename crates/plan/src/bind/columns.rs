@@ -30,7 +30,7 @@ pub struct ColumnOptions {
 /// so that errors name a place in it.
 ///
 /// Errors: EMPTY_LIST_OF_COLUMNS_PASSED (90), DUPLICATE_COLUMN (15), ILLEGAL_COLUMN (44) for reserved names and types,
-/// CYCLIC_ALIASES (174) for defaults that need each other, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY (455), and what binding a
+/// ILLEGAL_SYNTAX_FOR_DATA_TYPE (377) for `nullable(T) NULL`, CYCLIC_ALIASES (174) for defaults that need each other, SUSPICIOUS_TYPE_FOR_LOW_CARDINALITY (455), and what binding a
 /// default answers.
 pub fn bind_columns(
     defs: &[ast::ColumnDef],
@@ -95,6 +95,10 @@ fn flatten(
 
 fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -> Result<LogicalType> {
     let ty = canonical(parse_type(&name.to_string())?);
+    if def.nullable.is_some() && ty.is_nullable() {
+        let message = format!("column \"{}\" is of type {ty}: [NOT] NULL cannot stand behind a nullable type", def.name);
+        return Err(Error::new(Code::ILLEGAL_SYNTAX_FOR_DATA_TYPE, message));
+    }
     let ty = match def.nullable {
         Some(true) => hydron_types::parse::nullable(ty)?,
         None if cx.settings.bool("data_type_default_nullable") && hydron_types::supertype::can_be_nullable(&ty) => {

@@ -24,6 +24,20 @@ impl Parser<'_> {
         Ok(StatementKind::Alter(Box::new(Alter { object, temporary, name, on_cluster, commands })))
     }
 
+    /// `DELETE FROM t [IN PARTITION p] WHERE e` is `ALTER STREAM t DELETE … WHERE e`.
+    #[inline(never)]
+    pub(super) fn delete(&mut self) -> PResult<StatementKind> {
+        self.advance();
+        self.need_kw("FROM")?;
+        let name = self.object_name()?;
+        let on_cluster = self.on_cluster()?;
+        let partition = self.in_partition()?;
+        self.need_kw("WHERE")?;
+        let commands = vec![AlterCommand::Delete { partition, filter: self.expr()? }];
+        let object = AlterObject::Stream;
+        Ok(StatementKind::Alter(Box::new(Alter { object, temporary: false, name, on_cluster, commands })))
+    }
+
     fn alter_command(&mut self) -> PResult<AlterCommand> {
         self.count_nodes(1)?;
         let verbs = [

@@ -80,7 +80,8 @@ impl Parser<'_> {
                 self.advance();
                 Ok(StatementKind::Transaction(word))
             }
-            "BACKUP" | "RESTORE" | "WATCH" | "UNFREEZE" | "DELETE" | "UNDROP" | "MOVE" => {
+            "DELETE" => self.delete(),
+            "BACKUP" | "RESTORE" | "WATCH" | "UNFREEZE" | "UNDROP" | "MOVE" => {
                 let first = self.index();
                 self.other(first, &word)
             }

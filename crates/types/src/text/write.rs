@@ -136,6 +136,7 @@ impl ColumnWriter {
             }
             (T::Int64 | T::UInt64 | T::Interval(_), Style::Json) => options.json_quote_64bit_integers.then_some(b'"'),
             (T::Int128 | T::Int256 | T::UInt128 | T::UInt256, Style::Json) => Some(b'"'),
+            (T::Float64, Style::Json) => options.json_quote_64bit_floats.then_some(b'"'),
             (T::Decimal { .. }, Style::Json) => options.json_quote_decimals.then_some(b'"'),
             _ => None,
         };

@@ -23,6 +23,8 @@ const FIXED_SETTINGS: &[&str] = &[
     "storage_type",
     "logstore",
     "subtype",
+    "index_granularity",
+    "index_granularity_bytes",
 ];
 
 pub struct Applied {
@@ -33,6 +35,12 @@ pub struct Applied {
     pub retyped: Vec<String>,
     /// Old rows are to be rewritten now.
     pub rewrites: bool,
+    /// Rows whose time is up are to go now.
+    pub expires: bool,
+    /// The sorting or sampling key is another one.
+    pub new_keys: bool,
+    /// There are indexes or projections that were not there.
+    pub new_indexes: bool,
     /// Constraints that are new.
     pub checks: Vec<Expr>,
 }
@@ -55,17 +63,25 @@ pub fn apply(create: CreateStream, info: &StreamInfo, commands: &[AlterCommand])
         modified: BTreeSet::new(),
         retyped: Vec::new(),
         rewrites: false,
+        expires: false,
         checks: Vec::new(),
     };
     for command in commands {
         work.command(command)?;
     }
+    use AlterCommand as A;
+    let any = |test: fn(&AlterCommand) -> bool| commands.iter().any(test);
+    let new_keys = any(|c| matches!(c, A::ModifyOrderBy(_) | A::ModifySampleBy(_) | A::RemoveSampleBy));
+    let new_indexes = any(|c| matches!(c, A::AddIndex { .. } | A::AddProjection { .. }));
     work.create.elements = Some(work.elements);
     Ok(Applied {
         create: work.create,
         before: work.before,
         retyped: work.retyped,
         rewrites: work.rewrites,
+        expires: work.expires,
+        new_keys,
+        new_indexes,
         checks: work.checks,
     })
 }
@@ -83,6 +99,7 @@ struct Work {
     modified: BTreeSet<String>,
     retyped: Vec<String>,
     rewrites: bool,
+    expires: bool,
     checks: Vec<Expr>,
 }
 
@@ -156,7 +173,8 @@ impl Work {
                 self.elements.columns[at].comment = Some(comment.clone()).filter(|c| !c.is_empty());
                 Ok(())
             }
-            A::MaterializeColumn { name, partition: None } => {
+            // Parts of other partitions are brought up to date too, now instead of in the background.
+            A::MaterializeColumn { name, partition: _ } => {
                 self.find(false, name)?;
                 self.rewrites = true;
                 Ok(())
@@ -237,11 +255,88 @@ impl Work {
             }
             A::ResetSetting(names) => names.iter().try_for_each(|name| {
                 self.check_setting(name)?;
+                let settings = &self.create.storage.settings;
+                if !crate::statement::create::is_setting(name) && !settings.iter().any(|s| s.name == *name) {
+                    return Err(Error::bad_arguments(format!("there is no setting '{name}' to reset")));
+                }
                 self.create.storage.settings.retain(|s| s.name != *name);
                 Ok(())
             }),
+            A::ModifyOrderBy(key) => self.order_by(key),
+            A::ModifySampleBy(key) => {
+                self.create.storage.sample_by = Some(key.clone());
+                Ok(())
+            }
+            A::RemoveSampleBy => match self.create.storage.sample_by.take() {
+                Some(_) => Ok(()),
+                None => Err(Error::bad_arguments(format!("stream {} has no SAMPLE BY to remove", self.stream))),
+            },
+            A::MaterializeTtl { .. } => {
+                let columns = &self.elements.columns;
+                if self.create.storage.ttl.is_empty() && columns.iter().all(|c| c.ttl.is_none()) {
+                    let message = format!("stream {} has no TTL to materialize", self.stream);
+                    return Err(Error::new(Code::INCORRECT_QUERY, message));
+                }
+                self.expires = true;
+                Ok(())
+            }
             other => Err(Error::not_implemented(format!("ALTER STREAM … {}", name_of(other)))),
         }
+    }
+
+    /// Appends to the sorting key, or shortens it down to the primary key. Rows that are there stay where they are: what is new
+    /// is of columns that this statement adds, so that it is the same in all of them.
+    ///
+    /// Errors: BAD_ARGUMENTS (36), NOT_IMPLEMENTED (48) for a keyed stream.
+    fn order_by(&mut self, key: &Expr) -> Result<()> {
+        if crate::statement::create::setting(&self.create, "mode").is_some_and(|mode| mode != "append") {
+            return Err(Error::not_implemented("ALTER STREAM … MODIFY ORDER BY of a stream that is not append-only"));
+        }
+        let storage = &mut self.create.storage;
+        let Some(old) = storage.order_by.clone().or_else(|| storage.primary_key.clone()) else {
+            return Err(Error::bad_arguments(format!("stream {} has no ORDER BY to modify", self.stream)));
+        };
+        let elements = |e: &Expr| crate::stream::merging::list_of(&e.to_string());
+        let primary = storage.primary_key.clone().unwrap_or_else(|| old.clone());
+        let (before, now) = (elements(&old)?, elements(key)?);
+        if !now.starts_with(&elements(&primary)?) {
+            let message = format!("ORDER BY {key} does not begin with the primary key {primary}");
+            return Err(Error::bad_arguments(message));
+        }
+        let mut kept = before.iter().peekable();
+        for element in &now {
+            if kept.next_if_eq(&element).is_some() {
+                continue;
+            }
+            let expr = hydron_sql::parse_expression(element)?;
+            let is_new = |name: &str| {
+                let found = self.elements.columns.iter().find(|c| c.name == name);
+                found.is_some_and(|c| c.default.is_none() && !self.before.contains_key(name))
+            };
+            let mut old_column = None;
+            expr.walk(&mut |e| {
+                if let Some(name) = e.as_identifier().map(Identifier::full).filter(|n| !is_new(n)) {
+                    old_column.get_or_insert(name);
+                }
+            });
+            if let Some(name) = old_column {
+                let message = format!("'{element}' cannot be added to ORDER BY: column '{name}' is not new, or has a default");
+                return Err(Error::bad_arguments(message).hint("ADD COLUMN … in the same ALTER"));
+            }
+        }
+        storage.primary_key = Some(primary);
+        storage.order_by = Some(key.clone());
+        Ok(())
+    }
+
+    /// The columns of `n` in `n.a, n.b`, if there is no column `n`.
+    fn nested(&self, name: &str) -> Vec<String> {
+        let columns = &self.elements.columns;
+        if columns.iter().any(|c| c.name == name) {
+            return Vec::new();
+        }
+        let inside = |c: &&ColumnDef| c.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        columns.iter().filter(inside).map(|c| c.name.clone()).collect()
     }
 
     /// The position of a column. `None`: there is none, and `if_exists` allows that.
@@ -300,6 +395,10 @@ impl Work {
     }
 
     fn drop(&mut self, if_exists: bool, name: &str) -> Result<()> {
+        let inside = self.nested(name);
+        if !inside.is_empty() {
+            return inside.iter().try_for_each(|name| self.drop(false, name));
+        }
         let Some(at) = self.find(if_exists, name)? else { return Ok(()) };
         self.check_free(name, "dropped")?;
         let default_reads =
@@ -318,6 +417,10 @@ impl Work {
     }
 
     fn clear(&mut self, if_exists: bool, name: &str) -> Result<()> {
+        let inside = self.nested(name);
+        if !inside.is_empty() {
+            return inside.iter().try_for_each(|name| self.clear(false, name));
+        }
         if self.find(if_exists, name)?.is_some() {
             self.check_free(name, "cleared")?;
             self.before.remove(name);
@@ -326,6 +429,9 @@ impl Work {
     }
 
     fn modify(&mut self, if_exists: bool, change: &ColumnDef, place: Option<&ColumnPlace>) -> Result<()> {
+        if self.renamed.contains(&change.name) {
+            return Err(Error::not_implemented("RENAME and MODIFY of one column in one ALTER"));
+        }
         let Some(at) = self.find(if_exists, &change.name)? else { return Ok(()) };
         if self.new_names.contains(&change.name) {
             return Err(Error::not_implemented("RENAME and MODIFY of one column in one ALTER"));
@@ -593,5 +699,19 @@ mod tests {
         assert_eq!(code("ALTER STREAM s DROP PROJECTION p"), Code::NO_SUCH_PROJECTION_IN_STREAM);
         assert_eq!(code("ALTER STREAM s REMOVE TTL"), Code::BAD_ARGUMENTS);
         assert!(alter("ALTER STREAM s DROP COLUMN IF EXISTS nobody").is_ok());
+        assert_eq!(code("ALTER STREAM s RENAME COLUMN a TO x, MODIFY COLUMN a string"), Code::NOT_IMPLEMENTED);
+        assert_eq!(code("ALTER STREAM s RESET SETTING nobody"), Code::BAD_ARGUMENTS);
+        assert_eq!(code("ALTER STREAM s MATERIALIZE TTL"), Code::INCORRECT_QUERY);
+        assert_eq!(code("ALTER STREAM s MODIFY ORDER BY (k, a)"), Code::BAD_ARGUMENTS);
+        assert_eq!(code("ALTER STREAM s ADD COLUMN n int, MODIFY ORDER BY (n, k)"), Code::BAD_ARGUMENTS);
+        assert_eq!(code("ALTER STREAM s ADD COLUMN n int DEFAULT 1, MODIFY ORDER BY (k, n)"), Code::BAD_ARGUMENTS);
+    }
+
+    #[test]
+    fn a_sorting_key_grows_by_columns_that_are_new() {
+        let applied = alter("ALTER STREAM s ADD COLUMN n int, MODIFY ORDER BY (k, n)").unwrap();
+        let storage = &applied.create.storage;
+        assert_eq!(storage.order_by.as_ref().unwrap().to_string(), "(k, n)");
+        assert_eq!(storage.primary_key.as_ref().unwrap().to_string(), "k");
     }
 }

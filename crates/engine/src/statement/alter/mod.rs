@@ -12,7 +12,7 @@ mod partition;
 pub mod query;
 mod rows;
 
-use super::{Answer, Context, answer};
+use super::{Answer, Context, answer, codec, index_check, table_engine};
 use crate::catalog::lookup::Lookup;
 use crate::catalog::{CatalogState, MaterializedView, Object, record, temporary};
 use crate::checkpoint::epoch::fingerprint;
@@ -26,7 +26,7 @@ use hydron_base::{Code, Error, Result};
 use hydron_func::BindContext;
 use hydron_plan::bind::{ColumnOptions, bind_columns, bind_condition, bind_select_in, query_settings, setting_text};
 use hydron_plan::{StreamInfo, StreamKind};
-use hydron_sql::ast::{Alter, AlterCommand, AlterObject, StatementKind};
+use hydron_sql::ast::{Alter, AlterCommand, AlterObject, Expr, StatementKind};
 use hydron_store::catalog::Change;
 use hydron_types::{Field, LogicalType, Schema};
 pub use partition::check_alike;
@@ -111,9 +111,12 @@ async fn columns(cx: &Context, alter: Alter) -> Result<()> {
         let (engine, lookup, bind_cx) = (Arc::clone(&cx.engine), cx.lookup(), cx.bind_context(false));
         move || change(&engine, &stream, &alter.commands, &lookup, &bind_cx)
     };
-    let (altered, rewrites) = super::blocking(&cx.engine, work).await?;
-    if rewrites && let Some(store) = altered.store() {
+    let (altered, after) = super::blocking(&cx.engine, work).await?;
+    if after.rewrites && let Some(store) = altered.store() {
         store.upgrade_all().await?;
+    }
+    if after.expires {
+        altered.compact(cx.now).await?;
     }
     Ok(())
 }
@@ -125,7 +128,7 @@ fn change(
     commands: &[AlterCommand],
     lookup: &Lookup,
     bind_cx: &BindContext,
-) -> Result<(Arc<Stream>, bool)> {
+) -> Result<(Arc<Stream>, After)> {
     let StatementKind::CreateStream(create) = hydron_sql::parse_statement(&stream.create_text)?.statement.kind else {
         return Err(Error::bug("the text of a stream is not a CREATE STREAM"));
     };
@@ -161,7 +164,13 @@ fn change(
         temporary::DATABASE => drop(lookup.temporary.put(engine, Arc::clone(&altered))),
         _ => engine.catalog.update(|state| show(state, &altered)),
     }
-    Ok((altered, applied.rewrites))
+    Ok((altered, After { rewrites: applied.rewrites, expires: applied.expires }))
+}
+
+/// What is done once the stream is another one.
+struct After {
+    rewrites: bool,
+    expires: bool,
 }
 
 fn show(state: &mut CatalogState, stream: &Arc<Stream>) {
@@ -181,12 +190,27 @@ fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindC
         external: false,
     };
     let elements = create.elements.clone().unwrap_or_default();
-    let columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
+    let mut columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
+    let is_old = |c: &hydron_plan::ColumnInfo| old.columns.iter().any(|o| o.name == c.name && o.codec == c.codec);
+    codec::complete(&mut columns, &bind_cx.settings, is_old)?;
     let settings = create.storage.settings.iter();
     let settings = settings.filter_map(|s| Some((Arc::from(s.name.as_str()), setting_text(s).ok().flatten()?)));
     let settings: Vec<(Arc<str>, String)> = settings.collect();
     super::table_engine::check_settings(&settings)?;
-    Ok(StreamInfo { columns, settings, comment: create.comment.clone().unwrap_or_default(), ..old.clone() })
+    let mut info = StreamInfo { columns, settings, comment: create.comment.clone().unwrap_or_default(), ..old.clone() };
+    let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+    if applied.new_keys {
+        let text = |e: &Option<Expr>| e.as_ref().map(ToString::to_string).unwrap_or_default();
+        (info.order_by, info.sample_by) = (text(&create.storage.order_by), text(&create.storage.sample_by));
+        info.primary_key = create.storage.primary_key.iter().flat_map(super::create::key_columns).collect();
+        table_engine::check_keys(&info, &schema, lookup, bind_cx)?;
+        table_engine::check_sample(&info, &schema, lookup, bind_cx)?;
+    }
+    if applied.new_indexes {
+        index_check::check_all(&elements.indexes, &info, &schema, lookup, bind_cx)?;
+        index_check::check_projections(&elements.projections, &info)?;
+    }
+    Ok(info)
 }
 
 /// Whether old rows can be read as the new columns have them, and every view that read the stream still can.

@@ -23,7 +23,10 @@ use std::sync::Arc;
 /// Whether a command changes rows rather than columns.
 pub fn is_of_rows(command: &AlterCommand) -> bool {
     use AlterCommand as A;
-    matches!(command, A::Delete { .. } | A::Update { .. } | A::DropPartition { .. })
+    matches!(
+        command,
+        A::Delete { .. } | A::Update { .. } | A::DropPartition { .. } | A::ClearColumn { partition: Some(_), .. }
+    )
 }
 
 pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
@@ -45,8 +48,9 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
         crate::statement::remove::merge(cx, &stream, None).await?;
     }
     for command in &alter.commands {
+        let Some(command) = within_partition(&stream.info, command)? else { continue };
         let change = {
-            let (stream, store, command) = (Arc::clone(&stream), Arc::clone(&store), command.clone());
+            let (stream, store) = (Arc::clone(&stream), Arc::clone(&store));
             let (lookup, bind_cx, eval) = (cx.lookup(), cx.bind_context(false), cx.eval_context());
             move || {
                 let bind = |e: &ast::Expr| bind_condition(e, &store.schema, &lookup, &bind_cx);
@@ -63,6 +67,54 @@ pub async fn run(cx: &Context, alter: Alter) -> Result<()> {
         store.mutate(change).await?;
     }
     Ok(())
+}
+
+/// `IN PARTITION` as a part of the condition; CLEAR COLUMN there as an UPDATE. `None`: IF EXISTS, and there is none.
+///
+/// Errors: BAD_ARGUMENTS (36) for a column that is set twice, NOT_FOUND_COLUMN_IN_BLOCK (10).
+fn within_partition(info: &StreamInfo, command: &AlterCommand) -> Result<Option<AlterCommand>> {
+    let within = |partition: &Partition, filter: &ast::Expr| -> Result<ast::Expr> {
+        Ok(ast::Expr::call("and", vec![partition_condition(info, partition)?, filter.clone()]))
+    };
+    if let AlterCommand::Update { assignments, .. } = command {
+        for (at, assignment) in assignments.iter().enumerate() {
+            if assignments[..at].iter().any(|other| other.column == assignment.column) {
+                return Err(Error::bad_arguments(format!("column '{}' is set twice", assignment.column)));
+            }
+        }
+    }
+    Ok(Some(match command {
+        AlterCommand::Update { assignments, partition: Some(partition), filter } => AlterCommand::Update {
+            assignments: assignments.clone(),
+            partition: None,
+            filter: within(partition, filter)?,
+        },
+        AlterCommand::Delete { partition: Some(partition), filter } => {
+            AlterCommand::Delete { partition: None, filter: within(partition, filter)? }
+        }
+        AlterCommand::ClearColumn { if_exists, name, partition: Some(partition) } => {
+            let Some(column) = info.columns.iter().find(|c| *c.name == **name) else {
+                if *if_exists {
+                    return Ok(None);
+                }
+                let message = format!("stream {} has no column '{name}'", info.name);
+                return Err(Error::new(Code::NOT_FOUND_COLUMN_IN_BLOCK, message));
+            };
+            let expr = match &column.default {
+                ColumnDefault::Default(text) => hydron_sql::parse_expression(text)?,
+                _ => {
+                    let ty = ast::Expr::string(column.ty.to_string());
+                    ast::Expr::call("default_value_of_type_name", vec![ty])
+                }
+            };
+            AlterCommand::Update {
+                assignments: vec![Assignment { column: name.clone(), expr }],
+                partition: None,
+                filter: partition_condition(info, partition)?,
+            }
+        }
+        other => other.clone(),
+    }))
 }
 
 fn change_of(
