@@ -20,6 +20,18 @@ pub enum Kind {
     Text,
 }
 
+impl Kind {
+    /// As ClickHouse calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bool => "Bool",
+            Kind::UInt => "UInt64",
+            Kind::Float => "Float",
+            Kind::Text => "String",
+        }
+    }
+}
+
 /// One row of the table behind `system.settings` and the reference.
 pub struct SettingDef {
     pub name: &'static str,
@@ -41,7 +53,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let value = match definition(name) {
             Some(def) => normalize(def, value)?,
-            None if ACCEPTED.binary_search(&name).is_ok() || name.starts_with("param_") => value.to_string(),
+            None if is_known(name) => value.to_string(),
             None => return Err(unknown(name)),
         };
         self.changed.insert(name.to_string(), value);

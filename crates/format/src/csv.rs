@@ -361,7 +361,11 @@ impl RowReader for CsvReader {
                 rows.value(column, &literal, Style::Quoted)?;
                 at = next;
             } else {
-                match rows.value(column, text, Style::Csv) {
+                let as_it_is = !self.options.csv_trim
+                    && self.schema.fields[column].ty.bare().is_string_like()
+                    && !text.first().is_some_and(|b| self.opens_quote(*b))
+                    && text != self.options.text.csv_null.as_bytes();
+                match rows.value(column, text, if as_it_is { Style::Plain } else { Style::Csv }) {
                     Err(_) if self.options.csv_default_for_bad => {
                         rows.unset(column);
                         rows.default(column);

@@ -95,6 +95,48 @@ impl Expr {
     }
 }
 
+impl Query {
+    /// Whether a source of it, or of a query in its FROM, is the table function `input`: the rows that an INSERT brings.
+    pub fn names_input(&self) -> bool {
+        let mut found = false;
+        let mut copy = self.clone();
+        copy.for_sources(&mut |table| {
+            found |= matches!(&table.kind, TableExprKind::Function(f) if f.name.eq_ignore_ascii_case("input"));
+        });
+        found
+    }
+
+    /// Calls `visit` for each source in FROM, in those of queries inside of FROM too.
+    pub fn for_sources(&mut self, visit: &mut dyn FnMut(&mut TableExpr)) {
+        self.body.for_sources(visit);
+    }
+}
+
+impl QueryBody {
+    fn for_sources(&mut self, visit: &mut dyn FnMut(&mut TableExpr)) {
+        match self {
+            QueryBody::Select(select) => {
+                let Some(from) = &mut select.from else { return };
+                let joined = from.rest.iter_mut().filter_map(|item| match item {
+                    FromItem::Join(join) => Some(&mut join.table),
+                    FromItem::ArrayJoin(_) => None,
+                });
+                for table in from.first.iter_mut().chain(joined) {
+                    match &mut table.kind {
+                        TableExprKind::Subquery(query) => query.for_sources(visit),
+                        _ => visit(table),
+                    }
+                }
+            }
+            QueryBody::Nested(query) => query.for_sources(visit),
+            QueryBody::Set(set) => {
+                set.first.for_sources(visit);
+                set.rest.iter_mut().for_each(|(_, body)| body.for_sources(visit));
+            }
+        }
+    }
+}
+
 impl Function {
     fn for_children<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         self.args.iter().for_each(&mut *visit);

@@ -10,6 +10,7 @@ const OVERFLOW: &[&str] = &["throw", "break"];
 const CHOICES: &[(&str, Code, &[&str], bool)] = &[
     ("date_time_input_format", Code::BAD_ARGUMENTS, &["basic", "best_effort", "best_effort_us"], false),
     ("date_time_output_format", Code::BAD_ARGUMENTS, &["simple", "iso", "unix_timestamp"], false),
+    ("distinct_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
     ("format_custom_escaping_rule", Code::BAD_ARGUMENTS, RULES, false),
     ("format_regexp_escaping_rule", Code::BAD_ARGUMENTS, RULES, false),
     ("group_by_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, &["throw", "break", "any"], false),
@@ -30,11 +31,13 @@ const CHOICES: &[(&str, Code, &[&str], bool)] = &[
         true,
     ),
     ("join_default_strictness", Code::BAD_ARGUMENTS, &["", "ALL", "ANY"], false),
+    ("join_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
     ("network_compression_method", Code::BAD_ARGUMENTS, &["LZ4", "ZSTD", "LZ4HC", "NONE"], false),
     ("query_mode", Code::INVALID_SETTING_VALUE, &["streaming", "table"], false),
     ("read_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
     ("result_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
     ("set_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
+    ("sort_overflow_mode", Code::UNKNOWN_OVERFLOW_MODE, OVERFLOW, false),
     (
         "totals_mode",
         Code::UNKNOWN_TOTALS_MODE,

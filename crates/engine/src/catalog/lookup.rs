@@ -61,7 +61,8 @@ impl Catalog for Lookup {
     }
 
     fn database_exists(&self, name: &str) -> bool {
-        self.state.databases.contains_key(name) || name == system::DATABASE
+        let is_own = name == system::DATABASE || system::information_schema::is_database(name);
+        is_own || self.state.databases.contains_key(name)
     }
 
     fn source(&self, database: &str, name: &str) -> Option<Source> {
@@ -72,6 +73,9 @@ impl Catalog for Lookup {
         }
         if database == system::DATABASE {
             return system::table(name).map(Source::Stream);
+        }
+        if let Some(view) = system::information_schema::view(database, name) {
+            return Some(Source::View(view));
         }
         Some(match self.state.object(database, name)? {
             Object::Stream(s) => Source::Stream(Arc::clone(&s.info)),
@@ -90,6 +94,8 @@ impl Catalog for Lookup {
             None => (Arc::clone(&self.access), self.reader.clone()),
         };
         let (database, name, is_view) = match source {
+            // What it reads says by itself what is shown to whom.
+            Source::View(view) if system::information_schema::is_database(&view.database) => return Ok(None),
             Source::View(view) => (&view.database, &view.name, true),
             Source::Stream(info) if self.given.iter().any(|g| g.info.uuid == info.uuid) => return Ok(None),
             Source::Stream(info) => match info.kind {
@@ -134,6 +140,9 @@ impl Catalog for Lookup {
     fn source_names(&self, database: &str) -> Vec<String> {
         if database == system::DATABASE {
             return system::table_names();
+        }
+        if system::information_schema::is_database(database) {
+            return system::information_schema::table_names();
         }
         let names = self.state.databases.get(database).map(|db| db.objects.keys().map(|n| n.to_string()).collect());
         names.unwrap_or_default()

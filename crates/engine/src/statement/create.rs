@@ -106,6 +106,12 @@ fn checked_info(
         index_check::check_all(elements.map(|e| &*e.indexes).unwrap_or_default(), &info, &schema, lookup, bind_cx)?;
         index_check::check_projections(elements.map(|e| &*e.projections).unwrap_or_default(), &info)?;
     }
+    if kind == StreamKind::Stream {
+        let schema = crate::stream::layout::Layouts::first(&info).current().schema();
+        table_engine::check_columns_of_keys(&info, &schema, lookup, bind_cx)?;
+        let elements = create.elements.as_ref();
+        index_check::check_all(elements.map(|e| &*e.indexes).unwrap_or_default(), &info, &schema, lookup, bind_cx)?;
+    }
     Ok(info)
 }
 
@@ -126,6 +132,35 @@ fn one_primary_key(create: &mut CreateStream) -> Result<()> {
     match given.next() {
         None => Ok(()),
         Some(_) => Err(Error::bad_arguments("multiple primary keys are not allowed")),
+    }
+}
+
+/// What a CREATE finds under its name.
+pub enum Place {
+    Free,
+    /// OR REPLACE puts the new object in the place of this one.
+    Replaced(Object),
+    /// IF NOT EXISTS leaves what is there.
+    Left,
+}
+
+/// Errors: STREAM_ALREADY_EXISTS (57) for an object that the statement says nothing of, or that cannot be replaced by its kind.
+pub fn place(
+    cx: &Context,
+    state: &CatalogState,
+    (database, name): (&str, &str),
+    (or_replace, if_not_exists): (bool, bool),
+    span: ast::Span,
+    replaceable: impl Fn(&Object) -> bool,
+) -> Result<Place> {
+    match state.object(database, name) {
+        None => Ok(Place::Free),
+        Some(_) if if_not_exists => Ok(Place::Left),
+        Some(object) if or_replace && replaceable(object) => Ok(Place::Replaced(object.clone())),
+        Some(_) => {
+            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
+            Err(cx.place(error, span))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! is refused here; the source need not exist before the dictionary is asked. A statement that asks a dictionary sees the source as it
 //! is then: a lifetime and a reload have nothing to do.
 
+use super::create::{Place, place};
 use super::{Answer, Context, answer};
 use crate::catalog::{Object, Temporary, View, record};
 use crate::engine::Inner;
@@ -49,17 +50,13 @@ pub async fn create(cx: Context, create: CreateDictionary) -> Result<Answer> {
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
     state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
-    let existing = state.object(&database, &name).cloned();
-    match &existing {
-        Some(_) if create.if_not_exists => return Ok(answer::nothing()),
-        Some(Object::View(view)) if create.or_replace && view.dictionary.is_some() => {}
-        Some(_) => {
-            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("{database}.{name} already exists"));
-            return Err(cx.place(error, create.name.span));
-        }
-        None => {}
-    }
-    let uuid = existing.as_ref().map_or_else(Uuid::new_v4, Object::uuid);
+    let replaceable = |o: &Object| matches!(o, Object::View(view) if view.dictionary.is_some());
+    let asked = (create.or_replace, create.if_not_exists);
+    let uuid = match place(&cx, &state, (&database, &name), asked, create.name.span, replaceable)? {
+        Place::Free => Uuid::new_v4(),
+        Place::Replaced(old) => old.uuid(),
+        Place::Left => return Ok(answer::nothing()),
+    };
     let (info, read) = definition(&create, &database, &name, uuid, &cx)?;
     let mut reads: Vec<(Arc<str>, Arc<str>)> = match hydron_sql::parse_statement(&info.view.select)?.statement.kind {
         StatementKind::Query(query) => source_names(&query, &cx.lookup())

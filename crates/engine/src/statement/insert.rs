@@ -16,7 +16,7 @@ use hydron_board::Phase;
 use hydron_format::{Evaluator, FormatOptions};
 use hydron_plan::StreamKind;
 use hydron_plan::bind::bind_scalar_expr;
-use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query};
+use hydron_sql::ast::{ColumnTransformer, Expr, ExprKind, Insert, InsertSource, InsertTarget, Query, TableExprKind};
 use hydron_types::column::value_at;
 use hydron_types::{Field, Schema};
 use std::collections::BTreeMap;
@@ -66,6 +66,11 @@ pub async fn run(cx: Context, insert: Insert, data: Option<Bytes>, input: Input)
     check_parts(&cx, &stream).await?;
     super::permit::insert(&cx, &stream, &columns)?;
     match insert.source {
+        InsertSource::Select(query) if query.names_input() => {
+            let format = insert.input_format.as_deref().unwrap_or("TabSeparated");
+            let query = with_input(*query, format, data, input).await?;
+            select_into(cx, stream, columns, query).await
+        }
         InsertSource::Select(query) => select_into(cx, stream, columns, *query).await,
         InsertSource::Values => from_bytes(cx, stream, columns, "Values".to_string(), data, input).await,
         InsertSource::Format(format) => from_bytes(cx, stream, columns, format, data, input).await,
@@ -309,6 +314,48 @@ pub async fn select_into(cx: Context, stream: Arc<Stream>, columns: Vec<String>,
     });
     done.streaming = streaming;
     Ok(done)
+}
+
+// What `input` reads is a constant of its query until it is read.
+const INPUT_BYTES_MAX: usize = 64 << 20;
+
+/// `input('structure')` as what it stands for: the data that came with the statement, in its format.
+///
+/// Errors: LIMIT_EXCEEDED (290) for more than 64 MiB, BAD_ARGUMENTS (36) for two of them.
+async fn with_input(mut query: Query, format: &str, data: Option<Bytes>, input: Input) -> Result<Query> {
+    let mut all = data.map(|d| d.to_vec()).unwrap_or_default();
+    match input {
+        Input::Bytes(mut source) => {
+            while let Some(bytes) = source.next().await? {
+                all.extend_from_slice(&bytes);
+                if all.len() > INPUT_BYTES_MAX {
+                    break;
+                }
+            }
+            source.submitted();
+        }
+        Input::Batches(_) => return Err(Error::not_implemented("the table function input over the native protocol")),
+        _ => {}
+    }
+    if all.len() > INPUT_BYTES_MAX {
+        let message = format!("input reads at most {INPUT_BYTES_MAX} bytes");
+        return Err(Error::new(Code::LIMIT_EXCEEDED, message).hint("INSERT into a table, and SELECT from it"));
+    }
+    let mut count = 0;
+    query.for_sources(&mut |table| {
+        let TableExprKind::Function(function) = &mut table.kind else { return };
+        if !function.name.eq_ignore_ascii_case("input") {
+            return;
+        }
+        count += 1;
+        function.name = "format".to_string();
+        function.args.insert(0, Expr::string(format));
+        function.args.push(Expr::string(std::mem::take(&mut all)));
+    });
+    match count {
+        1 => Ok(query),
+        _ => Err(Error::bad_arguments("a query reads the rows that come with it once: there are two of input")),
+    }
 }
 
 /// Columns that INSERT … SELECT without a list fills.

@@ -94,6 +94,8 @@ fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Res
     let state = cx.catalog();
     let names: Vec<(String, &str)> = if database == system::DATABASE {
         system::table_names().into_iter().map(|n| (n, "SYSTEM")).collect()
+    } else if system::information_schema::is_database(database) {
+        system::information_schema::table_names().into_iter().map(|n| (n, "VIEW")).collect()
     } else {
         let db = state.database(database)?;
         let kind = |o: &Named| match o {
@@ -119,7 +121,7 @@ fn settings(cx: &Context, changed: bool, filter: &ShowFilter) -> Result<Answer> 
     let columns = [("name", LogicalType::String), ("type", LogicalType::String), ("value", LogicalType::String)];
     let rows =
         hydron_base::setting::definitions().iter().filter(|d| !changed || cx.settings.is_changed(d.name)).map(|d| {
-            vec![Value::string(d.name), Value::string(format!("{:?}", d.kind)), Value::string(cx.settings.text(d.name))]
+            vec![Value::string(d.name), Value::string(d.kind.name()), Value::string(cx.settings.text(d.name))]
         });
     select(cx, answer::rows_of(&columns, rows)?, filter)
 }
@@ -192,6 +194,8 @@ pub async fn describe(cx: Context, describe: Describe) -> Result<Answer> {
                     cx.place(error, describe.target.span)
                 })?;
                 rows_of(&table.columns, names, inner, none)
+            } else if system::information_schema::is_database(&database) {
+                rows_of(&bound_columns(&cx, &describe).await?, names, inner, none)
             } else {
                 let state = cx.catalog();
                 let stream = match state.existing(&database, &name).map_err(|e| cx.place(e, describe.target.span))? {

@@ -210,6 +210,16 @@ pub fn check_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &Bind
     Ok(())
 }
 
+/// Whether the keys of a stream name columns that it has. Errors: what binding answers.
+pub fn check_columns_of_keys(info: &StreamInfo, schema: &Schema, lookup: &Lookup, cx: &BindContext) -> Result<()> {
+    for key in [&info.order_by, &info.partition_by] {
+        for element in merging::list_of(key)? {
+            bind_scalar_expr(&hydron_sql::parse_expression(&element)?, schema, lookup, cx)?;
+        }
+    }
+    Ok(())
+}
+
 fn has_nullable(ty: &LogicalType) -> bool {
     match ty {
         LogicalType::Nullable(_) => true,

@@ -1,5 +1,6 @@
 //! CREATE VIEW: a SELECT kept as text and bound anew at each use.
 
+use super::create::{Place, place};
 use super::{Answer, Context, answer};
 use crate::catalog::{Object, Temporary, View, record};
 use crate::engine::Inner;
@@ -18,16 +19,13 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
     let _changes = engine.catalog.lock_changes().await;
     let state = engine.catalog.snapshot();
     state.database(&database).map_err(|e| cx.place(e, create.name.span))?;
-    let existing = state.object(&database, &name).cloned();
-    match &existing {
-        Some(_) if create.if_not_exists => return Ok(answer::nothing()),
-        Some(Object::View(view)) if create.or_replace && view.dictionary.is_none() => {}
-        Some(_) => {
-            let error = Error::new(Code::STREAM_ALREADY_EXISTS, format!("stream {database}.{name} already exists"));
-            return Err(cx.place(error, create.name.span));
-        }
-        None => {}
-    }
+    let replaceable = |o: &Object| matches!(o, Object::View(view) if view.dictionary.is_none());
+    let asked = (create.or_replace, create.if_not_exists);
+    let uuid = match place(&cx, &state, (&database, &name), asked, create.name.span, replaceable)? {
+        Place::Free => Uuid::new_v4(),
+        Place::Replaced(old) => old.uuid(),
+        Place::Left => return Ok(answer::nothing()),
+    };
     let columns: Vec<Arc<str>> =
         create.columns.iter().flat_map(|c| &c.columns).map(|c| Arc::from(c.name.as_str())).collect();
     let reads: Vec<(Arc<str>, Arc<str>)> = source_names(&create.query, &cx.lookup())
@@ -38,7 +36,6 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         let message = format!("view {database}.{name} reads itself");
         return Err(Error::new(Code::BAD_ARGUMENTS, message));
     }
-    let uuid = existing.as_ref().map_or_else(Uuid::new_v4, Object::uuid);
     let info = ViewInfo {
         database: Arc::clone(&database),
         name: Arc::clone(&name),

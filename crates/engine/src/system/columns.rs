@@ -89,6 +89,7 @@ static TABLES: LazyLock<BTreeMap<&'static str, Arc<StreamInfo>>> = LazyLock::new
                 ("numeric_precision_radix", LogicalType::nullable(UInt64)),
                 ("numeric_scale", LogicalType::nullable(UInt64)),
                 ("datetime_precision", LogicalType::nullable(UInt64)),
+                ("character_octet_length", LogicalType::nullable(UInt64)),
             ],
         ),
         (

@@ -5,11 +5,12 @@
 //!
 //! In reading order: [`columns`] (what each table has), [`rows`] (what it holds), [`views`] (materialized
 //! views), [`crashes`] (what is known of crashes), [`access`] (users, roles and their like), [`state`] (what the server is made of
-//! and how it is).
+//! and how it is), [`information_schema`] (views of these tables under names of the SQL standard).
 
 mod access;
 mod columns;
 mod crashes;
+pub mod information_schema;
 mod rows;
 mod state;
 mod views;

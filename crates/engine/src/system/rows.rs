@@ -247,7 +247,7 @@ impl Listed<'_> {
             key(|i| i.partition_by.clone()),
             key(|i| i.order_by.clone()),
             key(|i| i.primary_key.join(", ")),
-            text(""),
+            key(|i| i.sample_by.clone()),
             text(if has_data { "default" } else { "" }),
         ];
         row.extend(self.figures.unwrap_or_else(|| vec![Value::Null; 6]));
@@ -331,6 +331,10 @@ fn columns(engine: &Inner) -> Vec<Vec<Value>> {
             ]);
             if let Some(row) = rows.last_mut() {
                 row.extend(precision(c.ty.bare()));
+                row.push(match c.ty.bare() {
+                    LogicalType::FixedString(length) => Value::UInt(u64::from(*length)),
+                    _ => Value::Null,
+                });
             }
         }
     }
@@ -441,12 +445,18 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
             Value::Null,
             Value::Null,
             flag(settings.uint("readonly") == 1),
-            Value::string(format!("{:?}", d.kind)),
+            Value::string(d.kind.name()),
             Value::string(d.default),
             flag(!d.doc.starts_with("accepted")),
         ]
     };
-    hydron_base::setting::definitions().iter().map(row).collect()
+    let of_others = |name: &&str| {
+        let mut row = vec![text(*name), text(settings.text(name)), flag(settings.is_changed(name)), text("accepted")];
+        row.extend([Value::Null, Value::Null, flag(settings.uint("readonly") == 1), text("String"), text(""), flag(false)]);
+        row
+    };
+    let own = hydron_base::setting::definitions().iter().map(row);
+    own.chain(hydron_base::setting::accepted_without_effect().iter().map(of_others)).collect()
 }
 
 /// `system.processes` for these queries, in their order.

@@ -9,7 +9,7 @@ type Columns = Vec<(&'static str, LogicalType)>;
 type Row = Vec<Value>;
 
 pub fn tables() -> Vec<(&'static str, Columns)> {
-    use LogicalType::{Float64, Int64, String, UInt8, UInt64};
+    use LogicalType::{DateTime, Float64, Int64, String, UInt8, UInt16, UInt32, UInt64};
     let figures = || vec![("metric", String), ("value", Int64), ("description", String)];
     let strings = || LogicalType::array(String);
     vec![
@@ -60,9 +60,146 @@ pub fn tables() -> Vec<(&'static str, Columns)> {
                 ("prefer_not_to_merge", UInt8),
             ],
         ),
-        ("clusters", vec![("cluster", String), ("shard_num", LogicalType::UInt32), ("host_name", String)]),
-        ("mutations", vec![("database", String), ("table", String), ("mutation_id", String), ("is_done", UInt8)]),
-        ("merges", vec![("database", String), ("table", String), ("elapsed", Float64), ("progress", Float64)]),
+        (
+            "clusters",
+            vec![
+                ("cluster", String),
+                ("shard_num", UInt32),
+                ("shard_weight", UInt32),
+                ("replica_num", UInt32),
+                ("host_name", String),
+                ("host_address", String),
+                ("port", UInt16),
+                ("is_local", UInt8),
+                ("user", String),
+                ("default_database", String),
+                ("errors_count", UInt32),
+                ("slowdowns_count", UInt32),
+                ("estimated_recovery_time", UInt32),
+            ],
+        ),
+        (
+            "mutations",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("mutation_id", String),
+                ("command", String),
+                ("create_time", DateTime(None)),
+                ("block_numbers.partition_id", strings()),
+                ("block_numbers.number", LogicalType::array(Int64)),
+                ("parts_to_do_names", strings()),
+                ("parts_to_do", Int64),
+                ("is_done", UInt8),
+                ("latest_failed_part", String),
+                ("latest_fail_time", DateTime(None)),
+                ("latest_fail_reason", String),
+            ],
+        ),
+        (
+            "merges",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("elapsed", Float64),
+                ("progress", Float64),
+                ("num_parts", UInt64),
+                ("source_part_names", strings()),
+                ("result_part_name", String),
+                ("source_part_paths", strings()),
+                ("result_part_path", String),
+                ("partition_id", String),
+                ("is_mutation", UInt8),
+                ("total_size_bytes_compressed", UInt64),
+                ("total_size_marks", UInt64),
+                ("bytes_read_uncompressed", UInt64),
+                ("rows_read", UInt64),
+                ("bytes_written_uncompressed", UInt64),
+                ("rows_written", UInt64),
+                ("columns_written", UInt64),
+                ("memory_usage", UInt64),
+                ("thread_id", UInt64),
+                ("merge_type", String),
+                ("merge_algorithm", String),
+            ],
+        ),
+        (
+            "detached_parts",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("partition_id", LogicalType::nullable(String)),
+                ("name", String),
+                ("disk", String),
+                ("reason", LogicalType::nullable(String)),
+                ("min_block_number", LogicalType::nullable(Int64)),
+                ("max_block_number", LogicalType::nullable(Int64)),
+                ("level", LogicalType::nullable(UInt32)),
+            ],
+        ),
+        (
+            "replicas",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("engine", String),
+                ("is_leader", UInt8),
+                ("is_readonly", UInt8),
+                ("replica_name", String),
+                ("queue_size", UInt32),
+                ("absolute_delay", UInt64),
+                ("total_replicas", UInt8),
+                ("active_replicas", UInt8),
+            ],
+        ),
+        (
+            "distribution_queue",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("data_path", String),
+                ("is_blocked", UInt8),
+                ("error_count", UInt64),
+                ("data_files", UInt64),
+                ("data_compressed_bytes", UInt64),
+                ("last_exception", String),
+            ],
+        ),
+        (
+            "licenses",
+            vec![
+                ("library_name", String),
+                ("license_type", String),
+                ("license_path", String),
+                ("license_text", String),
+            ],
+        ),
+        ("collations", vec![("name", String), ("language", LogicalType::nullable(String))]),
+        (
+            "merge_tree_settings",
+            vec![
+                ("name", String),
+                ("value", String),
+                ("changed", UInt8),
+                ("description", String),
+                ("type", String),
+            ],
+        ),
+        (
+            "data_skipping_indices",
+            vec![
+                ("database", String),
+                ("table", String),
+                ("name", String),
+                ("type", String),
+                ("type_full", String),
+                ("expr", String),
+                ("granularity", UInt64),
+                ("data_compressed_bytes", UInt64),
+                ("data_uncompressed_bytes", UInt64),
+                ("marks", UInt64),
+            ],
+        ),
     ]
 }
 
@@ -86,8 +223,16 @@ pub fn rows(lookup: &Lookup, name: &str) -> Option<Vec<Row>> {
             Value::Float32(0.0),
             Value::UInt(0),
         ]],
+        "merge_tree_settings" => {
+            let row = |(name, value, ty): &(&str, &str, &str)| {
+                vec![text(name), text(value), Value::UInt(0), text("taken for the sake of scripts"), text(ty)]
+            };
+            MERGE_TREE_SETTINGS.iter().map(row).collect()
+        }
+        "data_skipping_indices" => indexes(lookup),
         // What there is none of: clusters, mutations in the background, macros of a configuration.
-        "macros" | "warnings" | "contributors" | "clusters" | "mutations" | "merges" => Vec::new(),
+        "macros" | "warnings" | "contributors" | "clusters" | "mutations" | "merges" | "detached_parts" | "replicas"
+        | "distribution_queue" | "licenses" | "collations" => Vec::new(),
         _ => return None,
     })
 }
@@ -98,6 +243,55 @@ fn text(value: impl AsRef<[u8]>) -> Value {
 
 fn named<'a>(names: impl Iterator<Item = &'a str>, row: impl Fn(&str) -> Row) -> Vec<Row> {
     names.map(row).collect()
+}
+
+/// Settings of MergeTree that scripts name, with the defaults that ClickHouse has.
+const MERGE_TREE_SETTINGS: &[(&str, &str, &str)] = &[
+    ("index_granularity", "8192", "UInt64"),
+    ("index_granularity_bytes", "10485760", "UInt64"),
+    ("inactive_parts_to_delay_insert", "0", "UInt64"),
+    ("inactive_parts_to_throw_insert", "0", "UInt64"),
+    ("max_bytes_to_merge_at_max_space_in_pool", "161061273600", "UInt64"),
+    ("max_parts_in_total", "100000", "UInt64"),
+    ("max_partitions_to_read", "-1", "Int64"),
+    ("merge_with_ttl_timeout", "14400", "Int64"),
+    ("min_bytes_for_wide_part", "10485760", "UInt64"),
+    ("min_rows_for_wide_part", "0", "UInt64"),
+    ("old_parts_lifetime", "480", "Seconds"),
+    ("parts_to_delay_insert", "150", "UInt64"),
+    ("parts_to_throw_insert", "300", "UInt64"),
+    ("ratio_of_defaults_for_sparse_serialization", "1", "Float"),
+    ("storage_policy", "default", "String"),
+    ("ttl_only_drop_parts", "0", "Bool"),
+];
+
+/// The indexes that CREATE and ALTER have declared.
+fn indexes(lookup: &Lookup) -> Vec<Row> {
+    use hydron_access::{Object as Named, Privilege};
+    let state = lookup.engine.catalog.snapshot();
+    let mut rows = Vec::new();
+    for stream in state.databases.values().flat_map(|d| d.objects.values()).filter_map(Object::as_stream) {
+        let (database, name) = (&stream.info.database, &stream.info.name);
+        if !lookup.access.rights.may_see(Privilege::SHOW_TABLES, &Named::stream(database, name)) {
+            continue;
+        }
+        let parsed = hydron_sql::parse_statement(&stream.create_text).map(|p| p.statement.kind);
+        let Ok(hydron_sql::ast::StatementKind::CreateStream(create)) = parsed else { continue };
+        for index in create.elements.iter().flat_map(|e| &e.indexes) {
+            let full = index.ty.to_string();
+            let mut row = vec![
+                text(&**database),
+                text(&**name),
+                text(&index.name),
+                text(full.split('(').next().unwrap_or_default()),
+                text(&full),
+                text(index.expr.to_string()),
+            ];
+            row.extend([index.granularity.unwrap_or(1), 0, 0, 0].map(Value::UInt));
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 const COMBINATORS: &[&str] =

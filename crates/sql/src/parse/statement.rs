@@ -254,7 +254,13 @@ impl Parser<'_> {
     /// The byte where the rows of `statement` begin, if it is an INSERT with rows in the text.
     pub(super) fn insert_data(&mut self, statement: &Statement) -> Option<usize> {
         let StatementKind::Insert(insert) = &statement.kind else { return None };
-        if insert.infile.is_some() || !matches!(insert.source, InsertSource::Values | InsertSource::Format(_)) {
+        let brings_data = match &insert.source {
+            InsertSource::Values | InsertSource::Format(_) => true,
+            // Its SELECT reads them as `input('structure')`.
+            InsertSource::Select(query) => insert.input_format.is_some() && query.names_input(),
+            InsertSource::None => false,
+        };
+        if insert.infile.is_some() || !brings_data {
             return None;
         }
         let end = self.last_end() as usize;
