@@ -134,9 +134,8 @@ fn shares_words(a: &str, b: &str) -> bool {
 
 /// The value as it is kept. Codes are those of ClickHouse's readers of a bool, a number, a name.
 fn normalize(def: &SettingDef, value: &str) -> Result<String> {
-    let wrong = |code: Code, kind: &str| {
-        Error::new(code, format!("setting '{}' cannot be '{value}'", def.name)).hint(kind)
-    };
+    let wrong =
+        |code: Code, kind: &str| Error::new(code, format!("setting '{}' cannot be '{value}'", def.name)).hint(kind);
     let no_number = || match value {
         "" => wrong(Code::ATTEMPT_TO_READ_AFTER_EOF, "a whole number, 0 or more"),
         v if v.starts_with('-') => wrong(Code::CANNOT_PARSE_NUMBER, "a whole number, 0 or more"),
@@ -570,7 +569,12 @@ const TABLE: &[SettingDef] = &[
         "0",
         "the same of JSONCompactEachRow",
     ),
-    def("input_format_csv_trim_whitespaces", Kind::Bool, "1", "spaces and tabs around fields of CSV without quotes are not read"),
+    def(
+        "input_format_csv_trim_whitespaces",
+        Kind::Bool,
+        "1",
+        "spaces and tabs around fields of CSV without quotes are not read",
+    ),
     def(
         "input_format_csv_use_default_on_bad_values",
         Kind::Bool,
@@ -578,9 +582,24 @@ const TABLE: &[SettingDef] = &[
         "a column takes its DEFAULT where a field of CSV does not parse",
     ),
     def("schema_inference_make_columns_nullable", Kind::Bool, "1", "columns that data tells by itself are nullable"),
-    def("input_format_try_infer_integers", Kind::Bool, "1", "numbers without a fraction are int64, where data tells its columns"),
-    def("input_format_try_infer_dates", Kind::Bool, "1", "texts like 2020-01-31 are dates, where data tells its columns"),
-    def("input_format_try_infer_datetimes", Kind::Bool, "1", "texts like 2020-01-31 10:00:00 are times, where data tells its columns"),
+    def(
+        "input_format_try_infer_integers",
+        Kind::Bool,
+        "1",
+        "numbers without a fraction are int64, where data tells its columns",
+    ),
+    def(
+        "input_format_try_infer_dates",
+        Kind::Bool,
+        "1",
+        "texts like 2020-01-31 are dates, where data tells its columns",
+    ),
+    def(
+        "input_format_try_infer_datetimes",
+        Kind::Bool,
+        "1",
+        "texts like 2020-01-31 10:00:00 are times, where data tells its columns",
+    ),
     def(
         "input_format_json_try_infer_numbers_from_strings",
         Kind::Bool,
@@ -593,7 +612,12 @@ const TABLE: &[SettingDef] = &[
         "0",
         "objects in JSON are tuples with names instead of maps and json, where it tells its columns",
     ),
-    def("column_names_for_schema_inference", Kind::Text, "", "names of columns, between commas, for formats without names"),
+    def(
+        "column_names_for_schema_inference",
+        Kind::Text,
+        "",
+        "names of columns, between commas, for formats without names",
+    ),
     def("output_format_json_quote_decimals", Kind::Bool, "0", "decimals are strings in JSON"),
     def("output_format_json_escape_forward_slashes", Kind::Bool, "1", "`/` is written `\\/` in JSON"),
     def("output_format_json_named_tuples_as_objects", Kind::Bool, "1", "named tuples are objects in JSON"),

@@ -10,9 +10,9 @@ pub use guess::InferOptions;
 
 use crate::format_schema::SchemaKind;
 use crate::{FormatOptions, avro};
+use guess::Guess;
 use hydron_base::{Code, Error, Result};
 use hydron_types::{Field, LogicalType, parse_type_lenient};
-use guess::Guess;
 use serde_json::Value as Json;
 
 /// Rows of the sample that decide.
@@ -133,7 +133,8 @@ fn tskv(text: &str, options: &FormatOptions) -> Vec<Field> {
         for field in line.split('\t') {
             if let Some((name, value)) = field.split_once('=') {
                 let is_null = value == &*options.text.tsv_null;
-                columns.add(name, if is_null { Guess::null() } else { literal::of_field(value, false, &options.infer) });
+                columns
+                    .add(name, if is_null { Guess::null() } else { literal::of_field(value, false, &options.infer) });
             }
         }
     }
@@ -341,8 +342,11 @@ mod tests {
         assert_eq!(one(r#"[[1], [], [2.5]]"#), "x array(array(nullable(float64)))");
         assert_eq!(one(r#""2022-01-01""#), "x nullable(date)");
         assert_eq!(one(r#""2022-01-01 00:00:00.5""#), "x nullable(datetime64(9))");
-        assert_eq!(found("TSV", "[1,2]\t(1,'a')\t{'k':1.5}\t[x\n"), "c1 array(nullable(int64)), \
-            c2 tuple(nullable(int64), nullable(string)), c3 map(string, nullable(float64)), c4 nullable(string)");
+        assert_eq!(
+            found("TSV", "[1,2]\t(1,'a')\t{'k':1.5}\t[x\n"),
+            "c1 array(nullable(int64)), \
+            c2 tuple(nullable(int64), nullable(string)), c3 map(string, nullable(float64)), c4 nullable(string)"
+        );
         assert_eq!(found("CSV", "\"[1,2]\",\"1\"\n"), "c1 array(nullable(int64)), c2 nullable(string)");
         let rows = "(1, 'x', NULL, [1]), (2.5, 'y', 1, [])";
         assert_eq!(

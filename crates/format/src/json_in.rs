@@ -27,7 +27,15 @@ struct Values {
 
 impl Values {
     fn new(open: u8) -> Values {
-        Values { open, nesting: Nesting::default(), scanned: 0, in_array: false, keyed: false, row_name: Vec::new(), started: false }
+        Values {
+            open,
+            nesting: Nesting::default(),
+            scanned: 0,
+            in_array: false,
+            keyed: false,
+            row_name: Vec::new(),
+            started: false,
+        }
     }
 
     fn frame(&mut self, bytes: &[u8], last: bool) -> Result<Frame> {

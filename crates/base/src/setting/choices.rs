@@ -41,12 +41,7 @@ const CHOICES: &[(&str, Code, &[&str], bool)] = &[
     (
         "totals_mode",
         Code::UNKNOWN_TOTALS_MODE,
-        &[
-            "before_having",
-            "after_having_exclusive",
-            "after_having_inclusive",
-            "after_having_auto",
-        ],
+        &["before_having", "after_having_exclusive", "after_having_inclusive", "after_having_auto"],
         false,
     ),
     ("union_default_mode", Code::UNKNOWN_UNION, &["", "ALL", "DISTINCT"], false),

@@ -27,11 +27,7 @@ struct Codec {
 ///
 /// Errors: BAD_ARGUMENTS (36), DATA_TYPE_CANNOT_HAVE_ARGUMENTS (378), ILLEGAL_SYNTAX_FOR_CODEC_TYPE (431), UNKNOWN_CODEC (432),
 /// ILLEGAL_CODEC_PARAMETER (433), NOT_IMPLEMENTED (48) for encryption.
-pub fn complete(
-    columns: &mut [ColumnInfo],
-    settings: &Settings,
-    known: impl Fn(&ColumnInfo) -> bool,
-) -> Result<()> {
+pub fn complete(columns: &mut [ColumnInfo], settings: &Settings, known: impl Fn(&ColumnInfo) -> bool) -> Result<()> {
     for column in columns.iter_mut().filter(|c| !c.codec.is_empty()) {
         if !known(column) {
             let full = completed(&column.codec, &column.ty, settings);
@@ -77,7 +73,8 @@ fn one(expr: &Expr, leaves: &[&LogicalType], experimental: bool) -> Result<Codec
         (None, Some(i)) => (i.full(), &[][..]),
         (None, None) => (expr.to_string(), &[][..]),
     };
-    let codec = |text: String, compresses: bool, generic: bool| Ok(Codec { text, name: name.clone(), compresses, generic });
+    let codec =
+        |text: String, compresses: bool, generic: bool| Ok(Codec { text, name: name.clone(), compresses, generic });
     let at_most = |count: usize| match args.len() <= count {
         true => Ok(()),
         false => {

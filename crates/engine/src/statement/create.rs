@@ -19,6 +19,7 @@ use uuid::Uuid;
 const SHARDS_MAX: u32 = 256;
 
 pub async fn run(cx: Context, mut create: CreateStream) -> Result<Answer> {
+    as_other(&cx, &mut create)?;
     let kind = kind_of(&create)?;
     one_primary_key(&mut create)?;
     if create.temporary {
@@ -113,6 +114,37 @@ fn checked_info(
         index_check::check_all(elements.map(|e| &*e.indexes).unwrap_or_default(), &info, &schema, lookup, bind_cx)?;
     }
     Ok(info)
+}
+
+/// `AS other` of a table: its columns, indexes and constraints, and unless an ENGINE is said also its engine, keys and settings.
+fn as_other(cx: &Context, create: &mut CreateStream) -> Result<()> {
+    let Some(CreateSource::Like(other)) = &create.source else { return Ok(()) };
+    if create.elements.is_some() || create.kind != ast::StreamKind::Stream {
+        return Ok(());
+    }
+    let (database, name) = cx.full_name(other);
+    let state = cx.catalog();
+    let Some(Object::Stream(stream)) = state.object(&database, &name) else { return Ok(()) };
+    if stream.info.kind != StreamKind::Table {
+        return Ok(());
+    }
+    let StatementKind::CreateStream(like) = hydron_sql::parse_statement(&stream.create_text)?.statement.kind else {
+        return Err(Error::bug("the text of a stream is not a CREATE STREAM"));
+    };
+    create.elements = like.elements;
+    if create.storage.engine.is_none() {
+        create.storage = like.storage;
+    } else if let Some(elements) = create.elements.as_mut().filter(|_| !is_merge_tree(&create.storage)) {
+        // They are of MergeTree.
+        (elements.indexes, elements.projections) = (Vec::new(), Vec::new());
+        elements.columns.iter_mut().for_each(|c| c.ttl = None);
+    }
+    create.source = None;
+    Ok(())
+}
+
+fn is_merge_tree(storage: &ast::Storage) -> bool {
+    storage.engine.as_ref().is_some_and(|e| e.name.ends_with("MergeTree"))
 }
 
 /// `PRIMARY KEY` in the list of columns, or behind columns, is the PRIMARY KEY of the stream.

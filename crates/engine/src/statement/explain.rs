@@ -30,7 +30,9 @@ fn check_settings(kind: &ExplainKind, settings: &[Setting]) -> Result<()> {
     let known: &[&str] = match kind {
         ExplainKind::Ast => &["graph", "optimize"],
         ExplainKind::Syntax => &["oneline", "run_query_tree_passes"],
-        ExplainKind::Plan => &["header", "description", "indexes", "actions", "optimize", "json", "sorting", "distributed"],
+        ExplainKind::Plan => {
+            &["header", "description", "indexes", "actions", "optimize", "json", "sorting", "distributed"]
+        }
         ExplainKind::Pipeline => &["header", "graph", "compact", "distributed"],
         _ => return Ok(()),
     };

@@ -119,10 +119,10 @@ fn streams(cx: &Context, database: &str, filter: &ShowFilter, full: bool) -> Res
 
 fn settings(cx: &Context, changed: bool, filter: &ShowFilter) -> Result<Answer> {
     let columns = [("name", LogicalType::String), ("type", LogicalType::String), ("value", LogicalType::String)];
-    let rows =
-        hydron_base::setting::definitions().iter().filter(|d| !changed || cx.settings.is_changed(d.name)).map(|d| {
-            vec![Value::string(d.name), Value::string(d.kind.name()), Value::string(cx.settings.text(d.name))]
-        });
+    let rows = hydron_base::setting::definitions()
+        .iter()
+        .filter(|d| !changed || cx.settings.is_changed(d.name))
+        .map(|d| vec![Value::string(d.name), Value::string(d.kind.name()), Value::string(cx.settings.text(d.name))]);
     select(cx, answer::rows_of(&columns, rows)?, filter)
 }
 

@@ -146,7 +146,10 @@ pub fn check_clauses(create: &CreateStream) -> Result<()> {
     }
     let has_ttl = !storage.ttl.is_empty() || elements.is_some_and(|e| e.columns.iter().any(|c| c.ttl.is_some()));
     let refused = [
-        (sorts || storage.partition_by.is_some() || storage.sample_by.is_some(), "PARTITION BY, PRIMARY KEY, ORDER BY or SAMPLE BY"),
+        (
+            sorts || storage.partition_by.is_some() || storage.sample_by.is_some(),
+            "PARTITION BY, PRIMARY KEY, ORDER BY or SAMPLE BY",
+        ),
         (has_ttl, "TTL"),
         (elements.is_some_and(|e| !e.indexes.is_empty()), "skipping indexes"),
         (elements.is_some_and(|e| !e.projections.is_empty()), "projections"),

@@ -452,7 +452,14 @@ fn setting_rows(settings: &Settings) -> Vec<Vec<Value>> {
     };
     let of_others = |name: &&str| {
         let mut row = vec![text(*name), text(settings.text(name)), flag(settings.is_changed(name)), text("accepted")];
-        row.extend([Value::Null, Value::Null, flag(settings.uint("readonly") == 1), text("String"), text(""), flag(false)]);
+        row.extend([
+            Value::Null,
+            Value::Null,
+            flag(settings.uint("readonly") == 1),
+            text("String"),
+            text(""),
+            flag(false),
+        ]);
         row
     };
     let own = hydron_base::setting::definitions().iter().map(row);

@@ -177,13 +177,7 @@ pub fn tables() -> Vec<(&'static str, Columns)> {
         ("collations", vec![("name", String), ("language", LogicalType::nullable(String))]),
         (
             "merge_tree_settings",
-            vec![
-                ("name", String),
-                ("value", String),
-                ("changed", UInt8),
-                ("description", String),
-                ("type", String),
-            ],
+            vec![("name", String), ("value", String), ("changed", UInt8), ("description", String), ("type", String)],
         ),
         (
             "data_skipping_indices",
@@ -231,8 +225,8 @@ pub fn rows(lookup: &Lookup, name: &str) -> Option<Vec<Row>> {
         }
         "data_skipping_indices" => indexes(lookup),
         // What there is none of: clusters, mutations in the background, macros of a configuration.
-        "macros" | "warnings" | "contributors" | "clusters" | "mutations" | "merges" | "detached_parts" | "replicas"
-        | "distribution_queue" | "licenses" | "collations" => Vec::new(),
+        "macros" | "warnings" | "contributors" | "clusters" | "mutations" | "merges" | "detached_parts"
+        | "replicas" | "distribution_queue" | "licenses" | "collations" => Vec::new(),
         _ => return None,
     })
 }

@@ -42,7 +42,12 @@ fn bad_input_is_answered_with_code_name_and_place() {
             "(line 1, column 19)",
         ),
         ("set no_such_setting = 1", "Code: 115.", "UNKNOWN_SETTING", "(line 1, column 5)"),
-        ("select 1 settings max_threads = 'x'", "Code: 27.", "CANNOT_PARSE_INPUT_ASSERTION_FAILED", "(line 1, column 19)"),
+        (
+            "select 1 settings max_threads = 'x'",
+            "Code: 27.",
+            "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+            "(line 1, column 19)",
+        ),
     ];
     for (statement, code, name, place) in cases {
         let (status, body) = server.try_ask(statement, &[]).expect("the server answers");

@@ -96,7 +96,8 @@ fn flatten(
 fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -> Result<LogicalType> {
     let ty = canonical(parse_type(&name.to_string())?);
     if def.nullable.is_some() && ty.is_nullable() {
-        let message = format!("column \"{}\" is of type {ty}: [NOT] NULL cannot stand behind a nullable type", def.name);
+        let message =
+            format!("column \"{}\" is of type {ty}: [NOT] NULL cannot stand behind a nullable type", def.name);
         return Err(Error::new(Code::ILLEGAL_SYNTAX_FOR_DATA_TYPE, message));
     }
     let ty = match def.nullable {

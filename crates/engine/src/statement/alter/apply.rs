@@ -320,7 +320,8 @@ impl Work {
                 }
             });
             if let Some(name) = old_column {
-                let message = format!("'{element}' cannot be added to ORDER BY: column '{name}' is not new, or has a default");
+                let message =
+                    format!("'{element}' cannot be added to ORDER BY: column '{name}' is not new, or has a default");
                 return Err(Error::bad_arguments(message).hint("ADD COLUMN … in the same ALTER"));
             }
         }

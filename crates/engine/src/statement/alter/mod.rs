@@ -112,7 +112,9 @@ async fn columns(cx: &Context, alter: Alter) -> Result<()> {
         move || change(&engine, &stream, &alter.commands, &lookup, &bind_cx)
     };
     let (altered, after) = super::blocking(&cx.engine, work).await?;
-    if after.rewrites && let Some(store) = altered.store() {
+    if after.rewrites
+        && let Some(store) = altered.store()
+    {
         store.upgrade_all().await?;
     }
     if after.expires {
