@@ -291,6 +291,7 @@ fn aggregate(input: Plan, keys: &[usize], aggs: &[(&str, Option<usize>)], emit: 
         emit: Some(emit),
         emit_version: false,
         partition_keys: 0,
+        close: None,
     };
     Ok(plan_of(Node::Aggregate(node), fields))
 }

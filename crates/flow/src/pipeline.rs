@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// and then through `tail`.
 pub struct Pipeline {
     pub sources: Vec<PipelineSource>,
+    /// The order in which sources that get the same record had best hand it on.
+    pub order: Vec<usize>,
     pub head: Graph,
     pub sharded: Option<Sharded>,
     pub tail: Graph,

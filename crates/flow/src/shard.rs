@@ -69,19 +69,29 @@ impl Merger {
         let mut merged = Vec::new();
         for same in parts.chunk_by(|a, b| a.0 == b.0) {
             let deltas: Vec<Delta> = same.iter().map(|(_, d)| d.clone()).collect();
-            let delta = self.in_window_order(concat_deltas(&deltas)?)?;
+            let delta = self.in_order_of_signs(self.in_window_order(concat_deltas(&deltas)?)?)?;
             merged.push(Msg::Rows(Rows { delta, lane: 0 }));
         }
         merged.extend(control);
         Ok(merged)
     }
 
-    /// Answers of the same place are one answer: those of one closed window, all withdrawals, all additions.
+    /// Answers of the same place are one answer: those of one closed window, or all.
     fn place(&self, cause: &Cause, delta: &Delta) -> i64 {
         match (self.window, cause) {
             (Some(column), Cause::Close) => time_values(delta.rows.column(column)).first().copied().unwrap_or(i64::MIN),
-            _ => delta.signs.as_ref().and_then(|s| s.values().first().copied()).map_or(0, i64::from),
+            _ => 0,
         }
+    }
+
+    /// All that is withdrawn before all that is added.
+    fn in_order_of_signs(&self, delta: Delta) -> Result<Delta> {
+        let Some(signs) = delta.signs.as_ref().filter(|s| !s.values().is_sorted()) else { return Ok(delta) };
+        let signs = signs.values();
+        let rows = || 0..signs.len() as u32;
+        let withdrawn = rows().filter(|r| signs[*r as usize] < 0);
+        let order: UInt32Array = withdrawn.chain(rows().filter(|r| signs[*r as usize] >= 0)).collect::<Vec<_>>().into();
+        take_delta(&delta, &order)
     }
 
     /// A partial answer over several windows has them oldest first.

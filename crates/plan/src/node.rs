@@ -230,6 +230,40 @@ pub struct Aggregate {
     pub emit_version: bool,
     /// Substreams: the first so many keys divide the input, each with a watermark of its own.
     pub partition_keys: usize,
+    /// EMIT AFTER SESSION CLOSE: a group answers when it is over, and is forgotten.
+    pub close: Option<Box<SessionClose>>,
+}
+
+/// When a group without a window is over. Its timeout is that of [`Emit`].
+#[derive(Clone, Debug)]
+pub struct SessionClose {
+    /// Event time, over the columns of the input.
+    pub time: Expr,
+    pub start: Option<Expr>,
+    pub end: Option<Expr>,
+    /// Event times of one session lie no further apart.
+    pub span_max: Option<Interval>,
+    /// Only longer sessions answer.
+    pub only: bool,
+    /// The setting `merge_open_sessions`.
+    pub merges: bool,
+    /// The setting `include_session_end`.
+    pub takes_end: bool,
+}
+
+impl SessionClose {
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        std::iter::once(&self.time).chain(&self.start).chain(&self.end)
+    }
+
+    pub fn map(&self, change: impl Fn(&Expr) -> Expr) -> SessionClose {
+        SessionClose {
+            time: change(&self.time),
+            start: self.start.as_ref().map(&change),
+            end: self.end.as_ref().map(&change),
+            ..self.clone()
+        }
+    }
 }
 
 impl Aggregate {
@@ -473,7 +507,7 @@ impl Plan {
         match &self.node {
             Node::Aggregate(a) => {
                 let changelog = a.emit.as_ref().is_some_and(|e| e.changelog);
-                self.streaming && a.window.is_none() && !changelog && !a.has_own_emit()
+                self.streaming && a.window.is_none() && a.close.is_none() && !changelog && !a.has_own_emit()
             }
             Node::Filter { input, .. }
             | Node::Project { input, .. }

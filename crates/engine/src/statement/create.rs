@@ -315,7 +315,8 @@ pub fn hidden_stream(
         Some(declared) => declared.to_vec(),
         None => columns.iter().map(column_def).collect::<Result<_>>()?,
     };
-    let options = ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new(), external: false };
+    let options =
+        ColumnOptions { mode: mode(&create)?, stream: true, event_time: String::new(), external: false, of_view: true };
     let infos = bind_columns(&defs, None, &options, lookup, bind_cx)?;
     create.elements = Some(ast::TableElements { columns: defs, ..ast::TableElements::default() });
     let info = stream_info(&create, StreamKind::Stream, Arc::clone(database), Arc::clone(name), infos, None)?;
@@ -351,6 +352,7 @@ fn columns_of(
         stream: kind != StreamKind::Table,
         event_time: setting(create, "event_time_column").unwrap_or_default(),
         external: kind == StreamKind::External,
+        of_view: crate::view::is_hidden(&create.name.name),
     };
     if let Some(elements) = &create.elements {
         return bind_columns(&elements.columns, text, &options, lookup, bind_cx);

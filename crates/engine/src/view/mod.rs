@@ -36,6 +36,11 @@ pub fn inner_name(view: Uuid) -> String {
     format!(".inner.target-id.{view}")
 }
 
+/// Whether a stream of this name is behind a view.
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with(".inner.")
+}
+
 /// Whether the state under `id` is that of a view.
 pub fn is_view_id(engine: &Inner, id: &str) -> bool {
     let Some(uuid) = id.strip_prefix(QUERY_ID_PREFIX).and_then(|u| Uuid::parse_str(u).ok()) else { return false };

@@ -31,6 +31,7 @@ impl Builder {
                 (Box::new(Aligned::new(op, align.clone(), Arc::clone(&spec.left), self.options.join.bytes_max)), line)
             }
         };
+        let first = self.order.len();
         let mut left = self.plan(&join.left, false)?;
         // Left rows that wait must not be late when they come: time is then read behind the join.
         let stamper = recipe.filter(|_| right_first && join.align.is_none()).and_then(|r| r.stamper(left.lanes, true));
@@ -43,6 +44,12 @@ impl Builder {
         let right = self.plan(&join.right, false)?;
         if right_first {
             self.sources[sources..].iter_mut().for_each(|s| s.leads = true);
+        }
+        // What both sides get from one record: the right one first where left rows ask it, and where the left one has a way
+        // through another join before it.
+        let (of_left, of_right) = (sources - first, self.order.len() - sources);
+        if right_first || of_left > of_right {
+            self.order[first..].rotate_left(of_left);
         }
         let mut text = above(line, left.text);
         text.extend(right.text.into_iter().map(|(depth, line)| (depth + 1, line)));
@@ -74,7 +81,6 @@ impl Builder {
         if on.is_empty() {
             return Err(Error::not_implemented("a join of two streams without an equality of keys"));
         }
-        let is_changing = |plan: &Plan| matches!(plan.change, Change::Changelog | Change::ChangelogKv);
         let one_row = matches!(join.strictness, JoinStrictness::Any | JoinStrictness::Latest | JoinStrictness::Asof);
         if one_row && join.left.change == Change::Append && !is_changing(&join.right) {
             let line = format!("{:?}Join on {on:?}", join.strictness);
@@ -91,7 +97,9 @@ impl Builder {
             _ => return Err(refused(join)),
         };
         if spec.filter.is_some() && mode != Mode::Enrich {
-            return Err(Error::not_implemented("a condition on the left side in ON of a LEFT join of two streams"));
+            return Err(Error::not_implemented(
+                "a condition in ON of a LEFT, RIGHT or FULL join of two streams on a side of which all rows stay",
+            ));
         }
         if let Some(range) = &join.range {
             if mode != Mode::Append {
@@ -106,20 +114,31 @@ impl Builder {
     }
 }
 
+/// Whether rows of the input are added and withdrawn.
+fn is_changing(plan: &Plan) -> bool {
+    matches!(plan.change, Change::Changelog | Change::ChangelogKv)
+}
+
 fn spec(join: &Join, plan: &Plan) -> Result<JoinSpec> {
     let keys = join.on.iter().flat_map(|(l, r)| [l, r]);
     let asof = join.asof.iter().flat_map(|(l, r, _)| [l, r]);
     if keys.chain(asof).any(|e| e.volatility() > Volatility::Immutable) {
         return Err(Error::not_implemented("a join of a stream on a value that changes with time, such as now(),"));
     }
-    let outer = match join.kind {
-        JoinKind::Inner | JoinKind::Cross => false,
-        JoinKind::Left => true,
-        JoinKind::Right | JoinKind::Full => return Err(refused(join)),
+    let (outer, right_outer) = match join.kind {
+        JoinKind::Inner | JoinKind::Cross => (false, false),
+        JoinKind::Left => (true, false),
+        JoinKind::Right => (false, true),
+        JoinKind::Full => (true, true),
     };
+    let both_change = is_changing(&join.left) && is_changing(&join.right);
+    if right_outer && !(both_change && join.strictness == JoinStrictness::All) {
+        return Err(refused(join));
+    }
     Ok(JoinSpec {
         on: join.on.clone(),
         outer,
+        right_outer,
         filter: join.filter.clone(),
         left: Arc::clone(&join.left.schema),
         right: Arc::clone(&join.right.schema),

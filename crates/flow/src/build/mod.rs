@@ -82,12 +82,19 @@ impl Default for BuildOptions {
 ///
 /// Errors: NOT_IMPLEMENTED (48) for a node or combination that streams cannot run; BAD_ARGUMENTS (36) for impossible windows.
 pub fn build(plan: &Plan, options: BuildOptions) -> Result<Pipeline> {
-    let mut builder =
-        Builder { options, sources: vec![], head: Graph::default(), sharded: None, tail: Graph::default() };
+    let mut builder = Builder {
+        options,
+        sources: vec![],
+        order: vec![],
+        head: Graph::default(),
+        sharded: None,
+        tail: Graph::default(),
+    };
     let top = builder.plan(plan, true)?;
     let text = top.text.iter().map(|(depth, line)| format!("{}{line}\n", "  ".repeat(*depth))).collect();
     Ok(Pipeline {
         sources: builder.sources,
+        order: builder.order,
         head: builder.head,
         sharded: builder.sharded,
         tail: builder.tail,
@@ -100,6 +107,8 @@ pub fn build(plan: &Plan, options: BuildOptions) -> Result<Pipeline> {
 struct Builder {
     options: BuildOptions,
     sources: Vec<PipelineSource>,
+    /// See [`Pipeline::order`].
+    order: Vec<usize>,
     head: Graph,
     sharded: Option<Sharded>,
     tail: Graph,
@@ -217,6 +226,7 @@ impl Builder {
 
     fn source(&mut self, kind: SourceKind, schema: &Arc<Schema>, lanes: usize, text: Vec<(usize, String)>) -> Built {
         self.sources.push(PipelineSource { kind, schema: Arc::clone(schema), entry: None, leads: false });
+        self.order.push(self.sources.len() - 1);
         Built { end: End::Source(self.sources.len() - 1), lanes, text }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{BuildOptions, node_name};
 use crate::group::GroupSpec;
+use crate::group::closing::{Closing, ClosingSpec};
 use crate::group::global::{Global, GlobalSpec};
 use crate::operator::Operator;
 use crate::window::aggregate::{WindowAggregate, WindowSpec};
@@ -37,6 +38,7 @@ pub enum Maker {
     Global(Arc<GlobalSpec>),
     Window(Arc<WindowSpec>),
     Session(Arc<SessionSpec>),
+    Closing(Arc<ClosingSpec>),
 }
 
 impl Maker {
@@ -45,6 +47,7 @@ impl Maker {
             Maker::Global(spec) => Box::new(Global::new(Arc::clone(spec))?),
             Maker::Window(spec) => Box::new(WindowAggregate::new(Arc::clone(spec))),
             Maker::Session(spec) => Box::new(SessionAggregate::new(Arc::clone(spec))),
+            Maker::Closing(spec) => Box::new(Closing::new(Arc::clone(spec))?),
         })
     }
 }
@@ -57,6 +60,7 @@ impl<'a> Recipe<'a> {
         let answers = plan.schema.len() - usize::from(aggregate.emit_version);
         let schema = Arc::new(Schema::new(plan.schema.fields[..answers].to_vec()));
         match aggregate.window {
+            None if aggregate.close.is_some() => Recipe::closing(aggregate, schema, options),
             None => Recipe::global(aggregate, schema, options),
             Some(_) => Recipe::windowed(aggregate, schema, options),
         }
@@ -95,6 +99,40 @@ impl<'a> Recipe<'a> {
             schema,
         };
         Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0, idle_ms: None })
+    }
+
+    /// EMIT AFTER SESSION CLOSE.
+    fn closing(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
+        let (Some(close), input) = (&aggregate.close, &*aggregate.input) else {
+            return Err(Error::bug("an aggregation of sessions that nothing closes"));
+        };
+        if aggregate.partition_keys > 0 {
+            return Err(Error::not_implemented("EMIT AFTER SESSION CLOSE in substreams (PARTITION BY)"));
+        }
+        if input.change != Change::Append {
+            return Err(Error::not_implemented("EMIT AFTER SESSION CLOSE of rows that are withdrawn"));
+        }
+        let digits = digits_of(&arrow_type(&close.time.ty))?;
+        let ticks = |i| fixed_ticks(i, digits).ok_or_else(|| Error::bad_arguments("MAXSPAN takes days at most"));
+        let emit = aggregate.emit.clone().unwrap_or(plain_emit(Trigger::OnUpdate));
+        let spec = ClosingSpec {
+            groups: GroupSpec {
+                keys: aggregate.keys.clone(),
+                aggs: aggregate.aggs.clone(),
+                groups_max: options.groups_max,
+            },
+            time: close.time.clone(),
+            start: close.start.clone(),
+            end: close.end.clone(),
+            only: close.only,
+            span_max: close.span_max.map(ticks).transpose()?,
+            timeout_ms: emit.timeout_ms,
+            merges: close.merges,
+            takes_end: close.takes_end,
+            schema,
+        };
+        let maker = Maker::Closing(Arc::new(spec));
+        Ok(Recipe { input, maker, emit, time: None, delay: 0, idle_ms: None })
     }
 
     fn windowed(aggregate: &'a Aggregate, schema: Arc<Schema>, options: BuildOptions) -> Result<Recipe<'a>> {
@@ -212,6 +250,7 @@ impl<'a> Recipe<'a> {
             Maker::Global(spec) => &spec.groups,
             Maker::Window(spec) => &spec.groups,
             Maker::Session(spec) => &spec.groups,
+            Maker::Closing(spec) => &spec.groups,
         }
     }
 
@@ -227,7 +266,7 @@ impl<'a> Recipe<'a> {
     }
 
     fn is_session(&self) -> bool {
-        matches!(self.maker, Maker::Session(_))
+        matches!(self.maker, Maker::Session(_) | Maker::Closing(_))
     }
 
     pub fn operator(&self) -> Result<Box<dyn Operator>> {

@@ -61,6 +61,7 @@ pub fn aggregate(recipe: &Recipe<'_>, aggregate: &Aggregate) -> String {
         Maker::Global(_) => "Aggregate",
         Maker::Window(_) => "WindowAggregate",
         Maker::Session(_) => "SessionAggregate",
+        Maker::Closing(_) => "ClosingAggregate",
     };
     let mut text = kind.to_string();
     if !aggregate.aggs.is_empty() {

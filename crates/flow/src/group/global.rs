@@ -1,7 +1,8 @@
 //! Aggregation without windows: one row for each group, answered as EMIT says.
 //!
-//! In: rows, added or withdrawn; ticks. Out: one batch for each answer; with EMIT CHANGELOG, the old rows of the changed
-//! groups and then the new ones. Promise: no row, no answer; state lives as long as the query.
+//! In: rows, added or withdrawn; ticks. Out: one batch for each answer; with EMIT CHANGELOG it has the old rows of the changed
+//! groups and then the new ones, so that nobody answers between them. Promise: no row, no answer; state lives as long as the
+//! query.
 
 use super::{GroupSpec, Groups};
 use crate::operator::expr::{concat_deltas, slice_delta, take};
@@ -173,10 +174,7 @@ impl Global {
         }
         let touched = std::mem::take(&mut self.touched);
         touched.iter().for_each(|g| self.marks[*g as usize].touched = false);
-        let old = std::mem::take(&mut self.old);
-        if !old.is_empty() {
-            out.push(Msg::Rows(Rows { delta: concat_deltas(&old)?, lane: 0 }))?;
-        }
+        let mut changes = std::mem::take(&mut self.old);
         let candidates = if self.tracks_touched() { touched } else { self.groups.all() };
         let groups: Vec<u32> = candidates.iter().copied().filter(|g| self.is_live(*g)).collect();
         if self.spec.changelog {
@@ -185,11 +183,14 @@ impl Global {
         if self.spec.changelog || self.spec.retracting {
             groups.iter().for_each(|g| self.marks[*g as usize].answered = true);
         }
-        if groups.is_empty() {
-            return Ok(());
+        if !groups.is_empty() {
+            changes.push(self.answer(&groups, 1)?);
         }
-        let delta = self.answer(&groups, 1)?;
-        out.push(Msg::Rows(Rows { delta, lane: 0 }))
+        match changes.len() {
+            0 => Ok(()),
+            1 => changes.into_iter().try_for_each(|delta| out.push(Msg::Rows(Rows { delta, lane: 0 }))),
+            _ => out.push(Msg::Rows(Rows { delta: concat_deltas(&changes)?, lane: 0 })),
+        }
     }
 
     /// Whether answers wait for the end of the past.

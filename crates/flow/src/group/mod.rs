@@ -4,8 +4,9 @@
 //! `merge` into fresh groups give the same answers, whole or in shares.
 //!
 //! In reading order: [`keys`] (keys to dense numbers), this file (states by number), [`global`] (aggregation without windows),
-//! [`last`] (the last row of each key).
+//! [`closing`] (the same, where groups end), [`last`] (the last row of each key).
 
+pub mod closing;
 pub mod global;
 pub mod keys;
 pub mod last;

@@ -9,7 +9,7 @@ use super::replay::Ahead;
 use super::source::{SourceItem, SourceReader};
 use super::trace::{Step, Steps};
 use crate::operator::{Msg, PAST_LANE, Rows};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, SourceKind};
 use futures::FutureExt;
 use hydron_base::world::WallTime;
 use hydron_base::{Budget, Error, Result};
@@ -28,6 +28,10 @@ use tokio_util::sync::CancellationToken;
 /// shards of one INSERT are told one after the other as their files are synced, which takes a disk some milliseconds, and more
 /// beside other work.
 const SETTLE: Duration = Duration::from_millis(15);
+
+/// How long a record waits for itself from the other sources of the same stream: they read it at the same time, each in a task
+/// of its own.
+const TWIN_PATIENCE: Duration = Duration::from_millis(5);
 
 /// However many rows come, no timer is later than this.
 const TIMER_LATE_MAX: Duration = Duration::from_millis(25);
@@ -49,7 +53,17 @@ pub enum Flow {
 }
 
 /// An item and the source it is from.
-pub type Inbox = mpsc::Receiver<(usize, Result<SourceItem>)>;
+pub type Arrived = (usize, Result<SourceItem>);
+
+pub type Inbox = mpsc::Receiver<Arrived>;
+
+/// Shard and sequence of an item that is a whole record.
+fn record_of(item: &Arrived) -> Option<(u32, i64)> {
+    match item {
+        (_, Ok(SourceItem::Rows { shard, sequence: Some(sequence), .. })) => Some((*shard, *sequence)),
+        _ => None,
+    }
+}
 
 /// Runs a query to its end. Dropping the future stops all its tasks.
 pub async fn run(
@@ -64,8 +78,12 @@ pub async fn run(
     // Sources that lead and whose past is not complete yet: the others wait until there is none.
     let leads: Vec<bool> = pipeline.sources.iter().zip(&sources).map(|(s, at)| s.leads && at.has_past()).collect();
     let (leading, _) = watch::channel(leads.iter().filter(|l| **l).count());
-    for ((source, reader), leads) in readers.into_iter().enumerate().zip(leads) {
-        let turn = Turn { leading: leading.clone(), leads };
+    let mut readers: Vec<(usize, Box<dyn SourceReader>)> = readers.into_iter().enumerate().collect();
+    // Those that wait for the same stream are woken in the order in which they began to wait.
+    let place = |source: usize| pipeline.order.iter().position(|s| *s == source);
+    readers.sort_by_key(|(source, _)| place(*source));
+    for (source, reader) in readers {
+        let turn = Turn { leading: leading.clone(), leads: leads[source] };
         tasks.spawn_on(Mark::current().on(read(source, reader, inbox_in.clone(), turn)), &feed.context.io);
     }
     drop((inbox_in, leading));
@@ -310,15 +328,15 @@ impl Driver {
                     }
                 }
                 () = std::future::ready(()), if early && !self.cut_first => {
-                    if let Some((source, item)) = self.ahead.pop()
-                        && self.item(source, item?).await? == Flow::Done
+                    if let Some(item) = self.ahead.pop()
+                        && self.in_turn(item, &mut inbox).await? == Flow::Done
                     {
                         return Ok(());
                     }
                 }
                 item = inbox.recv(), if !early && !self.cut_first => {
-                    let Some((source, item)) = item else { return Ok(()) };
-                    if self.item(source, item?).await? == Flow::Done {
+                    let Some(item) = item else { return Ok(()) };
+                    if self.in_turn(item, &mut inbox).await? == Flow::Done {
                         return Ok(());
                     }
                 }
@@ -327,6 +345,52 @@ impl Driver {
             // Other queries have their turn after each batch.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Takes an item, and with a record what the other sources of its stream make of it, in the order of the pipeline.
+    async fn in_turn(&mut self, first: Arrived, inbox: &mut Inbox) -> Result<Flow> {
+        let Some((record, mut missing)) = self.twins(&first) else { return self.item(first.0, first.1?).await };
+        let mut items = vec![first];
+        let deadline = Instant::now() + TWIN_PATIENCE;
+        // Whatever else a source has to say comes first: then nobody waits for its record.
+        let is_it = |item: &Arrived| record_of(item) == Some(record);
+        for source in std::mem::take(&mut missing) {
+            match self.ahead.first_of(source) {
+                None => missing.push(source),
+                Some(at) if self.ahead.get(at).is_some_and(is_it) => items.extend(self.ahead.remove(at)),
+                Some(_) => {}
+            }
+        }
+        while !missing.is_empty() {
+            let Ok(Some(item)) = tokio::time::timeout_at(deadline, inbox.recv()).await else { break };
+            let awaited = missing.iter().position(|s| *s == item.0);
+            awaited.map(|at| missing.swap_remove(at));
+            if awaited.is_some() && is_it(&item) { items.push(item) } else { self.ahead.push(item) }
+        }
+        items.sort_by_key(|(source, _)| self.pipeline.order.iter().position(|s| s == source));
+        for (source, item) in items {
+            if self.item(source, item?).await? == Flow::Done {
+                return Ok(Flow::Done);
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// The record of an item, and the sources that read the same stream and have yet to come to it.
+    fn twins(&self, item: &Arrived) -> Option<((u32, i64), Vec<usize>)> {
+        let (shard, sequence) = record_of(item)?;
+        let of = |source: usize| match &self.pipeline.sources[source].kind {
+            SourceKind::Stream(scan) if self.sources[source].origin.rereads => Some(scan.stream.uuid),
+            _ => None,
+        };
+        let uuid = of(item.0)?;
+        let waits = |source: &usize| {
+            let at = &self.sources[*source];
+            let behind = at.positions.get(&shard).is_some_and(|p| *p < sequence);
+            *source != item.0 && behind && !at.in_past && !at.ended && of(*source) == Some(uuid)
+        };
+        let missing: Vec<usize> = (0..self.sources.len()).filter(waits).collect();
+        (!missing.is_empty()).then_some(((shard, sequence), missing))
     }
 
     /// The first start of a query.

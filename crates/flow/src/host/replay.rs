@@ -3,7 +3,7 @@
 //! In: the steps, the items of the sources as they come. Out: for each step its item. Promise: an item that comes before its
 //! turn waits in its order; what is left when all steps are taken comes before anything newer.
 
-use super::feed::Inbox;
+use super::feed::{Arrived, Inbox};
 use super::source::SourceItem;
 use hydron_base::{Code, Error, Result};
 use std::collections::VecDeque;
@@ -14,11 +14,28 @@ const REREAD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Items that came early.
 #[derive(Default)]
-pub struct Ahead(VecDeque<(usize, Result<SourceItem>)>);
+pub struct Ahead(VecDeque<Arrived>);
 
 impl Ahead {
-    pub fn pop(&mut self) -> Option<(usize, Result<SourceItem>)> {
+    pub fn pop(&mut self) -> Option<Arrived> {
         self.0.pop_front()
+    }
+
+    pub fn push(&mut self, item: Arrived) {
+        self.0.push_back(item);
+    }
+
+    /// Where the first item of a source is.
+    pub fn first_of(&self, source: usize) -> Option<usize> {
+        self.0.iter().position(|(s, _)| *s == source)
+    }
+
+    pub fn get(&self, at: usize) -> Option<&Arrived> {
+        self.0.get(at)
+    }
+
+    pub fn remove(&mut self, at: usize) -> Option<Arrived> {
+        self.0.remove(at)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -22,8 +22,10 @@ pub const PAIRS_MAX: usize = hydron_base::limit::BATCH_ROWS_MAX;
 pub struct JoinSpec {
     /// What must be equal: expressions over the left and over the right columns, of one type. Empty: every pair matches.
     pub on: Vec<(Expr, Expr)>,
-    /// LEFT: a left row without a match leaves too.
+    /// LEFT, FULL: a left row without a match leaves too.
     pub outer: bool,
+    /// RIGHT, FULL: so does a right one. Between two changing streams alone.
+    pub right_outer: bool,
     /// Decides about matches beside `on`: over the left columns, then the right ones.
     pub filter: Option<Expr>,
     pub left: Arc<Schema>,
@@ -73,6 +75,12 @@ impl JoinSpec {
     pub fn right_fields(&self) -> &[Field] {
         let from = self.left.len();
         &self.schema.fields[from..]
+    }
+
+    /// One left row that stands for no match.
+    pub fn left_absent(&self) -> Result<Vec<ArrayRef>> {
+        let fields = &self.schema.fields[..self.left.len()];
+        fields.iter().map(|f| array_of(&Value::default_of(&f.ty), &f.ty, 1)).collect()
     }
 
     /// One right row that stands for no match.

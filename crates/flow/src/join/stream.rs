@@ -3,7 +3,8 @@
 //! In: rows of both sides as they come. Out, by [`Mode`]: with both sides appended to, each new row beside all earlier rows of
 //! the other side; a left row that has no match yet leaves a LEFT join at once and is not corrected later. With a changing
 //! right side behind an appended left one, each left row beside what the right side holds at that moment. With two changing
-//! sides, a changelog of the joined set: whatever either side does is told as rows added and withdrawn.
+//! sides, a changelog of the joined set: whatever either side does is told as rows added and withdrawn. What one batch
+//! withdraws and puts in its place is told as such: a row of a LEFT join does not stand alone in between.
 
 use super::held::Held;
 use super::rows::{KeptRows, check_kept};
@@ -66,10 +67,32 @@ impl Changes {
     }
 }
 
+/// Keys without a row on one side, in the order in which they lost it.
+#[derive(Default)]
+struct Lonely {
+    keys: Vec<u32>,
+    open: hashbrown::HashSet<u32>,
+}
+
+impl Lonely {
+    fn add(&mut self, key: u32) {
+        self.keys.push(key);
+        self.open.insert(key);
+    }
+
+    /// Whether the key was among them; it is no more.
+    fn take(&mut self, key: u32) -> bool {
+        self.open.remove(&key)
+    }
+}
+
 impl StreamJoin {
     pub fn new(spec: Arc<JoinSpec>, mode: Mode, bytes_max: usize) -> Result<StreamJoin> {
         let types = |s: &Schema| s.fields.iter().map(|f| arrow_type(&f.ty)).collect::<Vec<_>>();
-        let sides = [KeptRows::new(types(&spec.left), Vec::new())?, KeptRows::new(types(&spec.right), spec.absent()?)?];
+        let sides = [
+            KeptRows::new(types(&spec.left), spec.left_absent()?)?,
+            KeptRows::new(types(&spec.right), spec.absent()?)?,
+        ];
         Ok(StreamJoin {
             keys: KeyTable::new(&spec.key_types())?,
             spec,
@@ -121,12 +144,13 @@ impl StreamJoin {
         let numbers = self.sides[side].assign(&batch.columns, batch.rows())?;
         let tells = self.mode != Mode::Enrich;
         let mut changes = Changes::default();
+        let mut lonely = Lonely::default();
         for row in 0..batch.rows() {
             let sign = sign_at(&rows.delta, row);
             let (key, number) = (groups[row], numbers[row]);
             if key == NO_GROUP {
                 // Matches nothing, ever: a left row of a LEFT join still has to leave.
-                if tells && side == LEFT && self.spec.outer {
+                if tells && self.stays(side) {
                     changes.push(row as u32, NO_ROW, sign);
                 }
                 continue;
@@ -139,34 +163,49 @@ impl StreamJoin {
             }
             if tells {
                 let has = self.sides[side].copies(key);
-                self.tell(side, row as u32, key, sign, (had, has), &mut changes);
+                self.tell(side, row as u32, key, sign, (had, has), &mut lonely, &mut changes);
             }
             if changes.own.len() >= PAIRS_MAX {
                 self.send(side, batch, std::mem::take(&mut changes), out)?;
             }
         }
+        for key in lonely.keys.iter().filter(|k| lonely.open.remove(*k)) {
+            self.sides[1 - side].for_each(*key, |r| changes.push(NO_ROW, r, 1));
+        }
         self.send(side, batch, changes, out)?;
         self.check_room(side, cx)
     }
 
-    /// What a row of `side` does to the joined set. `copies`: rows of its key on its side before and after.
-    fn tell(&self, side: usize, row: u32, key: u32, sign: i8, copies: (u64, u64), changes: &mut Changes) {
+    /// Whether rows of `side` leave without a match too.
+    fn stays(&self, side: usize) -> bool {
+        if side == LEFT { self.spec.outer } else { self.spec.right_outer }
+    }
+
+    /// What a row of `side` does to the joined set. `copies`: rows of its key on its side before and after. `lonely`: keys of
+    /// which the other side's rows have lost their matches in this batch, which nobody was told yet.
+    fn tell(
+        &self,
+        side: usize,
+        row: u32,
+        key: u32,
+        sign: i8,
+        copies: (u64, u64),
+        lonely: &mut Lonely,
+        changes: &mut Changes,
+    ) {
         let other = &self.sides[1 - side];
-        let corrects = self.spec.outer && self.mode == Mode::Changelog;
-        match side {
-            LEFT if self.spec.outer && other.copies(key) == 0 => changes.push(row, NO_ROW, sign),
-            LEFT => other.for_each(key, |r| changes.push(row, r, sign)),
-            // Left rows that stood alone do no more.
-            _ if corrects && copies.0 == 0 => {
-                other.for_each(key, |l| changes.push(NO_ROW, l, -1));
-                other.for_each(key, |l| changes.push(row, l, 1));
+        let corrects = self.stays(1 - side) && self.mode == Mode::Changelog;
+        if self.stays(side) && other.copies(key) == 0 {
+            changes.push(row, NO_ROW, sign);
+        } else if corrects && copies.0 == 0 && !lonely.take(key) {
+            // Rows that stood alone do no more.
+            other.for_each(key, |r| changes.push(NO_ROW, r, -1));
+            other.for_each(key, |r| changes.push(row, r, 1));
+        } else {
+            other.for_each(key, |r| changes.push(row, r, sign));
+            if corrects && copies.1 == 0 {
+                lonely.add(key);
             }
-            // Left rows stand alone again.
-            _ if corrects && copies.1 == 0 => {
-                other.for_each(key, |l| changes.push(row, l, -1));
-                other.for_each(key, |l| changes.push(NO_ROW, l, 1));
-            }
-            _ => other.for_each(key, |l| changes.push(row, l, sign)),
         }
     }
 
@@ -177,7 +216,7 @@ impl StreamJoin {
         }
         let other = self.sides[1 - side].gather(&changes.other)?;
         let own = if changes.own.contains(&NO_ROW) {
-            let absent = self.spec.absent()?;
+            let absent = if side == LEFT { self.spec.left_absent()? } else { self.spec.absent()? };
             let at = batch.rows() as u32;
             let indices = UInt32Array::from_iter_values(changes.own.iter().map(|r| (*r).min(at)));
             let with = batch.columns.iter().zip(&absent);

@@ -70,7 +70,7 @@ fn a_changelog_withdraws_before_it_adds() {
         rows 0s a  | nothing
         after 1s   | 1 1
         rows 0s a  | nothing
-        after 1s   | 1 -1 / 2 1
+        after 1s   | 1 -1; 2 1
         ",
     );
     let plan = Group::of(scan()).by(K).count().emit(changelog(Trigger::OnUpdate)).plan();
@@ -78,7 +78,7 @@ fn a_changelog_withdraws_before_it_adds() {
         plan,
         "
         rows 0s a, 0s b | a 1 1; b 1 1
-        rows 0s b, 0s c | b 1 -1 / b 2 1; c 1 1
+        rows 0s b, 0s c | b 1 -1; b 2 1; c 1 1
         ",
     );
 }
@@ -91,7 +91,7 @@ fn withdrawn_rows_leave_their_groups() {
         plan,
         "
         rows 0s a 1, 0s a 2    | a 2 3 1
-        rows -0s a 1, +0s b 1  | a 2 3 -1 / a 1 2 1; b 1 1 1
+        rows -0s a 1, +0s b 1  | a 2 3 -1; a 1 2 1; b 1 1 1
         rows -0s b 1           | b 1 1 -1
         rows +0s b 5           | b 1 5 1
         ",
@@ -134,7 +134,7 @@ fn the_outer_aggregate_restarts_with_each_answer_of_the_inner() {
         rows 0s a | nothing
         after 1s  | 1 1
         rows 0s b | nothing
-        after 1s  | 1 -1 / 2 1
+        after 1s  | 1 -1; 2 1
         ",
     );
 }
@@ -162,7 +162,7 @@ fn a_changelog_below_keeps_the_outer_going() {
         outer,
         "
         rows 0s a        | 1 1
-        rows 0s a, 0s b  | 0 0 / 2 2
+        rows 0s a, 0s b  | 2 2
         ",
     );
 }

@@ -330,3 +330,44 @@ fn emit_per_event_and_repeat() {
         ",
     );
 }
+
+#[test]
+fn a_row_that_takes_the_place_of_another_does_not_leave_the_left_one_alone() {
+    told(
+        "SELECT s.i, b.i, _tp_delta FROM changes AS s LEFT JOIN kv AS b ON s.k = b.k",
+        "
+        rows@0 0s a 1, 0s b 2 | 1 0 1; 2 0 1
+        rows@1 0s a 10        | 1 0 -1; 1 10 1
+        rows@1 0s a 11        | 1 10 -1; 1 11 1
+        ",
+    );
+}
+
+#[test]
+fn joins_of_changing_streams_keep_the_rows_of_either_side() {
+    told(
+        "SELECT s.i, b.i, _tp_delta FROM changes AS s FULL JOIN others AS b ON s.k = b.k",
+        "
+        rows@0 0s a 1           | 1 0 1
+        rows@1 0s a 10, 0s c 30 | 1 0 -1; 1 10 1; 0 30 1
+        rows@0 0s c 3           | 0 30 -1; 3 30 1
+        rows@0 -0s a 1          | 1 10 -1; 0 10 1
+        rows@1 -0s a 10         | 0 10 -1
+        ",
+    );
+    told(
+        "SELECT s.i, b.i, _tp_delta FROM changes AS s RIGHT JOIN others AS b ON s.k = b.k",
+        "
+        rows@0 0s a 1           | nothing
+        rows@1 0s a 10, 0s c 30 | 1 10 1; 0 30 1
+        rows@0 -0s a 1          | 1 10 -1; 0 10 1
+        ",
+    );
+    told(
+        "SELECT count(), sum(s.i), sum(b.i) FROM changes AS s FULL JOIN others AS b ON s.k = b.k EMIT ON UPDATE",
+        "
+        rows@0 0s a 1           | 1 1 0
+        rows@1 0s a 10, 0s c 30 | 2 1 40
+        ",
+    );
+}

@@ -3,6 +3,7 @@
 //! In reading order: [`plans`] (plans of one small stream), [`script`] (a story as text), then what is told with them.
 
 mod backfill;
+mod closing;
 mod global;
 mod hosted;
 mod joins;

@@ -164,6 +164,7 @@ impl Group {
             emit: None,
             emit_version: false,
             partition_keys: 0,
+            close: None,
         };
         Group { node }
     }

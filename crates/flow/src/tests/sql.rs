@@ -141,7 +141,7 @@ fn global_aggregates_answer_as_emit_says() {
         rows 0s a | nothing
         after 1s  | 1 1
         rows 0s a | nothing
-        after 1s  | 1 -1 / 2 1
+        after 1s  | 1 -1; 2 1
         ",
     );
     told(
@@ -308,6 +308,32 @@ fn lags_look_back_in_each_substream() {
         "
         rows 0s a 1, 0s b 2, 0s c 3 | [0,0] 0; [1,0] 1; [2,1] 2
         rows 0s c 4                 | [3,2] 3
+        ",
+    );
+}
+
+#[test]
+fn lags_over_keys_look_back_in_each_of_them() {
+    told(
+        "SELECT k, i, lag(i) OVER (PARTITION BY k), row_number() OVER (PARTITION BY k) FROM s",
+        "
+        rows 0s a 1, 0s b 2, 0s a 3 | a 1 0 1; a 3 1 2; b 2 0 1
+        rows 0s a 0                 | a 0 3 3
+        ",
+    );
+    told(
+        "SELECT i - lag(i, 1, 5) OVER w FROM s WHERE i > 0 WINDOW w AS (PARTITION BY k)",
+        "rows 0s a 1, 0s b 2, 0s a 0, 0s a 3 | -4; -3; 2",
+    );
+}
+
+#[test]
+fn an_aggregate_over_a_changelog_does_not_answer_between_a_withdrawal_and_what_comes_for_it() {
+    told(
+        "SELECT max(c), count() FROM (SELECT k, count() AS c, _tp_delta FROM s GROUP BY k EMIT CHANGELOG ON UPDATE) EMIT ON UPDATE",
+        "
+        rows 0s a, 0s a, 0s b | 2 2
+        rows 0s a, 0s b       | 3 2
         ",
     );
 }

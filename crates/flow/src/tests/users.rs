@@ -131,7 +131,7 @@ fn a_changelog_brings_signs() {
         "SELECT k, js_log(i), _tp_delta FROM s GROUP BY k EMIT CHANGELOG ON UPDATE",
         "
         rows 0s a 1 | a 1 1
-        rows 0s a 2 | a 1 -1 / a 12 1
+        rows 0s a 2 | a 1 -1; a 12 1
         ",
     );
 }

@@ -87,6 +87,7 @@ pub fn group(input: Plan, keys: Vec<Expr>, aggs: Vec<AggCall>, grouping: Groupin
         emit: None,
         emit_version: false,
         partition_keys: 0,
+        close: None,
     });
     Plan { node, schema: Arc::new(Schema::new(fields)), streaming: false, change: Change::Append }
 }

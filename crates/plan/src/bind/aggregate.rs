@@ -102,16 +102,17 @@ impl Exprs<'_> {
 
     /// In a stream `agg OVER (PARTITION BY k)` is an aggregate of the substream `k`.
     fn substream_call(&mut self, name: &str, f: &ast::Function, spec: &ast::WindowSpec) -> Result<Expr> {
-        if self.b.functions(name).aggregate(name).is_none() || !spec.order_by.is_empty() || spec.frame.is_some() {
+        let plain = spec.order_by.is_empty() && spec.frame.is_none();
+        if plain && matches!(name, "lag" | "lags" | "neighbor" | "row_number") {
+            return self.lag_over(name, f, spec);
+        }
+        if self.b.functions(name).aggregate(name).is_none() || !plain {
             let what = format!(
                 "\"{name}\" OVER with an order or a frame, or of a function that is no aggregate, in a streaming query"
             );
             return Err(Error::not_implemented(what));
         }
-        let before = std::mem::replace(&mut self.place, Place::GROUP_BY);
-        let keys = self.bind_all(&spec.partition_by);
-        self.place = before;
-        let keys = keys?;
+        let keys = self.over_keys_of(spec)?;
         match &self.over_keys {
             Some(other) if other.len() != keys.len() || !other.iter().zip(&keys).all(|(a, b)| a.is_same(b)) => {
                 return Err(Error::not_implemented("OVER with different PARTITION BY keys in a streaming query"));
@@ -120,6 +121,33 @@ impl Exprs<'_> {
         }
         let call = self.aggregate_call(name, f, Place::AGGREGATE)?;
         Ok(self.add_aggregate(call))
+    }
+
+    /// In a stream `lag(…) OVER (PARTITION BY k)` looks back in the substream `k`; rows are numbered from 1, as elsewhere with
+    /// OVER.
+    fn lag_over(&mut self, name: &str, f: &ast::Function, spec: &ast::WindowSpec) -> Result<Expr> {
+        let keys = self.over_keys_of(spec)?;
+        match &self.lag_keys {
+            Some(other) if other.len() != keys.len() || !other.iter().zip(&keys).all(|(a, b)| a.is_same(b)) => {
+                return Err(Error::not_implemented("OVER with different PARTITION BY keys in a streaming query"));
+            }
+            None if !self.lags.is_empty() => {
+                return Err(Error::not_implemented("lag() and its like with and without OVER in one streaming query"));
+            }
+            _ => self.lag_keys = Some(keys),
+        }
+        let call = self.lag(name, f)?;
+        match name {
+            "row_number" => self.call("plus", vec![call, Expr::literal(Value::UInt(1), LogicalType::UInt8)]),
+            _ => Ok(call),
+        }
+    }
+
+    fn over_keys_of(&mut self, spec: &ast::WindowSpec) -> Result<Vec<Expr>> {
+        let before = std::mem::replace(&mut self.place, Place::GROUP_BY);
+        let keys = self.bind_all(&spec.partition_by);
+        self.place = before;
+        keys
     }
 
     /// The window of a call with the named windows it extends put in.

@@ -24,6 +24,8 @@ pub struct ColumnOptions {
     pub event_time: String,
     /// Of an external stream: key and headers of a message may be columns.
     pub external: bool,
+    /// Of the stream behind a view: the bounds of windows may be columns, under their own names.
+    pub of_view: bool,
 }
 
 /// The columns of a stream in order: the declared ones, then `_tp_time`, then `_tp_delta`. `text` is the text that was parsed,
@@ -56,7 +58,7 @@ fn bind_with(
     cx: &BindContext,
 ) -> Result<Vec<ColumnInfo>> {
     let defs = flatten(binder, defs, cx)?;
-    let mut columns = Columns { binder, defs, types: Vec::new(), external: options.external };
+    let mut columns = Columns { binder, defs, types: Vec::new(), options };
     columns.check_names()?;
     columns.check_cycles()?;
     columns.types()?;
@@ -154,7 +156,7 @@ struct Columns<'b, 'a> {
     binder: &'b Binder<'a>,
     defs: Vec<(ast::ColumnDef, Option<LogicalType>)>,
     types: Vec<LogicalType>,
-    external: bool,
+    options: &'b ColumnOptions,
 }
 
 impl Columns<'_, '_> {
@@ -164,7 +166,7 @@ impl Columns<'_, '_> {
                 let error = Error::new(Code::DUPLICATE_COLUMN, format!("column \"{}\" is declared twice", def.name));
                 return Err(self.binder.place(error, def.span));
             }
-            check_reserved(&def.name, ty.as_ref(), self.external).map_err(|e| self.binder.place(e, def.span))?;
+            check_reserved(&def.name, ty.as_ref(), self.options).map_err(|e| self.binder.place(e, def.span))?;
         }
         Ok(())
     }
@@ -301,7 +303,8 @@ impl Columns<'_, '_> {
 }
 
 /// Errors: ILLEGAL_COLUMN (44).
-fn check_reserved(name: &str, ty: Option<&LogicalType>, external: bool) -> Result<()> {
+fn check_reserved(name: &str, ty: Option<&LogicalType>, options: &ColumnOptions) -> Result<()> {
+    let external = options.external;
     let fits = match name {
         "_tp_message_key" if external => true,
         "_tp_message_headers" if external => {
@@ -311,7 +314,7 @@ fn check_reserved(name: &str, ty: Option<&LogicalType>, external: bool) -> Resul
         "_tp_time" | "_tp_index_time" => ty.is_none_or(|t| matches!(t, LogicalType::DateTime64(..))),
         "_tp_sn" => ty.is_none_or(|t| *t == LogicalType::Int64),
         "_tp_delta" => ty.is_none_or(|t| *t == LogicalType::Int8),
-        "window_start" | "window_end" => false,
+        "window_start" | "window_end" => options.of_view,
         name => !name.starts_with("_tp_"),
     };
     if fits {

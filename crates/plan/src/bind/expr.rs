@@ -97,6 +97,8 @@ pub(super) struct Exprs<'a> {
     pub delta_used: usize,
     /// In a stream: the keys of `OVER (PARTITION BY …)`, one set for all calls.
     pub over_keys: Option<Vec<Expr>>,
+    /// The keys of `lag(…) OVER (PARTITION BY keys)` in a stream.
+    pub lag_keys: Option<Vec<Expr>>,
     pub plain_aggregates: bool,
     /// `lag` and its like occur.
     pub stateful: Option<Arc<str>>,
@@ -139,6 +141,7 @@ impl<'a> Exprs<'a> {
             delta: false,
             delta_used: 0,
             over_keys: None,
+            lag_keys: None,
             plain_aggregates: false,
             stateful: None,
             group_keys: Vec::new(),

@@ -67,6 +67,7 @@ impl AggregateStep<'_, '_> {
             emit: self.emit.emit,
             emit_version,
             partition_keys,
+            close: self.emit.close.map(Box::new),
         };
         Ok(Plan { node: Node::Aggregate(node), schema: Arc::new(Schema::new(fields)), streaming, change })
     }

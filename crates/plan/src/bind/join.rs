@@ -485,7 +485,12 @@ fn check_streams(left: &From, right: &From, kind: JoinKind, strictness: JoinStri
         (false, false) => Ok(()),
         (true, true) => {
             use JoinStrictness::{All, Any, Asof, Latest};
-            let kind_fits = matches!(kind, JoinKind::Inner | JoinKind::Left);
+            let both_change = left.plan.change != Change::Append && right.plan.change != Change::Append;
+            let kind_fits = match kind {
+                JoinKind::Inner | JoinKind::Left => true,
+                JoinKind::Right | JoinKind::Full => both_change,
+                JoinKind::Cross => false,
+            };
             let fits = match (left.plan.change, strictness, right.plan.change) {
                 (Change::Append, All, _) => true,
                 (Change::Append, Any | Latest | Asof, Change::Append | Change::VersionedKv) => true,

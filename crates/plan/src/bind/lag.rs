@@ -13,6 +13,14 @@ use std::sync::Arc;
 const ROWS_BACK_MAX: u64 = 10_000;
 
 impl Exprs<'_> {
+    /// A call without OVER.
+    pub(super) fn plain_lag(&mut self, name: &str, f: &ast::Function) -> Result<Expr> {
+        if self.lag_keys.is_some() {
+            return Err(Error::not_implemented("lag() and its like with and without OVER in one streaming query"));
+        }
+        self.lag(name, f)
+    }
+
     /// `lag(value[, n[, default]])`, `lags(value, from, to[, default])`, `neighbor(value, -n[, default])`, `row_number()`
     /// without OVER: a placeholder.
     ///

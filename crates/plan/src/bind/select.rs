@@ -8,7 +8,7 @@ use super::aggregate::row_count;
 use super::alias::Aliases;
 use super::array_join::unfold_calls;
 use super::asterisk::Member;
-use super::changes::{tracked, with_signs};
+use super::changes::{is_changing, tracked, with_signs};
 use super::emit::EmitPlan;
 use super::env::Env;
 use super::expr::{AGGREGATES, ARRAY_JOINS, Exprs, LAGS, Place, WINDOWS};
@@ -18,7 +18,7 @@ use super::query::Rel;
 use super::scope::Show;
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
-use crate::node::{Change, FillColumn, Grouping, LagCall, Node, Plan, SortKey, Trigger, WindowCall};
+use crate::node::{Change, FillColumn, Grouping, Join, LagCall, Node, Plan, SortKey, Trigger, WindowCall};
 use crate::rewrite::{conjunction, conjuncts};
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
@@ -121,6 +121,9 @@ impl<'a> Binder<'a> {
         }
         let plan = self.emit_last(&mut x, plan, &emit, aggregated, &mut window, &mut ClausesMut(&mut clauses))?;
         self.check_delta(&x, select, &plan, aggregated, &emit)?;
+        if outer.parent.is_none() && self.other_text.get() == 0 && !aggregated && !names_delta(select) {
+            check_told(&plan)?;
+        }
         let plan = self.assemble(x, plan, clauses, aggregated, window, emit)?;
         Ok(Rel { plan, flat: flat && !aggregated })
     }
@@ -430,6 +433,8 @@ impl<'a> Binder<'a> {
         if aggregated {
             let aggs: Vec<AggCall> = x.aggs.iter().map(|a| map_agg(a, &|e| places.put(e))).collect();
             let over = x.over_keys.as_ref().map(|keys| keys.iter().map(|k| places.put(k)).collect());
+            let close = emit.close.as_ref().map(|c| c.map(|e| places.put(e)));
+            let emit = EmitPlan { close, ..emit };
             let step = AggregateStep {
                 x: &x,
                 partition_by: &clauses.partition_by,
@@ -469,7 +474,8 @@ impl<'a> Binder<'a> {
             plan = plan.filter(places.put(having));
         }
         if !aggregated && !x.lags.is_empty() {
-            let keys = clauses.partition_by.iter().map(|k| places.put(k)).collect();
+            let keys = clauses.partition_by.iter().chain(x.lag_keys.iter().flatten());
+            let keys = keys.map(|k| places.put(k)).collect();
             plan = lagged(plan, &x.lags, keys, &mut places);
         }
         if !calls.is_empty() {
@@ -578,6 +584,26 @@ fn names_aggregates(select: &ast::Select, b: &Binder<'_>) -> bool {
         })
     };
     select.projection.iter().chain(&select.having).any(|e| e.any(&mut is_aggregate))
+}
+
+/// Errors: INCORRECT_QUERY (80) for the rows of changing streams, joined over and over, that leave without their sign: which of
+/// them are withdrawals could not be told.
+fn check_told(plan: &Plan) -> Result<()> {
+    fn join(plan: &Plan) -> Option<&Join> {
+        match &plan.node {
+            Node::Join(join) => Some(join),
+            Node::Filter { input, .. } | Node::Project { input, .. } | Node::Signs { input } => join(input),
+            _ => None,
+        }
+    }
+    let changing = |j: &&Join| j.left.streaming && j.right.streaming && is_changing(j.left.change);
+    match join(plan).filter(changing).and_then(|j| join(&j.left)).filter(changing) {
+        None => Ok(()),
+        Some(_) => {
+            let text = "a join over a join of changing streams withdraws rows: their sign is to be selected";
+            Err(Error::new(Code::INCORRECT_QUERY, text).hint("_tp_delta in the select list"))
+        }
+    }
 }
 
 /// Whether the select list or a condition names `_tp_delta`.

@@ -239,6 +239,9 @@ pub(super) fn assign(
         }
     };
     let spec = WindowSpec { kind, time: position, zone: zone.or(own_zone).unwrap_or(x.cx.zone), processing_time };
+    // Bounds of other windows that the source has are hidden by these.
+    let older = x.scope.columns.iter_mut().filter(|c| matches!(&*c.name, "window_start" | "window_end"));
+    older.for_each(|c| c.show = Show::Hidden);
     let start = x.scope.push("window_start", ty.clone(), Show::Yes);
     let end = x.scope.push("window_end", ty.clone(), Show::Yes);
     let mut fields = plan.schema.fields.clone();

@@ -291,10 +291,12 @@ fn prune_aggregate(
     let mut needed = vec![false; aggregate.input.schema.len()];
     aggregate.keys.iter().for_each(|k| note(&mut needed, k));
     calls.iter().for_each(|a| a.args.iter().chain(&a.filter).for_each(|e| note(&mut needed, e)));
+    aggregate.close.iter().flat_map(|c| c.exprs()).for_each(|e| note(&mut needed, e));
     let (input, below) = prune(*aggregate.input, needed);
+    let close = aggregate.close.as_ref().map(|c| Box::new(c.map(|e| moved(e, &below))));
     let aggs = calls.iter().map(|a| moved_call(a, &below)).collect();
     let keys = aggregate.keys.iter().map(|k| moved(k, &below)).collect();
-    let node = Aggregate { input: Box::new(input), keys, aggs, ..aggregate };
+    let node = Aggregate { input: Box::new(input), keys, aggs, close, ..aggregate };
     (with(Node::Aggregate(node), pick(schema, &kept)), moves)
 }
 

@@ -15,7 +15,7 @@ fn elements(columns: &str) -> TableElements {
 }
 
 fn columns(text: &str, mode: StreamMode, event_time: &str) -> String {
-    let options = ColumnOptions { mode, stream: true, event_time: event_time.into(), external: false };
+    let options = ColumnOptions { mode, stream: true, event_time: event_time.into(), external: false, of_view: false };
     match bind_columns(&elements(text).columns, None, &options, &World, &BindContext::default()) {
         Ok(columns) => {
             let shown: Vec<String> = columns.iter().map(|c| format!("{} {} {:?}", c.name, c.ty, c.default)).collect();

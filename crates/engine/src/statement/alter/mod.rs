@@ -190,6 +190,7 @@ fn info_of(old: &StreamInfo, applied: &Applied, lookup: &Lookup, bind_cx: &BindC
         stream: old.kind != StreamKind::Table,
         event_time: setting("event_time_column").unwrap_or_default(),
         external: false,
+        of_view: crate::view::is_hidden(&old.name),
     };
     let elements = create.elements.clone().unwrap_or_default();
     let mut columns = bind_columns(&elements.columns, None, &options, lookup, bind_cx)?;
