@@ -235,6 +235,12 @@ const TABLE: &[SettingDef] = &[
     def("max_keep_windows", Kind::UInt, "0", "the same under an older name; the greater of both counts"),
     def("default_hash_table", Kind::Text, "memory", "accepted: groups are kept in memory"),
     def("default_hash_join", Kind::Text, "memory", "accepted: rows of joins are kept in memory"),
+    def(
+        "aggregate_state_ttl_sec",
+        Kind::UInt,
+        "0",
+        "an aggregation without a window forgets groups to which no row came for so many seconds; 0: none",
+    ),
     def("max_hot_keys", Kind::UInt, "1000000", "accepted: all keys are kept in memory"),
     def("allow_independent_shard_processing", Kind::Bool, "0", "accepted: groups are dealt out by their keys"),
     def("substreams", Kind::UInt, "0", "accepted: SHUFFLE BY deals groups out to max_threads tasks"),

@@ -125,6 +125,10 @@ pub fn build_options(settings: &Settings) -> BuildOptions {
             .ok()
             .filter(|n| *n > 0 && settings.text("group_by_overflow_mode") == "throw"),
         idle_ms: i64::try_from(settings.uint("idle_shard_timeout_ms")).ok().filter(|ms| *ms > 0),
+        ttl_ms: i64::try_from(settings.uint("aggregate_state_ttl_sec"))
+            .ok()
+            .filter(|s| *s > 0)
+            .map(|s| s.saturating_mul(1_000)),
         join: JoinLimits {
             bytes_max: settings.uint("join_max_buffered_bytes") as usize,
             versions_max: settings.uint("keep_versions") as usize,

@@ -54,11 +54,22 @@ pub async fn run(cx: Context, create: CreateView) -> Result<Answer> {
         let engine = Arc::clone(&cx.engine);
         let lookup = cx.lookup();
         let bind_cx = cx.bind_context(false);
+        let as_streams = (cx.settings.text("query_mode") == "table").then(|| {
+            let mut settings = (*cx.settings).clone();
+            settings.reset("query_mode");
+            hydron_func::BindContext { settings: Arc::new(settings), ..cx.bind_context(true) }
+        });
         let statement = Arc::clone(&cx.info.text);
         let whole = cx.text().is_some();
         move || {
             // A view that cannot be bound now could not be read later.
-            let bound = bind_select_in(&create.query, whole.then_some(&*statement), &lookup, &bind_cx)?;
+            let text = whole.then_some(&*statement);
+            let bound = bind_select_in(&create.query, text, &lookup, &bind_cx);
+            // It may be one that only streams can have, to be read by others than this session.
+            let bound = match (bound, as_streams) {
+                (Err(e), Some(cx)) => bind_select_in(&create.query, text, &lookup, &cx).map_err(|_| e)?,
+                (bound, _) => bound?,
+            };
             super::permit::reads(&lookup, Some(&bound.plan))?;
             if !view.info.columns.is_empty() && view.info.columns.len() != bound.plan.schema.len() {
                 let message = format!(

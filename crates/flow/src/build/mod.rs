@@ -48,6 +48,8 @@ pub struct BuildOptions {
     pub groups_max: Option<usize>,
     /// The setting `idle_shard_timeout_ms`; `None`: a shard without rows holds time back.
     pub idle_ms: Option<i64>,
+    /// The setting `aggregate_state_ttl_sec`; `None`: groups are never forgotten.
+    pub ttl_ms: Option<i64>,
     pub join: JoinLimits,
 }
 
@@ -73,6 +75,7 @@ impl Default for BuildOptions {
             emit_during_backfill: false,
             groups_max: None,
             idle_ms: None,
+            ttl_ms: None,
             join: JoinLimits::default(),
         }
     }
@@ -196,7 +199,8 @@ impl Builder {
                 Ok(self.then(below, op, line))
             }
             Node::Distinct { input, on, .. } => {
-                if input.change != Change::Append {
+                // Rows of a versioned stream that nobody follows as changes are rows like others.
+                if !matches!(input.change, Change::Append | Change::VersionedKv) {
                     return Err(Error::not_implemented("DISTINCT over a changelog in a streaming query"));
                 }
                 let below = self.plan(input, alone)?;

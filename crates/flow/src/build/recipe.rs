@@ -96,6 +96,7 @@ impl<'a> Recipe<'a> {
             restarts: input.is_whole_answer(),
             own_emit: aggregate.has_own_emit(),
             emit_during_backfill: options.emit_during_backfill,
+            ttl_ms: options.ttl_ms,
             schema,
         };
         Ok(Recipe { input, maker: Maker::Global(Arc::new(spec)), emit, time: None, delay: 0, idle_ms: None })

@@ -2,14 +2,16 @@
 //!
 //! In: rows, added or withdrawn; ticks. Out: one batch for each answer; with EMIT CHANGELOG it has the old rows of the changed
 //! groups and then the new ones, so that nobody answers between them. Promise: no row, no answer; state lives as long as the
-//! query.
+//! query, or with `aggregate_state_ttl_sec` until no row came to a group for so long: it is then forgotten, and withdrawn from a
+//! changelog.
 
 use super::{GroupSpec, Groups};
 use crate::operator::expr::{concat_deltas, slice_delta, take};
 use crate::operator::{Msg, Operator, Output, Rows};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{Share, StateReader, StateWriter};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, UInt32Array};
 use hydron_base::Result;
+use hydron_base::world::WallTime;
 use hydron_func::EvalContext;
 use hydron_plan::Trigger;
 use hydron_types::{Batch, Delta, Schema};
@@ -30,6 +32,8 @@ pub struct GlobalSpec {
     pub own_emit: bool,
     /// Answers also while the rows of the past come in.
     pub emit_during_backfill: bool,
+    /// A group to which no row came for so long is forgotten. Milliseconds of wall time.
+    pub ttl_ms: Option<i64>,
     /// Keys, aggregates, and `_tp_delta` where `changelog`.
     pub schema: Arc<Schema>,
 }
@@ -45,6 +49,8 @@ pub struct Global {
     touched: Vec<u32>,
     /// Rows that the next changelog answer withdraws.
     old: Vec<Delta>,
+    /// With a TTL, when groups are looked at next.
+    next_look: Option<WallTime>,
 }
 
 /// What is known of a group beside its aggregates.
@@ -55,12 +61,23 @@ struct Mark {
     touched: bool,
     /// Its last answer is with the client; in a changelog it must be withdrawn before a new one.
     answered: bool,
+    /// With a TTL: when its last row came, in microseconds.
+    seen: i64,
 }
 
 impl Global {
     pub fn new(spec: Arc<GlobalSpec>) -> Result<Global> {
         let groups = Groups::new(&spec.groups)?;
-        Ok(Global { spec, groups, pending: false, backfilling: false, marks: vec![], touched: vec![], old: vec![] })
+        Ok(Global {
+            spec,
+            groups,
+            pending: false,
+            backfilling: false,
+            marks: vec![],
+            touched: vec![],
+            old: vec![],
+            next_look: None,
+        })
     }
 
     fn tracks_touched(&self) -> bool {
@@ -95,6 +112,12 @@ impl Global {
         let batch = rows.batch();
         let evaluated = self.spec.groups.evaluate(cx, &batch.columns, batch.rows(), rows.delta.signs.as_ref())?;
         self.groups.assign(&evaluated)?;
+        if self.spec.ttl_ms.is_some() {
+            self.marks.resize(self.groups.len(), Mark::default());
+            for group in self.groups.assigned() {
+                self.marks[*group as usize].seen = cx.now.0;
+            }
+        }
         if self.tracks_touched() || self.tracks_live() {
             self.marks.resize(self.groups.len(), Mark::default());
             self.touch_assigned()?;
@@ -193,6 +216,47 @@ impl Global {
         }
     }
 
+    /// Forgets groups to which no row came for long. Looks at them eight times in a TTL.
+    fn forget(&mut self, cx: &EvalContext, out: &mut dyn Output) -> Result<()> {
+        let Some(ttl) = self.spec.ttl_ms.filter(|_| !self.backfilling && !self.spec.groups.keys.is_empty()) else {
+            return Ok(());
+        };
+        if self.next_look.is_some_and(|t| t > cx.now) {
+            return Ok(());
+        }
+        self.next_look = Some(cx.now.plus_millis((ttl / 8).max(1)));
+        let oldest = cx.now.0.saturating_sub(ttl.saturating_mul(1_000));
+        self.marks.resize(self.groups.len(), Mark::default());
+        // What still has something to say stays until it has.
+        let stays = |m: &Mark| m.touched || m.seen > oldest;
+        let (living, gone): (Vec<u32>, Vec<u32>) =
+            self.groups.all().into_iter().partition(|g| stays(&self.marks[*g as usize]));
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<u32> = gone.into_iter().filter(|g| self.marks[*g as usize].answered).collect();
+        if self.spec.changelog && !told.is_empty() {
+            let delta = self.answer(&told, -1)?;
+            out.push(Msg::Rows(Rows { delta, lane: 0 }))?;
+        }
+        let mut w = StateWriter::default();
+        self.groups.save(&living, &mut w)?;
+        let state = w.finish();
+        let mut fresh = Groups::new(&self.spec.groups)?;
+        let numbers = fresh.load(&mut StateReader::new(&state, Share::ALL))?;
+        let mut marks = vec![Mark::default(); fresh.len()];
+        let mut number_of = hashbrown::HashMap::new();
+        for (old, new) in living.iter().zip(numbers) {
+            if let Some(new) = new {
+                marks[new as usize] = self.marks[*old as usize];
+                number_of.insert(*old, new);
+            }
+        }
+        self.touched = self.touched.iter().filter_map(|g| number_of.get(g).copied()).collect();
+        (self.groups, self.marks) = (fresh, marks);
+        Ok(())
+    }
+
     /// Whether answers wait for the end of the past.
     fn holds_back(&self) -> bool {
         self.backfilling && !self.spec.emit_during_backfill
@@ -200,7 +264,15 @@ impl Global {
 }
 
 impl Operator for Global {
+    fn wake(&mut self, now: WallTime) {
+        // Wall time went on while a restored query was down: silence counts anew from here.
+        self.marks.iter_mut().for_each(|m| m.seen = now.0);
+    }
+
     fn on_msg(&mut self, cx: &EvalContext, _: usize, msg: Msg, out: &mut dyn Output) -> Result<()> {
+        if matches!(msg, Msg::Rows(_) | Msg::Tick) {
+            self.forget(cx, out)?;
+        }
         match msg {
             Msg::Rows(rows) if self.spec.own_emit => {
                 self.absorb(cx, &rows)?;
@@ -251,7 +323,15 @@ impl Operator for Global {
             Arc::new(arrow::array::Int64Array::from_iter_values(all.iter().map(|g| self.mark(*g).live)));
         let touched: ArrayRef = Arc::new(BooleanArray::from_iter(all.iter().map(|g| Some(self.mark(*g).touched))));
         let answered: ArrayRef = Arc::new(BooleanArray::from_iter(all.iter().map(|g| Some(self.mark(*g).answered))));
-        w.put_columns(&[live, touched, answered], all.len())?;
+        let mut marks = vec![live, touched, answered];
+        if self.spec.ttl_ms.is_some() {
+            let seen = all.iter().map(|g| self.mark(*g).seen);
+            marks.push(Arc::new(arrow::array::Int64Array::from_iter_values(seen)));
+            w.put_columns(&marks, all.len())?;
+            w.put_option(self.next_look.map(|t| t.0));
+        } else {
+            w.put_columns(&marks, all.len())?;
+        }
         let old = if self.old.is_empty() { None } else { Some(concat_deltas(&self.old)?) };
         w.put_bool(old.is_some());
         old.map_or(Ok(()), |old| w.put_columns(&old.rows.columns, old.rows.rows()))
@@ -265,9 +345,14 @@ impl Operator for Global {
         let (marks, _) = r.columns()?;
         let (live, touched, answered) =
             (marks[0].as_primitive::<arrow::datatypes::Int64Type>(), marks[1].as_boolean(), marks[2].as_boolean());
+        let seen = marks.get(3).map(|m| m.as_primitive::<arrow::datatypes::Int64Type>());
+        if self.spec.ttl_ms.is_some() {
+            self.next_look = r.option()?.map(WallTime);
+        }
         for (row, group) in numbers.iter().enumerate() {
             let Some(group) = *group else { continue };
             let mark = &mut self.marks[group as usize];
+            mark.seen = mark.seen.max(seen.map_or(0, |s| s.value(row)));
             mark.live += live.value(row);
             mark.answered |= answered.value(row);
             if touched.value(row) && !mark.touched {

@@ -1,8 +1,9 @@
 //! Aggregation without windows.
 
 use super::plans::*;
-use super::script::check;
-use hydron_plan::{Change, Trigger};
+use super::script::{Player, check};
+use crate::build::BuildOptions;
+use hydron_plan::{Change, Plan, Trigger};
 
 #[test]
 fn a_period_tells_all_groups_once_if_there_was_a_row() {
@@ -183,6 +184,39 @@ fn versions_count_periods_and_start_anew_in_each_substream() {
         "
         rows 0s a        | a 1 0
         rows 0s a, 0s b  | a 2 1 / b 1 0
+        ",
+    );
+}
+
+/// Runs a story with groups that are forgotten after ten seconds.
+fn forgetting(plan: Plan, story: &str) {
+    let options = BuildOptions { ttl_ms: Some(10_000), ..BuildOptions::default() };
+    Player::new(plan, options).play(story, false);
+}
+
+#[test]
+fn a_group_without_rows_for_long_is_forgotten() {
+    forgetting(
+        Group::of(scan()).by(K).count().emit(emit(Trigger::Periodic(1_000))).plan(),
+        "
+        rows 0s a, 0s b | nothing
+        after 6s        | a 1; b 1
+        rows 0s a       | nothing
+        after 6s        | a 2; b 1
+        rows 0s c       | nothing
+        after 1s        | a 2; c 1
+        rows 0s b       | nothing
+        after 1s        | a 2; b 1; c 1
+        ",
+    );
+    forgetting(
+        Group::of(scan()).by(K).count().emit(changelog(Trigger::OnUpdate)).plan(),
+        "
+        rows 0s a, 0s b | a 1 1; b 1 1
+        after 6s        | nothing
+        rows 0s a       | a 1 -1; a 2 1
+        after 6s        | nothing
+        rows 0s a       | b 1 -1 / a 2 -1; a 3 1
         ",
     );
 }

@@ -337,3 +337,68 @@ fn an_aggregate_over_a_changelog_does_not_answer_between_a_withdrawal_and_what_c
         ",
     );
 }
+
+#[test]
+fn windows_close_above_an_array_join() {
+    told(
+        "SELECT window_start, e, count() FROM tumble(s, t, 5s) ARRAY JOIN [i, i + 1] AS e WHERE i > 0 GROUP BY window_start, e",
+        "
+        rows 0s a 1, 1s a 2, 1s a 0 | nothing
+        rows 9s a 7                 | 0s 1 1; 0s 2 2; 0s 3 1
+        ",
+    );
+    told(
+        "SELECT window_end, array_join([k, 'x']) AS e, sum(i) FROM hop(s, t, 5s, 5s) WHERE i > 0 GROUP BY window_end, e",
+        "
+        rows 0s a 1, 1s b 2 | nothing
+        rows 9s a 7         | 5s a 1; 5s b 2; 5s x 3
+        ",
+    );
+}
+
+#[test]
+fn rows_that_replace_each_other_are_followed_through_array_join_and_union() {
+    told(
+        "SELECT sum(e) FROM kv ARRAY JOIN [i, i * 10] AS e EMIT ON UPDATE",
+        "
+        rows 0s a 1, 0s b 2 | 33
+        rows 0s a 3         | 55
+        ",
+    );
+    told(
+        "SELECT count(), sum(i) FROM (SELECT k, i FROM kv UNION ALL SELECT k, i FROM kv WHERE i > 1) EMIT ON UPDATE",
+        "
+        rows@0 0s a 1, 0s b 2 | 2 3
+        rows@1 0s a 1, 0s b 2 | 3 5
+        rows@0 0s a 4         | 3 8
+        rows@1 0s a 4         | 4 12
+        ",
+    );
+    told("SELECT DISTINCT i FROM kv", "rows 0s a 1, 0s b 1, 0s c 2 | 1; 2\nrows 0s a 2 | nothing\nrows 0s a 3 | 3");
+}
+
+#[test]
+fn a_comma_between_streams_is_a_join_on_what_where_equates() {
+    told(
+        "SELECT s.i, b.i FROM s, r AS b WHERE s.k = b.k AND s.i > 1",
+        "
+        rows@0 0s a 1, 0s b 2 | nothing
+        rows@1 0s a 5, 0s b 6 | 2 6
+        ",
+    );
+}
+
+#[test]
+fn open_windows_answer_each_period_and_close_late() {
+    told(
+        "SELECT window_start, count() FROM tumble(s, t, 5s) GROUP BY window_start EMIT PERIODIC 1s WITH DELAY 2s",
+        "
+        rows 0s a  | nothing
+        after 1s   | 0s 1
+        rows 6s a  | nothing
+        rows 4s a  | nothing
+        after 1s   | 0s 2; 5s 1
+        rows 7s a  | 0s 2
+        ",
+    );
+}

@@ -49,8 +49,14 @@ fn followed(plan: Plan, drop_late: bool) -> Result<Plan> {
         Node::Join(join) if !join.right.streaming => {
             Node::Join(Join { left: Box::new(followed(*join.left, drop_late)?), ..join })
         }
+        Node::ArrayJoin { input, columns, left } => {
+            Node::ArrayJoin { input: Box::new(followed(*input, drop_late)?), columns, left }
+        }
+        Node::Union { inputs } if inputs.iter().all(|i| i.streaming) => {
+            Node::Union { inputs: inputs.into_iter().map(|i| followed(i, drop_late)).collect::<Result<_>>()? }
+        }
         _ => {
-            let text = "the changes of a versioned_kv stream behind DISTINCT, ORDER BY, LIMIT or UNION";
+            let text = "the changes of a versioned_kv stream behind DISTINCT, ORDER BY, LIMIT or a UNION with a table";
             return Err(Error::not_implemented(text));
         }
     };

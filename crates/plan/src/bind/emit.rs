@@ -70,8 +70,8 @@ impl<'a> Binder<'a> {
         if clause.per_event && window {
             return Err(incorrect("EMIT PER EVENT is for aggregations without a window"));
         }
-        if clause.periodic.is_some() && (clause.delay.is_some() || clause.timeout.is_some()) {
-            return Err(incorrect("EMIT PERIODIC does not go with DELAY or TIMEOUT"));
+        if clause.periodic.is_some() && !window && (clause.delay.is_some() || clause.timeout.is_some()) {
+            return Err(incorrect("EMIT PERIODIC goes with DELAY and TIMEOUT over a window alone"));
         }
         let of_window = clause.after.is_some() || clause.delay.is_some() || clause.timeout.is_some();
         if aggregated && !window && of_window && close.is_none() {

@@ -487,9 +487,9 @@ fn check_streams(left: &From, right: &From, kind: JoinKind, strictness: JoinStri
             use JoinStrictness::{All, Any, Asof, Latest};
             let both_change = left.plan.change != Change::Append && right.plan.change != Change::Append;
             let kind_fits = match kind {
-                JoinKind::Inner | JoinKind::Left => true,
+                // An equality in WHERE makes a cross join an inner one, and without one it cannot be run.
+                JoinKind::Inner | JoinKind::Left | JoinKind::Cross => true,
                 JoinKind::Right | JoinKind::Full => both_change,
-                JoinKind::Cross => false,
             };
             let fits = match (left.plan.change, strictness, right.plan.change) {
                 (Change::Append, All, _) => true,

@@ -1,6 +1,6 @@
 //! Plan to better plan. Same rows, same order where order is promised; a streaming plan emits what it emitted.
 //!
-//! In reading order: [`pushdown`] (filters toward sources), [`policy`] (what may pass a row policy), [`lift`] (windows above joins), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
+//! In reading order: [`pushdown`] (filters toward sources), [`policy`] (what may pass a row policy), [`lift`] (windows above joins), [`unfold`] (windows above ARRAY JOIN), [`simplify`] (what does nothing goes), [`prune`] (columns nobody
 //! reads), [`limit`] (how many rows a source need give), [`seek`] (where a streaming source starts, from its filter).
 
 mod lift;
@@ -10,11 +10,12 @@ mod prune;
 mod pushdown;
 mod seek;
 mod simplify;
+mod unfold;
 
 use crate::expr::{Expr, ExprKind};
-use crate::node::Plan;
+use crate::node::{JoinKind, Node, Plan};
 use hydron_base::world::WallTime;
-use hydron_base::{Result, Settings};
+use hydron_base::{Error, Result, Settings};
 use hydron_func::{ArgInfo, BindContext, Registry};
 use hydron_types::Schema;
 use std::sync::Arc;
@@ -37,16 +38,29 @@ impl Options {
 /// All rewrites, in their order.
 ///
 /// Errors: UNEXPECTED_EXPRESSION (183) for a streaming query whose filter compares `_tp_time` or `_tp_sn` with something that
-/// is not known when the query starts.
+/// is not known when the query starts, NOT_IMPLEMENTED (48) for two streams side by side that no equality joins.
 pub fn optimize(plan: Plan, options: &Options) -> Result<Plan> {
     let schema = Arc::clone(&plan.schema);
     let plan = pushdown::push_filters(plan);
+    check_crosses(&plan)?;
     let plan = lift::lift_windows(plan);
+    let plan = unfold::lift_windows(plan);
     let plan = seek::find_seeks(plan, options)?;
     let plan = simplify::simplify(plan);
     let plan = prune::prune_columns(plan);
     let plan = simplify::simplify(plan);
     Ok(limit::hint_limits(named_as(plan, &schema)))
+}
+
+fn check_crosses(plan: &Plan) -> Result<()> {
+    if let Node::Join(join) = &plan.node
+        && join.kind == JoinKind::Cross
+        && join.left.streaming
+        && join.right.streaming
+    {
+        return Err(Error::not_implemented("a join of two streams without an equality of their columns"));
+    }
+    plan.inputs().into_iter().try_for_each(check_crosses)
 }
 
 /// The plan with the names of `schema`: those of the whole answer are the user's, all others serve no one.
