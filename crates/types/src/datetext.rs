@@ -217,18 +217,13 @@ pub fn parse_basic(text: &[u8], fraction: bool, local: &LocalTime) -> Option<Par
             return None;
         }
         let (minute, m) = b.digits(2);
-        if m == 0 {
+        if m == 0 || !b.take(b':') {
             return None;
         }
-        let second = if b.take(b':') {
-            let (second, s) = b.digits(2);
-            if s == 0 {
-                return None;
-            }
-            second
-        } else {
-            0
-        };
+        let (second, s) = b.digits(2);
+        if s == 0 {
+            return None;
+        }
         second_of_day = (hour * 3_600 + minute * 60 + second) as i64;
         with_time = true;
     }

@@ -247,7 +247,7 @@ impl<'a> Parser<'a> {
                 self.expect(',')?;
                 let value = self.type_()?;
                 self.expect(')')?;
-                if key.is_nullable() || matches!(key, T::Array(_) | T::Map(..) | T::Json) || key.is_float() {
+                if !is_map_key(&key) {
                     return Err(Error::new(
                         Code::BAD_ARGUMENTS,
                         format!("map({key}, {value}): a key is a string, integer, date, uuid or enum, and never NULL"),
@@ -595,6 +595,12 @@ fn shown(token: &Token) -> String {
 
 fn arguments(name: &str, wanted: &str) -> Error {
     Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, format!("type {name} takes {wanted}"))
+}
+
+/// Whether values of the type may be keys of a map: strings, integers, dates, ids, enums; never NULL.
+pub fn is_map_key(ty: &LogicalType) -> bool {
+    use LogicalType as T;
+    !(ty.is_nullable() || matches!(ty, T::Array(_) | T::Map(..) | T::Json) || ty.is_float())
 }
 
 /// `nullable(T)`. Errors: ILLEGAL_TYPE_OF_ARGUMENT (43) for array, tuple, map, nested and json.

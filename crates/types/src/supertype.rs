@@ -140,7 +140,8 @@ fn common_time(types: &[&LogicalType]) -> LogicalType {
     let has_date32 = types.iter().any(|t| matches!(t, T::Date32));
     match scale {
         Some(scale) => T::DateTime64(scale, zone),
-        None if has_datetime && has_date32 => T::DateTime64(0, zone),
+        // Neither holds the other; what holds both shows the days as they are, in the zone of the session.
+        None if has_datetime && has_date32 => T::DateTime64(0, None),
         None if has_datetime => T::DateTime(zone),
         None => T::Date32,
     }

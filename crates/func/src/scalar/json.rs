@@ -9,12 +9,12 @@ mod path;
 mod simple;
 
 use super::column::{Ints, Texts, bools, float64s, int64s, text_lists, texts, uint64s};
-use super::define::{Call, define};
+use super::define::{Call, define, define_seeing_nulls};
 use crate::call::{BoundCall, Datum};
 use crate::registry::Registry;
 use arrow::array::ArrayRef;
 use cursor::{Kind, Node};
-use hydron_base::{Error, Result};
+use hydron_base::{Code, Error, Result};
 use hydron_types::column::ColumnBuilder;
 use hydron_types::parse::parse_type;
 use hydron_types::{EnumNames, LogicalType, Value};
@@ -28,6 +28,13 @@ pub fn register(registry: &mut Registry) {
                 call.returns(ty.clone(), move |args, rows| f(&Rows::of(&steps, args, rows)?, rows))
             });
         };
+    let define_lists_at = |registry: &mut Registry, name: &str, f: fn(&Rows<'_>, usize) -> Result<ArrayRef>| {
+        define_lists(registry, name, move |call| {
+            let steps = Steps::of(call, 0)?;
+            let ty = LogicalType::array(LogicalType::String);
+            call.returns(ty, move |args, rows| f(&Rows::of(&steps, args, rows)?, rows))
+        });
+    };
     use LogicalType as T;
     define_at(registry, "json_has", T::Bool, |r, rows| Ok(bools(rows, |i| r.at(i).is_some())));
     define_at(registry, "json_length", T::UInt64, |r, rows| {
@@ -63,7 +70,7 @@ pub fn register(registry: &mut Registry) {
         }))
     });
     for name in ["json_extract_array_raw", "json_extract_array"] {
-        define_at(registry, name, T::array(T::String), |r, rows| {
+        define_lists_at(registry, name, |r, rows| {
             let mut raw = Vec::new();
             text_lists(rows, |i, out| {
                 for item in r.at(i).iter().flat_map(Node::items) {
@@ -75,7 +82,7 @@ pub fn register(registry: &mut Registry) {
             })
         });
     }
-    define_at(registry, "json_extract_keys", T::array(T::String), |r, rows| {
+    define_lists_at(registry, "json_extract_keys", |r, rows| {
         text_lists(rows, |i, out| {
             r.at(i).iter().flat_map(Node::members).for_each(|(key, _)| out.push(&key));
             Ok(())
@@ -105,13 +112,13 @@ pub fn register(registry: &mut Registry) {
         let steps = Steps::of(call, 1)?;
         typed(call, ty, steps, extract::value)
     });
-    define(registry, "json_extract_keys_and_values", |call| {
+    define_lists(registry, "json_extract_keys_and_values", |call| {
         call.arity(2..=usize::MAX)?;
         let ty = named_type(call)?;
         let steps = Steps::of(call, 1)?;
         typed(call, pairs_of(ty), steps, extract::pairs)
     });
-    define(registry, "json_extract_keys_and_values_raw", |call| {
+    define_lists(registry, "json_extract_keys_and_values_raw", |call| {
         let steps = Steps::of(call, 0)?;
         typed(call, pairs_of(LogicalType::String), steps, |node, _| {
             let pairs = node.members().into_iter().map(|(key, value)| {
@@ -137,8 +144,40 @@ fn pairs_of(value: LogicalType) -> LogicalType {
     LogicalType::array(LogicalType::tuple([LogicalType::String, value]))
 }
 
-/// The type that the last argument names.
+/// Registers a function whose result is an array, which cannot be NULL: nullable arguments are refused, and only the NULL
+/// itself makes NULL.
+fn define_lists<F>(registry: &mut Registry, name: &str, bind: F)
+where
+    F: Fn(&Call<'_>) -> Result<BoundCall> + Send + Sync + 'static,
+{
+    define_seeing_nulls(registry, name, move |call| {
+        if call.args.iter().any(|a| *a.ty.bare() == LogicalType::Nothing) {
+            return call.returns(LogicalType::Nothing, |_, rows| {
+                Ok(arrow::array::new_null_array(&arrow::datatypes::DataType::Null, rows))
+            });
+        }
+        let nullable = call.args.iter().position(|a| a.ty.is_nullable());
+        let args: Vec<_> =
+            call.args.iter().map(|a| crate::call::ArgInfo { ty: a.ty.bare().clone(), ..a.clone() }).collect();
+        let bound = bind(&Call { args: &args, ..*call })?;
+        match nullable {
+            Some(position) => Err(Error::new(
+                Code::ILLEGAL_TYPE_OF_ARGUMENT,
+                format!("argument {} of function \"{}\" is nullable, and no array can be", position + 1, call.name),
+            )),
+            None => Ok(bound),
+        }
+    });
+}
+
+/// The type that the last argument names. Errors: ILLEGAL_COLUMN (44) unless that is a constant string.
 fn named_type(call: &Call<'_>) -> Result<LogicalType> {
+    let last = call.args.len() - 1;
+    if !call.ty(last).is_string_like() || call.args[last].constant.is_none() {
+        let text =
+            format!("the last argument of function \"{}\" must be a constant string that names a type", call.name);
+        return Err(Error::new(Code::ILLEGAL_COLUMN, text));
+    }
     let text = call.constant_text(call.args.len() - 1)?;
     parse_type(&String::from_utf8_lossy(text))
 }

@@ -79,7 +79,7 @@ pub fn register(registry: &mut Registry) {
         }))
     });
     for (name, element) in [("map_add", "plus"), ("map_subtract", "minus")] {
-        define(registry, name, move |call| merge(call, element));
+        define(registry, name, move |call| merge_all(call, element));
     }
     define(registry, "map_update", |call| {
         call.arity(2..=2)?;
@@ -110,6 +110,11 @@ fn make(call: &Call<'_>) -> Result<BoundCall> {
         if types.is_empty() { (none.clone(), none) } else { (least_supertype(&side(0))?, least_supertype(&side(1))?) };
     if key.is_nullable() && !types.is_empty() {
         return Err(Error::bad_arguments("a key of a map cannot be NULL"));
+    }
+    if !hydron_types::parse::is_map_key(&key) {
+        return Err(Error::bad_arguments(format!(
+            "a key of a map cannot be of type {key}: it is a string, integer, date, uuid or enum"
+        )));
     }
     let conversions: Vec<Convert> =
         (0..types.len()).map(|i| call.convert(i, if i % 2 == 0 { &key } else { &value })).collect();
@@ -236,7 +241,55 @@ fn update(call: &Call<'_>, ty: LogicalType) -> Result<BoundCall> {
     })
 }
 
-/// `map_add` and `map_subtract`: values of equal keys are put together; a key that one map lacks counts as 0 there.
+/// `map_add(map, map, …)` and `map_subtract`, or of tuples of two arrays, keys and values, which answer such a tuple.
+fn merge_all(call: &Call<'_>, element: &'static str) -> Result<BoundCall> {
+    call.arity(2..=usize::MAX)?;
+    if let LogicalType::Tuple(_) = call.ty(0) {
+        return merge_arrays(call, element);
+    }
+    let mut bound = merge(&Call { args: &call.args[..2], ..*call }, element)?;
+    for (i, next) in call.args.iter().enumerate().skip(2) {
+        let args = [ArgInfo::column(bound.ty.clone()), next.clone()];
+        let last = merge(&Call { args: &args, ..*call }, element).map_err(|e| match e.code {
+            Code::ILLEGAL_TYPE_OF_ARGUMENT => call.illegal(i),
+            _ => e,
+        })?;
+        let before = bound.kernel;
+        bound = BoundCall::new(last.ty, move |cx: &EvalContext, args: &[Datum], rows| {
+            let so_far = before.eval(cx, &args[..i], rows)?;
+            last.kernel.eval(cx, &[so_far, args[i].clone()], rows)
+        });
+    }
+    Ok(bound)
+}
+
+fn merge_arrays(call: &Call<'_>, element: &'static str) -> Result<BoundCall> {
+    let as_map = |i: usize| match call.ty(i) {
+        LogicalType::Tuple(pair) => match &pair[..] {
+            [(_, LogicalType::Array(k)), (_, LogicalType::Array(v))] => Ok(LogicalType::Map(k.clone(), v.clone())),
+            _ => Err(call.illegal(i)),
+        },
+        _ => Err(call.illegal(i)),
+    };
+    let maps = (0..call.args.len()).map(as_map).collect::<Result<Vec<_>>>()?;
+    let conversions: Vec<Convert> = maps.iter().enumerate().map(|(i, m)| call.convert(i, m)).collect();
+    let args: Vec<ArgInfo> = maps.into_iter().map(ArgInfo::column).collect();
+    let bound = merge_all(&Call { args: &args, ..*call }, element)?;
+    let LogicalType::Map(key, value) = bound.ty.clone() else {
+        return Err(Error::bug("maps were merged to what is no map"));
+    };
+    let ty = LogicalType::tuple([LogicalType::array((*key).clone()), LogicalType::array((*value).clone())]);
+    let out = ty.clone();
+    Ok(BoundCall::new(ty, move |cx: &EvalContext, args: &[Datum], rows| {
+        let maps = args.iter().zip(&conversions).map(|(a, c)| c.datum(a)).collect::<Result<Vec<_>>>()?;
+        let merged = Datum::Array(bound.kernel.eval(cx, &maps, rows)?.to_array(rows)?);
+        let pairs = pairs(&merged, rows)?;
+        let side = |ty: &LogicalType, i: usize| list(ty, pairs.ends.clone(), pairs.columns[i].clone());
+        Ok(Datum::Array(super::column::tuple(&out, vec![side(&key, 0), side(&value, 1)], rows)?))
+    }))
+}
+
+/// `map_add` and `map_subtract` of two maps: values of equal keys are put together; a key that one map lacks counts as 0 there.
 fn merge(call: &Call<'_>, element: &str) -> Result<BoundCall> {
     call.arity(2..=2)?;
     let ((a_key, a_value), (b_key, b_value)) = (pair(call, 0)?, pair(call, 1)?);

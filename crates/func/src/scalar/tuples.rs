@@ -34,14 +34,23 @@ pub fn register(registry: &mut Registry) {
     define(registry, "tuple_hamming_distance", |call| {
         call.arity(2..=2)?;
         let different = elementwise(call, "not_equals")?;
-        Ok(BoundCall::new(LogicalType::UInt64, move |cx: &EvalContext, args: &[Datum], rows| {
+        // The type that adding so many truths one by one has.
+        let ty = match elements_of(call, 0)?.len() {
+            ..=1 => LogicalType::UInt8,
+            2 => LogicalType::UInt16,
+            3 => LogicalType::UInt32,
+            _ => LogicalType::UInt64,
+        };
+        let narrow = super::define::Convert::new(&LogicalType::UInt64, &ty, call.zone());
+        Ok(BoundCall::new(ty, move |cx: &EvalContext, args: &[Datum], rows| {
             let result = different.kernel.eval(cx, args, rows)?.to_array(rows)?;
             let columns: Vec<BooleanArray> = downcast::<StructArray>(&result)?
                 .columns()
                 .iter()
                 .map(|c| downcast::<BooleanArray>(c).cloned())
                 .collect::<Result<_>>()?;
-            Ok(Datum::Array(uint64s(rows, |row| columns.iter().filter(|c| c.value(row)).count() as u64)))
+            let counts = uint64s(rows, |row| columns.iter().filter(|c| c.value(row)).count() as u64);
+            Ok(Datum::Array(narrow.array(&counts)?))
         }))
     });
 }
@@ -58,7 +67,11 @@ fn elements_of(call: &Call<'_>, position: usize) -> Result<Elements> {
 /// The place that a constant number (from 1) or name means.
 fn place(call: &Call<'_>, elements: &Elements) -> Result<Option<usize>> {
     let found = match call.constant(1)? {
-        Value::Bytes(name) => elements.iter().position(|(n, _)| n.as_deref().is_some_and(|n| n.as_bytes() == name)),
+        // An element without a name goes by its number.
+        Value::Bytes(name) => elements.iter().enumerate().position(|(i, (n, _))| match n {
+            Some(n) => n.as_bytes() == name,
+            None => (i + 1).to_string().as_bytes() == name,
+        }),
         number => match number.as_i64() {
             Some(0) => return Err(Error::new(Code::ZERO_ARRAY_OR_TUPLE_INDEX, "elements of a tuple count from 1")),
             Some(n) if n > 0 => Some(n as usize - 1).filter(|i| *i < elements.len()),

@@ -258,6 +258,10 @@ impl Exprs<'_> {
         if self.cx.settings.bool("cast_keep_nullable") && value.ty.is_nullable() && !to.is_nullable() {
             to = hydron_types::parse::nullable(to)?;
         }
+        if value.ty == LogicalType::Nothing && !to.is_nullable() {
+            let text = format!("NULL cannot be converted to {to}, which is not nullable");
+            return Err(Error::new(Code::CANNOT_CONVERT_TYPE, text).hint(format!("nullable({to})")));
+        }
         let address = matches!(to.bare(), LogicalType::Ipv4 | LogicalType::Ipv6) && value.ty.bare().is_string_like();
         if address && self.cx.settings.bool("cast_ipv4_ipv6_default_on_conversion_error") {
             let name = if *to.bare() == LogicalType::Ipv4 { "to_ipv4" } else { "to_ipv6" };
@@ -423,7 +427,9 @@ fn branches_alike(name: &str, args: Vec<Expr>, ty: &LogicalType, x: &Exprs<'_>) 
         .map(|(i, a)| {
             if i % 2 == 0 && i < last {
                 x.truth(a, name)
-            } else if arrow_type(&a.ty) != arrow_type(ty) && !matches!(ty, LogicalType::Nothing) {
+            } else if (arrow_type(&a.ty) != arrow_type(ty) || another_time(&a.ty, ty))
+                && !matches!(ty, LogicalType::Nothing)
+            {
                 let to = if a.ty.is_nullable() { ty.clone() } else { not_null(ty) };
                 cast_to(a, &to, x.cx.zone)
             } else {
@@ -431,6 +437,11 @@ fn branches_alike(name: &str, args: Vec<Expr>, ty: &LogicalType, x: &Exprs<'_>) 
             }
         })
         .collect()
+}
+
+/// A time that shows in another way than a time of the same layout.
+fn another_time(a: &LogicalType, b: &LogicalType) -> bool {
+    a.bare().is_date_or_time() && b.bare().is_date_or_time() && a.bare() != b.bare()
 }
 
 fn not_null(ty: &LogicalType) -> LogicalType {

@@ -337,12 +337,24 @@ impl Parser<'_> {
             use TokenKind::*;
             matches!(kind, Number | String | Minus | Comma | LParen | RParen | LBracket | RBracket)
         };
-        if !constant || !self.kinds_since(first).all(plain) {
+        if !constant || !self.kinds_since(first).all(plain) || !is_written_out(left) {
             return None;
         }
         let literal_in_parens = left.as_literal().is_some() && self.kinds_since(first).any(|k| k == TokenKind::LParen);
         let text = self.span_since(first).of(self.text);
         (!literal_in_parens).then(|| text.as_bytes().to_vec())
+    }
+}
+
+/// Whether the value is a constant, or an array or tuple of such: `[[1][1]]` has an element that is computed.
+fn is_written_out(value: &Expr) -> bool {
+    match &value.kind {
+        ExprKind::Literal(_) => value.alias.is_none(),
+        ExprKind::Function(f) => {
+            (matches!(f.style, Style::Brackets | Style::Parens) && f.args.iter().all(is_written_out))
+                || (f.name == "negate" && f.args.iter().all(is_written_out))
+        }
+        _ => false,
     }
 }
 

@@ -112,7 +112,9 @@ pub fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType, options: &Ca
     let lenient = options.mode == CastMode::Wrap
         && from_bare.is_string_like()
         && to.is_nullable()
-        && (to_bare.is_number() || to_bare.is_date_or_time());
+        && (to_bare.is_number()
+            || to_bare.is_date_or_time()
+            || matches!(to_bare, LogicalType::Uuid | LogicalType::Ipv4 | LogicalType::Ipv6));
     let job = Job { from: from_bare, to: to_bare, nulls: nulls.as_ref(), lenient, options };
     let converted = if from_bare == to_bare { Arc::clone(array) } else { job.convert(array)? };
     match nulls {
@@ -200,6 +202,10 @@ impl Job<'_> {
             (T::String | T::FixedString(_), _) => text::from_text(self, array),
             (T::Array(_) | T::Nested(_) | T::Tuple(_) | T::Map(..), T::Json) => self.to_text(array, Style::Json),
             (_, T::String) => self.to_text(array, Style::Plain),
+            (from, T::FixedString(_)) if !matches!(from, T::Ipv6 | T::Uuid) => Err(Error::new(
+                Code::NOT_IMPLEMENTED,
+                format!("there is no conversion from {from} to {}: only strings become fixed strings", self.to),
+            )),
             (_, T::FixedString(_)) => {
                 let string = Job { to: &T::String, ..*self }.to_text(array, Style::Plain)?;
                 Job { from: &T::String, ..*self }.convert(&string)
@@ -265,9 +271,21 @@ impl Job<'_> {
                 let rows = self.part(&entries, &pair, item)?;
                 list_array(self.to, offsets, rows, None)
             }
-            (T::Array(_) | T::Tuple(_) | T::Map(..), _) | (_, T::Array(_) | T::Tuple(_) | T::Map(..)) => {
-                Err(self.mismatch())
+            (_, T::Array(_) | T::Tuple(_) | T::Map(..)) => Err(self.mismatch()),
+            // What converts to a number or a time says that it does not take composites.
+            (T::Array(_) | T::Tuple(_) | T::Map(..), to)
+                if (to.is_number() && !to.is_decimal()) || to.is_date_or_time() || matches!(to, T::Uuid) =>
+            {
+                Err(Error::new(
+                    Code::ILLEGAL_TYPE_OF_ARGUMENT,
+                    format!("{} and {} have different shapes: there is no conversion", self.from, self.to),
+                ))
             }
+            (T::Array(_) | T::Tuple(_) | T::Map(..), _) => Err(self.unsupported()),
+            (from, T::Uuid) | (T::Uuid, from) if from.is_number() && !matches!(from, T::UInt128) => Err(Error::new(
+                Code::NOT_IMPLEMENTED,
+                format!("there is no conversion from {} to {}: a uuid is written in quotes", self.from, self.to),
+            )),
             (from, to) if from.is_date_or_time() && to.is_date_or_time() => time::between_times(self, array),
             _ => number::from_number(self, array),
         }

@@ -18,7 +18,7 @@ use crate::registry::Registry;
 use hydron_base::Result;
 use hydron_types::LogicalType;
 
-pub(crate) use tuples::elementwise;
+pub(crate) use tuples::{each_of, elementwise, sum_of};
 
 /// A binary operation on numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

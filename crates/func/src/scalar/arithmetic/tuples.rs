@@ -45,6 +45,7 @@ pub(super) fn bind(call: &Call<'_>, op: Op) -> Result<BoundCall> {
         Op::Plus if both => elementwise(call, "plus"),
         Op::Minus if both => elementwise(call, "minus"),
         Op::Multiply if !both => elementwise(call, "multiply"),
+        Op::Multiply => Registry::builtin().bind_scalar("dot_product", call.cx, call.args),
         Op::Divide if matches!(call.ty(0), LogicalType::Tuple(_)) && !both => elementwise(call, "divide"),
         _ => Err(call.illegal(0)),
     }
@@ -85,6 +86,38 @@ pub(crate) fn elementwise(call: &Call<'_>, function: &str) -> Result<BoundCall> 
             })
             .collect::<Result<Vec<ArrayRef>>>()?;
         Ok(Datum::Array(tuple(&out, columns, rows)?))
+    }))
+}
+
+/// The sum of the elements of the tuple that `of` makes, of the type that adding them one by one has.
+pub(crate) fn sum_of(call: &Call<'_>, of: BoundCall) -> Result<BoundCall> {
+    let parts = elements(&of.ty).ok_or_else(|| Error::bug("the sum of what is no tuple"))?;
+    let first = parts.first().map(|(_, t)| t.clone()).ok_or_else(|| call.illegal(0))?;
+    let mut sums: Vec<BoundCall> = Vec::with_capacity(parts.len());
+    for (_, ty) in &parts[1..] {
+        let so_far = sums.last().map_or(&first, |b| &b.ty).clone();
+        let args = [ArgInfo::column(so_far), ArgInfo::column(ty.clone())];
+        sums.push(Registry::builtin().bind_scalar("plus", call.cx, &args)?);
+    }
+    let ty = sums.last().map_or(first, |b| b.ty.clone());
+    Ok(BoundCall::new(ty, move |cx: &EvalContext, args: &[Datum], rows| {
+        let tuple = Datum::Array(of.kernel.eval(cx, args, rows)?.to_array(rows)?);
+        let mut total = element(&tuple, 0)?;
+        for (i, sum) in sums.iter().enumerate() {
+            total = sum.kernel.eval(cx, &[total, element(&tuple, i + 1)?], rows)?;
+        }
+        Ok(total)
+    }))
+}
+
+/// `function` of each element of the tuple that `of` makes; with `twice`, of each element and itself.
+pub(crate) fn each_of(call: &Call<'_>, of: BoundCall, function: &str, twice: bool) -> Result<BoundCall> {
+    let args = vec![ArgInfo::column(of.ty.clone()); 1 + usize::from(twice)];
+    let count = args.len();
+    let bound = elementwise(&Call { args: &args, ..*call }, function)?;
+    Ok(BoundCall::new(bound.ty.clone(), move |cx: &EvalContext, args: &[Datum], rows| {
+        let tuple = Datum::Array(of.kernel.eval(cx, args, rows)?.to_array(rows)?);
+        bound.kernel.eval(cx, &vec![tuple; count], rows)
     }))
 }
 

@@ -64,7 +64,14 @@ fn search(call: &Call<'_>, ty: LogicalType, answer: fn(&Found<'_>, usize) -> Res
     };
     let element =
         if own == LogicalType::Nothing { LogicalType::nullable(call.ty(1).bare().clone()) } else { own.clone() };
-    let common = comparable_type(&element, call.ty(1)).ok_or_else(|| call.illegal(1))?;
+    // Of few values each, an array is searched among them: a number is asked for as one of theirs, as a cast makes it.
+    let among_few = match &own {
+        LogicalType::LowCardinality(few) if few.bare().is_number() && call.ty(1).bare().is_number() => {
+            Some(LogicalType::nullable(few.bare().clone()))
+        }
+        _ => None,
+    };
+    let common = among_few.or_else(|| comparable_type(&element, call.ty(1))).ok_or_else(|| call.illegal(1))?;
     let common = if common.is_nullable() { common } else { nullable_if_possible(common) };
     let (elements, wanted) = (Convert::new(&own, &common, call.zone()), call.convert(1, &common));
     call.returns(ty, move |args, rows| {

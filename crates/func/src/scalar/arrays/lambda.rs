@@ -10,6 +10,7 @@ use crate::scalar::column::{Lists, bools, end_offset, flags, list, numbers, rety
 use crate::scalar::conditional::condition;
 use crate::scalar::define::{Call, Convert, define_with_lambda};
 use crate::scalar::logic::has_truth;
+use crate::scalar::rows::encode;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::UInt32Type;
 use hydron_base::{Code, Error, Result};
@@ -111,6 +112,20 @@ pub(super) fn register(registry: &mut Registry) {
             let (flat, mask) = asked.truth(cx, args, rows)?;
             rearrange(&element, &flat.columns[0], rows, |row, out| {
                 out.extend(flat.range(row).filter(|i| mask.value(*i)).map(|i| i as u32));
+                Ok(())
+            })
+        })
+    });
+    define_with_lambda(registry, "array_compact", element_types, |call| {
+        let asked = Asked::of(call, false)?;
+        let element = asked.ty.clone();
+        asked.returns(LogicalType::array(element.clone()), move |asked, cx, args, rows| {
+            let Answers { flat, values } = asked.answers(cx, args, rows)?;
+            let keys = encode(&values)?;
+            rearrange(&element, &values, rows, |row, out| {
+                let range = flat.range(row);
+                let start = range.start;
+                out.extend(range.filter(|i| *i == start || keys.row(*i) != keys.row(*i - 1)).map(|i| i as u32));
                 Ok(())
             })
         })

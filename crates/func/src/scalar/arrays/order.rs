@@ -33,20 +33,6 @@ pub(super) fn register(registry: &mut Registry) {
             })
         })
     });
-    define_seeing_nulls(registry, "array_compact", |call| {
-        call.arity(1..=1)?;
-        let element = call.need_array(0)?.clone();
-        call.returns(call.ty(0).clone(), move |args, rows| {
-            let lists = Lists::of(&args[0])?;
-            let keys = encode(&lists.values)?;
-            rearrange(&element, &lists.values, rows, |row, out| {
-                let range = lists.range(row);
-                let start = range.start;
-                out.extend(range.filter(|i| *i == start || keys.row(*i) != keys.row(*i - 1)).map(|i| i as u32));
-                Ok(())
-            })
-        })
-    });
     define_seeing_nulls(registry, "array_uniq", |call| {
         call.arity(1..=usize::MAX)?;
         for i in 0..call.args.len() {

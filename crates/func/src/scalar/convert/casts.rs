@@ -22,11 +22,7 @@ pub fn register(registry: &mut Registry) {
     add_custom(registry, "accurate_cast_or_default", bind_or_default);
     super::function::add_seeing_types(registry, "to_type_name", |_: &BindContext, args: &[ArgInfo]| {
         check_count("to_type_name", args, 1..=1)?;
-        let name = match &args[0].ty {
-            LogicalType::Nothing => "nullable(nothing)".to_string(),
-            ty => ty.to_string(),
-        };
-        Ok(constant(name))
+        Ok(constant(shown(&args[0].ty).to_string()))
     });
     add_custom(registry, "to_column_type_name", |_: &BindContext, args: &[ArgInfo]| {
         check_count("to_column_type_name", args, 1..=1)?;
@@ -78,6 +74,18 @@ pub fn register(registry: &mut Registry) {
     registry.add_alias("map_cast", "map");
 }
 
+/// The type as it is shown: that of a NULL beside other values is `nullable(nothing)`; an empty array is one of `nothing`.
+fn shown(ty: &LogicalType) -> LogicalType {
+    use LogicalType as T;
+    match ty {
+        T::Nothing => T::Nullable(Box::new(T::Nothing)),
+        T::Tuple(elements) => T::Tuple(elements.iter().map(|(n, t)| (n.clone(), shown(t))).collect()),
+        T::Map(key, value) if **key != T::Nothing => T::Map(key.clone(), Box::new(shown(value))),
+        T::Array(item) if **item != T::Nothing => T::array(shown(item)),
+        other => other.clone(),
+    }
+}
+
 fn constant(text: String) -> BoundCall {
     let one: ArrayRef = Arc::new(BinaryArray::from_vec(vec![text.as_bytes()]));
     BoundCall::new(LogicalType::String, move |_: &EvalContext, _: &[Datum], _| Ok(Datum::Scalar(Arc::clone(&one))))
@@ -102,6 +110,13 @@ fn bind_cast(cx: &BindContext, name: &str, mode: CastMode, args: &[ArgInfo]) -> 
         && hydron_types::supertype::can_be_nullable(&ty)
     {
         ty = LogicalType::nullable(ty);
+    }
+    if matches!(from, LogicalType::Nothing) && !ty.is_nullable() && !mode.makes_nulls() {
+        return Err(Error::new(
+            Code::CANNOT_CONVERT_TYPE,
+            format!("{name}: NULL cannot be converted to {ty}, which is not nullable"),
+        )
+        .hint(format!("nullable({ty})")));
     }
     check_conversion(name, args, &from, &ty)?;
     let options = CastOptions {
@@ -137,8 +152,7 @@ fn bind_or_default(cx: &BindContext, args: &[ArgInfo]) -> Result<BoundCall> {
         None => Value::default_of(&ty),
         Some(arg) => {
             let value = arg.constant.as_ref().ok_or_else(|| not_constant(NAME, 2))?;
-            let fits = arg.ty == ty || (arg.ty.is_number() && ty.is_number());
-            if !fits {
+            if arg.ty != ty {
                 return Err(illegal(NAME, args, 2, &format!("{ty}, as the result")));
             }
             let one = hydron_types::array_of(value, &arg.ty, 1)?;

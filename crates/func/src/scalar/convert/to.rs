@@ -116,6 +116,12 @@ fn add_one(registry: &mut Registry, name: &str, target: Target, fallback: Fallba
 }
 
 fn bind(cx: &BindContext, name: &str, target: Target, fallback: Fallback, args: &[ArgInfo]) -> Result<BoundCall> {
+    if args.len() > 1 && fallback == Fallback::Error && args.iter().any(|a| is_null(&a.ty)) {
+        // Of a NULL anywhere comes NULL, before anything else is asked of the arguments.
+        return Ok(unary(LogicalType::Nothing, |array: &ArrayRef| {
+            Ok(arrow::array::new_null_array(&arrow::datatypes::DataType::Null, array.len()))
+        }));
+    }
     let extra = usize::from(fallback == Fallback::Default);
     let (needed, optional) = match target {
         Target::Plain(_) => (1, 1),
@@ -165,10 +171,12 @@ fn target_type(
         Target::Plain(ty) => {
             let ty = ty();
             let zone = match &ty {
+                // A number is a day or a second, whatever the zone: its name is not looked at.
+                T::Date | T::Date32 if text_at(1) && is_plain_number(&args[0].ty) => None,
                 T::Date | T::Date32 if text_at(1) => zone_argument(name, args, 1)?,
                 _ => None,
             };
-            let used = 1 + usize::from(zone.is_some());
+            let used = 1 + usize::from(matches!(ty, T::Date | T::Date32) && text_at(1));
             (ty, zone, used)
         }
         Target::Decimal(precision) => (checked_decimal(precision, constant_number(name, args, 1)?)?, None, 2),
@@ -208,6 +216,10 @@ fn target_type(
     })
 }
 
+fn is_plain_number(ty: &LogicalType) -> bool {
+    ty.bare().is_number() || matches!(ty.bare(), LogicalType::Bool)
+}
+
 fn is_null(ty: &LogicalType) -> bool {
     matches!(ty.bare(), LogicalType::Nothing)
 }
@@ -215,6 +227,14 @@ fn is_null(ty: &LogicalType) -> bool {
 /// Converts argument 0 to `ty`, nullable when the argument is.
 fn convert(cx: &BindContext, name: &str, args: &[ArgInfo], ty: LogicalType, zone: Zone) -> Result<BoundCall> {
     let from = &args[0].ty;
+    if matches!(ty, LogicalType::FixedString(_)) && !is_null(from) && !from.bare().is_string_like() {
+        let text = format!("{name} does not take {from}: only strings become fixed strings");
+        return Err(Error::new(Code::NOT_IMPLEMENTED, text));
+    }
+    if matches!(ty, LogicalType::Uuid) && from.bare().is_number() {
+        let text = format!("{name} does not take {from}: a uuid is written in quotes");
+        return Err(Error::new(Code::NOT_IMPLEMENTED, text));
+    }
     if !is_null(from) && !can_cast(from.bare(), &ty) {
         let composite = matches!(
             from.bare(),
@@ -269,10 +289,7 @@ fn with_default(
 ) -> Result<BoundCall> {
     let given = match &args[used.min(args.len())..] {
         [] => None,
-        [default] if default.ty.bare() == &ty => Some(default),
-        [default] if default.ty.bare().is_number() && ty.is_number() && can_cast(default.ty.bare(), &ty) => {
-            Some(default)
-        }
+        [default] if same_but_for_zone(default.ty.bare(), &ty) => Some(default),
         [_] => return Err(illegal(name, args, used, &format!("{ty}, as the result"))),
         _ => {
             return Err(Error::new(
@@ -290,6 +307,14 @@ fn with_default(
         Some(_) => return Err(not_constant(name, used)),
     };
     Ok(replaced_by(options(cx, zone, default_mode(&args[0].ty)), args[0].ty.clone(), ty, default))
+}
+
+fn same_but_for_zone(a: &LogicalType, b: &LogicalType) -> bool {
+    match (a, b) {
+        (LogicalType::DateTime(_), LogicalType::DateTime(_)) => true,
+        (LogicalType::DateTime64(x, _), LogicalType::DateTime64(y, _)) => x == y,
+        _ => a == b,
+    }
 }
 
 /// Texts that do not parse and numbers that would change.

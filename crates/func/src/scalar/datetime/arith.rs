@@ -28,7 +28,9 @@ pub fn plus_interval_type(time: &LogicalType, unit: IntervalUnit) -> Option<Logi
     Some(match time {
         T::Date | T::Date32 if whole_days => time.clone(),
         T::Date if fine == 0 => T::DateTime(None),
-        T::Date | T::Date32 => T::DateTime64(fine, None),
+        T::Date => T::DateTime64(fine, None),
+        // The usual scale of a datetime64, unless the unit asks for a finer one.
+        T::Date32 => T::DateTime64(fine.max(3), None),
         T::DateTime(zone) if fine > 0 => T::DateTime64(fine, *zone),
         T::DateTime(_) => time.clone(),
         T::DateTime64(scale, zone) => T::DateTime64(fine.max(*scale), *zone),
