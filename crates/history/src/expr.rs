@@ -223,6 +223,8 @@ fn evaluated(expr: &Expr, columns: &[Column], time: &Arc<QueryTime>) -> Result<D
         // It must not become a literal again.
         _ if expr.as_literal().is_some() => DfVolatility::Volatile,
         Volatility::Immutable => DfVolatility::Immutable,
+        // Of a batch and nothing in it (`block_size()`): one value for the whole query would not do.
+        Volatility::Stable if args.is_empty() => DfVolatility::Volatile,
         Volatility::Stable => DfVolatility::Stable,
         Volatility::Volatile | Volatility::Stateful => DfVolatility::Volatile,
     };

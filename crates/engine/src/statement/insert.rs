@@ -267,6 +267,10 @@ pub(super) fn evaluator(cx: &Context) -> Evaluator {
         let one = hydron_types::Batch::new(Arc::clone(&nothing), Vec::new(), 1);
         let array = bound.eval(&eval_cx, &one)?.to_array(1)?;
         let options = hydron_types::cast::CastOptions::wrap(bind_cx.zone);
+        if !hydron_types::cast::decimal_holds_whole(&value_at(&array, &bound.ty, 0), field.ty.bare()) {
+            let text = format!("the value has more digits before its point than {} holds", field.ty);
+            return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
+        }
         // NULL for a column without NULL is the reader's to decide.
         let target = if value_at(&array, &bound.ty, 0).is_null() {
             hydron_types::LogicalType::nullable(field.ty.clone())

@@ -13,7 +13,7 @@ use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, BooleanArray, StructArray};
 use foldhash::HashSet;
 use hydron_base::{Code, Error, Result};
-use hydron_types::cast::{CastMode, CastOptions, cast};
+use hydron_types::cast::{CastMode, CastOptions, cast, decimal_holds_whole};
 use hydron_types::column::{ColumnBuilder, array_of};
 use hydron_types::{LogicalType, Value, Zone};
 use std::sync::Arc;
@@ -198,14 +198,10 @@ fn convert(value: &Value, from: &LogicalType, to: &LogicalType, zone: Zone) -> R
         return Ok(value.clone());
     }
     let one = array_of(value, from, 1)?;
-    if let (LogicalType::Decimal { precision, scale }, true) = (to, from.is_integer()) {
-        // The whole digits of the decimal must hold it, even where it would be in no row.
-        let most = hydron_types::wide::pow10(precision - scale.min(precision));
-        let v = super::number::wide_of_value(value).unwrap_or(arrow::datatypes::i256::ZERO);
-        if v >= most || v.wrapping_neg() >= most {
-            let text = format!("{v} in the set of IN is too large for {to}");
-            return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
-        }
+    if from.is_integer() && !decimal_holds_whole(value, to) {
+        // Refused even where it would be in no row.
+        let text = format!("{} in the set of IN is too large for {to}", hydron_types::text::sql_literal(value, from));
+        return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
     }
     // A string beside another type is a literal of that type: what does not parse is the user's mistake, not a miss.
     let mode = if from.is_string_like() && !to.is_string_like() { CastMode::Wrap } else { CastMode::AccurateOrNull };

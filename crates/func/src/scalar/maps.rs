@@ -111,7 +111,7 @@ fn make(call: &Call<'_>) -> Result<BoundCall> {
     if key.is_nullable() && !types.is_empty() {
         return Err(Error::bad_arguments("a key of a map cannot be NULL"));
     }
-    if !hydron_types::parse::is_map_key(&key) {
+    if !types.is_empty() && !hydron_types::parse::is_map_key(&key) {
         return Err(Error::bad_arguments(format!(
             "a key of a map cannot be of type {key}: it is a string, integer, date, uuid or enum"
         )));

@@ -44,6 +44,11 @@ fn transform(call: &Call<'_>) -> Result<BoundCall> {
     if from.is_empty() {
         return Err(Error::bad_arguments("transform takes arrays that are not empty"));
     }
+    if *call.ty(0).bare() == LogicalType::Nothing {
+        return call.returns(LogicalType::Nothing, |_, rows| {
+            Ok(arrow::array::new_null_array(&arrow::datatypes::DataType::Null, rows))
+        });
+    }
     // A key that the type of the argument cannot hold is never met.
     let key = LogicalType::nullable(call.ty(0).bare().clone());
     if from_type.bare().is_string_like() != key.bare().is_string_like()

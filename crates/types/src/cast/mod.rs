@@ -133,6 +133,22 @@ pub fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType, options: &Ca
     }
 }
 
+/// Whether the digits of `decimal` before the point hold the whole part of `value`, an integer or a float; true for any
+/// other type and value.
+pub fn decimal_holds_whole(value: &Value, decimal: &LogicalType) -> bool {
+    let LogicalType::Decimal { precision, scale } = decimal else { return true };
+    let most = crate::wide::pow10(precision.saturating_sub(*scale));
+    let within = |v: i256| v < most && v.wrapping_neg() < most;
+    match value {
+        Value::Int(v) => within(i256::from_i128((*v).into())),
+        Value::UInt(v) => within(i256::from_i128((*v).into())),
+        Value::Wide(v) => within(*v),
+        Value::Float64(v) => v.abs() < crate::wide::to_f64(most, false),
+        Value::Float32(v) => f64::from(v.abs()) < crate::wide::to_f64(most, false),
+        _ => true,
+    }
+}
+
 /// Whether [`cast`] has a conversion between the types at all; for errors at bind time.
 pub fn can_cast(from: &LogicalType, to: &LogicalType) -> bool {
     let empty = new_empty_array(&arrow_type(from));
