@@ -7,7 +7,6 @@ use super::column::bools;
 use super::compare::{Comparison, between};
 use super::define::{Call, Convert, define, define_seeing_nulls};
 use super::logic::{has_truth, truth};
-use super::rows::encode_pair_nulls_last;
 use crate::call::{ArgInfo, BoundCall, Datum, EvalContext, arrow_error, downcast};
 use crate::nulls::without_nulls;
 use crate::registry::Registry;
@@ -223,19 +222,6 @@ fn pair_type(a: &LogicalType, b: &LogicalType) -> Option<LogicalType> {
     Some(LogicalType::integer(true, if unsigned_bits >= signed_bits { (widest * 2).min(256) } else { widest }))
 }
 
-/// Whether arrays are `op`, Less or Greater, a NULL in them being greater than any value.
-fn arrays_with_nulls(op: Comparison) -> BoundCall {
-    BoundCall::new(LogicalType::Bool, move |_: &EvalContext, args: &[Datum], rows| {
-        let (a, b) = encode_pair_nulls_last(args[0].array()?, args[1].array()?)?;
-        let at = |arg: usize, row: usize| if args[arg].is_scalar() { 0 } else { row };
-        let less = op == Comparison::Less;
-        Ok(Datum::Array(bools(rows, |row| {
-            let order = a.row(at(0, row)).cmp(&b.row(at(1, row)));
-            if less { order.is_lt() } else { order.is_gt() }
-        })))
-    })
-}
-
 fn extreme(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {
     call.arity(1..=usize::MAX)?;
     let plain = |t: &LogicalType| t.is_integer() || t.is_float();
@@ -252,8 +238,7 @@ fn extreme(call: &Call<'_>, op: Comparison) -> Result<BoundCall> {
         types => least_supertype(types)?,
     };
     let conversions: Vec<Convert> = (0..call.args.len()).map(|i| call.convert(i, &ty)).collect();
-    let compare =
-        if matches!(ty, LogicalType::Array(_)) { arrays_with_nulls(op) } else { between(call, op, &ty, &ty)? };
+    let compare = between(call, op, &ty, &ty)?;
     let nan_wins = op == Comparison::Greater && ty.is_float();
     let out = ty.clone();
     Ok(BoundCall::new(ty, move |cx: &EvalContext, args: &[Datum], rows| {

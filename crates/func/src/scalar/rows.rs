@@ -5,7 +5,6 @@
 
 use crate::call::arrow_error;
 use arrow::array::{Array, ArrayRef, Float32Array, Float64Array, ListArray, MapArray, StructArray};
-use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field};
 use arrow_row::{RowConverter, Rows, SortField};
 use hydron_base::Result;
@@ -26,19 +25,9 @@ pub fn encode_columns(arrays: &[ArrayRef]) -> Result<Rows> {
 
 /// The rows of two columns of one layout, comparable with each other.
 pub fn encode_pair(a: &ArrayRef, b: &ArrayRef) -> Result<(Rows, Rows)> {
-    encode_pair_by(a, b, SortOptions { descending: false, nulls_first: true })
-}
-
-/// The same, but NULL comes last, inside of arrays too.
-pub fn encode_pair_nulls_last(a: &ArrayRef, b: &ArrayRef) -> Result<(Rows, Rows)> {
-    encode_pair_by(a, b, SortOptions { descending: false, nulls_first: false })
-}
-
-fn encode_pair_by(a: &ArrayRef, b: &ArrayRef, order: SortOptions) -> Result<(Rows, Rows)> {
     let a = comparable(a);
     let b = super::column::retyped_like(&comparable(b), &a);
-    let field = SortField::new_with_options(a.data_type().clone(), order);
-    let converter = RowConverter::new(vec![field]).map_err(arrow_error)?;
+    let converter = RowConverter::new(vec![SortField::new(a.data_type().clone())]).map_err(arrow_error)?;
     let rows = |c: &ArrayRef| converter.convert_columns(std::slice::from_ref(c)).map_err(arrow_error);
     Ok((rows(&a)?, rows(&b)?))
 }
