@@ -261,11 +261,24 @@ impl ExecutionPlan for StepExec {
         let kept = MemoryConsumer::new(name).register(context.memory_pool());
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let at_work = AtWork { name, run, kept, baseline, input: Some(input) };
-        let full = futures::stream::unfold(at_work, |mut step| async move {
+        let rows_max = context.session_config().batch_size().max(1);
+        let made = futures::stream::unfold(at_work, |mut step| async move {
             let batch = step.next().await?;
             Some((batch, step))
         });
+        let full = made.flat_map(move |batch| futures::stream::iter(pieces(batch, rows_max)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.step.schema(), full)))
+    }
+}
+
+/// A step that hands on all that it remembers makes one large batch; what follows sees it in pieces of the usual size.
+fn pieces(batch: DfResult<RecordBatch>, rows_max: usize) -> Vec<DfResult<RecordBatch>> {
+    match batch {
+        Ok(rows) if rows.num_rows() > rows_max => {
+            let starts = (0..rows.num_rows()).step_by(rows_max);
+            starts.map(|at| Ok(rows.slice(at, rows_max.min(rows.num_rows() - at)))).collect()
+        }
+        other => vec![other],
     }
 }
 
