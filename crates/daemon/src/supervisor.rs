@@ -675,10 +675,21 @@ pub(crate) fn system(what: &str, e: std::io::Error) -> Error {
     Error::new(Code::SYSTEM_ERROR, format!("cannot {what}: {e}"))
 }
 
-/// A supervisor keeps little: a huge page for each corner of its heap would be most of its memory. Workers ask for theirs again.
+/// A supervisor keeps little: huge pages under its heap would be most of its memory. The first of them lie there before any
+/// code of ours runs, so the program begins anew without. Workers ask for theirs again. Where it cannot begin anew it goes on.
 pub fn stay_small() {
-    // SAFETY: changes an attribute of this process.
+    // SAFETY: reads an attribute of this process.
+    if unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } != 0 {
+        return;
+    }
+    // SAFETY: changes an attribute of this process, which outlives exec.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_else(|| program.clone().into());
+        let _ = std::process::Command::new(program).arg0(name).args(arguments).exec();
+    }
 }
 
 /// As many descriptors as the system allows: each client needs one here and one in the worker.

@@ -140,7 +140,7 @@ async fn parts(dir: &Path) -> Outcome<()> {
     let rows = RecordBatch::try_new(schema.clone(), columns)?;
     println!("{:<34} {:>10} {:>9} {:>9}", "part of 1,000,000 rows", "bytes", "write ms", "read ms");
     let store = PartStore::open(&dir.join("history")).await?;
-    for codec in [PartCodec::Zstd, PartCodec::Lz4, PartCodec::None] {
+    for codec in [PartCodec::Zstd(1), PartCodec::Lz4, PartCodec::None] {
         let begin = Instant::now();
         let encoded =
             encode_part(&schema, std::slice::from_ref(&rows), &PartOptions { codec, ..PartOptions::default() })?;

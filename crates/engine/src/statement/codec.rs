@@ -1,7 +1,7 @@
 //! CODEC(…) of a column: whether ClickHouse has such a codec for the type, and how it writes it.
 //!
 //! In: the codecs as they were declared, and the type. Out: the same with the parameters that ClickHouse fills in: `ZSTD` is
-//! `ZSTD(1)`. Parts choose their own compression; what is declared is checked and shown.
+//! `ZSTD(1)`. What parts make of it: `stream::packing`.
 
 use hydron_base::{Code, Error, Result, Settings};
 use hydron_plan::ColumnInfo;

@@ -220,7 +220,11 @@ impl StreamStore {
 
     /// One part of rows that are in the order of parts.
     pub(super) fn encode(&self, batches: &[RecordBatch]) -> Result<EncodedPart> {
-        let options = PartOptions { sort_columns: self.sort_columns.clone(), ..PartOptions::default() };
+        let options = PartOptions {
+            sort_columns: self.sort_columns.clone(),
+            columns: self.packings.clone(),
+            ..PartOptions::default()
+        };
         Ok(encode_part(&self.schema.arrow(), batches, &options)?)
     }
 

@@ -19,6 +19,7 @@ pub mod merging;
 pub mod mutate;
 pub mod nested;
 pub mod old_parts;
+pub mod packing;
 pub mod partition;
 pub mod random;
 pub mod random_source;

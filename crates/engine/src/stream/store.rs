@@ -7,6 +7,7 @@ use super::adapter::Adapter;
 use super::json_types::JsonTypes;
 use super::keyed;
 use super::layout::Layouts;
+use super::packing::packings;
 use super::streams::Streams;
 use super::ttl::Ttl;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -16,7 +17,7 @@ use hydron_plan::StreamInfo;
 use hydron_store::log::{
     Ack, Draft, EventSpan, Hold, Log, LogConfig, Prepared, Record, Retention, SchemaHistory, Sequence, Ticket,
 };
-use hydron_store::part::{PartStore, Snapshot};
+use hydron_store::part::{ColumnPacking, PartStore, Snapshot};
 use hydron_types::{Batch, Field, JsonShape, LogicalType, Schema};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
@@ -43,6 +44,8 @@ pub struct StreamStore {
     pub time_column: Option<usize>,
     /// Columns that parts are sorted by.
     pub sort_columns: Vec<String>,
+    /// What columns ask of the files of parts.
+    pub(super) packings: Vec<ColumnPacking>,
     /// False with `storage_type = 'streaming'`: rows stay in the log for as long as retention keeps them.
     pub(super) makes_parts: bool,
     ack: Ack,
@@ -111,6 +114,7 @@ impl StreamStore {
         let store = Arc::new(StreamStore {
             time_column: schema.index_of("_tp_time"),
             sort_columns: sort_columns(info, &schema),
+            packings: packings(info, &schema),
             logs,
             parts,
             schema,
@@ -150,6 +154,7 @@ impl StreamStore {
         Arc::new(StreamStore {
             time_column: schema.index_of("_tp_time"),
             sort_columns: sort_columns(info, &schema),
+            packings: packings(info, &schema),
             logs: self.logs.clone(),
             parts: Arc::clone(&self.parts),
             schema,

@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, Encoding, Type as PhysicalType, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -21,19 +21,42 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 const PAGE_ROWS: usize = 16_384;
 
 /// How pages are packed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartCodec {
-    /// Smallest for its price.
-    #[default]
-    Zstd,
-    /// Larger files, less work to read.
+    /// Smaller files, more work to read. The level, 1 to 22.
+    Zstd(u8),
     Lz4,
     None,
+}
+
+impl Default for PartCodec {
+    fn default() -> PartCodec {
+        PartCodec::Zstd(1)
+    }
+}
+
+/// How values stand in a page before it is packed; a column whose values it does not fit has them as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartEncoding {
+    /// Integers and times as differences.
+    Delta,
+    /// Numbers of a fixed width with their bytes apart.
+    Split,
+}
+
+/// What a column has otherwise than the others. `None`: as they have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnPacking {
+    /// Name of a top-level column; all that is nested in it is packed alike.
+    pub name: String,
+    pub codec: Option<PartCodec>,
+    pub encoding: Option<PartEncoding>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct PartOptions {
     pub codec: PartCodec,
+    pub columns: Vec<ColumnPacking>,
     /// Names of top-level columns that the rows are sorted by, ascending, nulls first.
     pub sort_columns: Vec<String>,
     /// Names of top-level columns that are looked up by equality.
@@ -55,7 +78,7 @@ pub fn encode_part(schema: &SchemaRef, batches: &[RecordBatch], options: &PartOp
     let refused = |e: &dyn std::fmt::Display| StoreError::rows("part", e);
     let (stored, batches, text_columns) = annotate(schema, batches).map_err(|e| refused(&e))?;
     let rows = batches.iter().map(|b| b.num_rows()).sum::<usize>();
-    let properties = properties(schema, rows, options)?;
+    let properties = properties(schema, &stored, rows, options)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), stored, Some(properties)).map_err(|e| refused(&e))?;
     for batch in &batches {
         writer.write(batch).map_err(|e| refused(&e))?;
@@ -64,14 +87,20 @@ pub fn encode_part(schema: &SchemaRef, batches: &[RecordBatch], options: &PartOp
     Ok(EncodedPart { bytes, rows: rows as u64, text_columns, sort_columns: options.sort_columns.clone() })
 }
 
-fn properties(schema: &SchemaRef, rows: usize, options: &PartOptions) -> Result<WriterProperties> {
-    let compression = match options.codec {
-        PartCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| StoreError::rows("part", e))?),
+fn compression(codec: PartCodec) -> Result<Compression> {
+    Ok(match codec {
+        PartCodec::Zstd(level) => {
+            Compression::ZSTD(ZstdLevel::try_new(i32::from(level)).map_err(|e| StoreError::rows("part", e))?)
+        }
         PartCodec::Lz4 => Compression::LZ4_RAW,
         PartCodec::None => Compression::UNCOMPRESSED,
-    };
+    })
+}
+
+/// `schema` of the rows, `stored` of the file.
+fn properties(schema: &SchemaRef, stored: &SchemaRef, rows: usize, options: &PartOptions) -> Result<WriterProperties> {
     let mut out = WriterProperties::builder()
-        .set_compression(compression)
+        .set_compression(compression(options.codec)?)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
@@ -83,7 +112,33 @@ fn properties(schema: &SchemaRef, rows: usize, options: &PartOptions) -> Result<
         out = out.set_column_bloom_filter_enabled(path.clone(), true);
         out = out.set_column_bloom_filter_max_ndv(path, rows.clamp(1, ROW_GROUP_ROWS) as u64);
     }
+    if options.columns.is_empty() {
+        return Ok(out.build());
+    }
+    let leaves = ArrowSchemaConverter::new().convert(stored).map_err(|e| StoreError::rows("part", e))?;
+    for column in &options.columns {
+        column_of(schema, &column.name)?;
+        for leaf in leaves.columns().iter().filter(|l| l.path().parts().first() == Some(&column.name)) {
+            if let Some(codec) = column.codec {
+                out = out.set_column_compression(leaf.path().clone(), compression(codec)?);
+            }
+            if let Some(encoding) = column.encoding.and_then(|e| encoding_of(e, leaf.physical_type())) {
+                out = out.set_column_dictionary_enabled(leaf.path().clone(), false);
+                out = out.set_column_encoding(leaf.path().clone(), encoding);
+            }
+        }
+    }
     Ok(out.build())
+}
+
+fn encoding_of(encoding: PartEncoding, physical: PhysicalType) -> Option<Encoding> {
+    use PhysicalType::{DOUBLE, FLOAT, INT32, INT64};
+    match (encoding, physical) {
+        (PartEncoding::Delta, INT32 | INT64) => Some(Encoding::DELTA_BINARY_PACKED),
+        (_, FLOAT | DOUBLE) => Some(Encoding::BYTE_STREAM_SPLIT),
+        (PartEncoding::Split, INT32 | INT64) => Some(Encoding::BYTE_STREAM_SPLIT),
+        _ => None,
+    }
 }
 
 fn column_of(schema: &SchemaRef, name: &str) -> Result<usize> {

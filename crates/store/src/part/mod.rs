@@ -10,7 +10,7 @@ mod read;
 mod store;
 mod text;
 
-pub use encode::{EncodedPart, PartCodec, PartOptions, encode_part, sort_rows};
+pub use encode::{ColumnPacking, EncodedPart, PartCodec, PartEncoding, PartOptions, encode_part, sort_rows};
 pub use manifest::{Manifest, PartMeta, SequenceRange};
 pub use merge::{MergePolicy, choose_merge};
 pub use read::PartReader;

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, i256};
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -131,7 +132,7 @@ fn every_type_comes_back_and_text_is_text_to_others() {
         let store = PartStore::open_in(Arc::new(InMemory::new()), ObjectPath::from("db/s")).await.expect("new");
         let given = every_type();
         let options = PartOptions { bloom_columns: vec!["text".to_owned()], ..PartOptions::default() };
-        for codec in [PartCodec::Zstd, PartCodec::Lz4, PartCodec::None] {
+        for codec in [PartCodec::Zstd(1), PartCodec::Lz4, PartCodec::None] {
             let encoded = encode_part(
                 &given.schema(),
                 &[given.clone(), given.slice(1, 2)],
@@ -155,6 +156,39 @@ fn every_type_comes_back_and_text_is_text_to_others() {
             assert_eq!(got, [given.clone(), given.slice(1, 2)]);
             let two = store.read_part(&part, &given.schema(), Some(&[7, 0]), 10).await.expect("opens");
             assert_eq!(two.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["text", "at"]);
+        }
+    });
+}
+
+#[test]
+fn columns_are_packed_as_they_ask_for() {
+    run(async {
+        let store = PartStore::open_in(Arc::new(InMemory::new()), ObjectPath::from("db/s")).await.expect("new");
+        let given = every_type();
+        let schema = given.schema();
+        let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+        for encoding in [PartEncoding::Delta, PartEncoding::Split] {
+            let packing = |name: &String| ColumnPacking {
+                name: name.clone(),
+                codec: Some(PartCodec::Zstd(3)),
+                encoding: Some(encoding),
+            };
+            let columns = names.iter().map(packing).collect();
+            let options = PartOptions { codec: PartCodec::None, columns, ..PartOptions::default() };
+            let encoded = encode_part(&schema, std::slice::from_ref(&given), &options).expect("all types are known");
+            let file = ParquetRecordBatchReaderBuilder::try_new(encoded.bytes.clone()).expect("a Parquet file");
+            let leaves = file.metadata().row_group(0).columns();
+            assert!(leaves.iter().all(|c| matches!(c.compression(), Compression::ZSTD(_))));
+            let has = |e: Encoding| leaves.iter().any(|c| c.encodings().any(|x| x == e));
+            assert_eq!(has(Encoding::DELTA_BINARY_PACKED), encoding == PartEncoding::Delta);
+            let part = store.write_part(encoded, BTreeMap::new(), None, 1, 0).await.expect("stored");
+            let got: Vec<RecordBatch> = store
+                .read_part(&part, &schema, None, 10)
+                .await
+                .expect("opens")
+                .collect::<crate::Result<_>>()
+                .expect("readable");
+            assert_eq!(got, [given.clone()]);
         }
     });
 }
