@@ -18,3 +18,6 @@ pub const QUERY_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of one log record after encoding (Proton's limit, TOO_LARGE_RECORD 2514).
 pub const RECORD_BYTES_MAX: usize = 10 << 20;
+
+/// Bytes of footers of parts that a process keeps read.
+pub const PART_FOOTERS_BYTES_MAX: usize = 64 << 20;

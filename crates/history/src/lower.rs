@@ -15,7 +15,7 @@ use crate::numbers::Numbers;
 use crate::source::ScanData;
 use crate::step;
 use crate::steps::{ArrayJoin, Barrier, LimitBy};
-use crate::table::ScanTable;
+use crate::table::{PartScan, ScanTable, Top};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt8Array};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -59,6 +59,8 @@ pub struct Lowering {
     pub limits_reads: bool,
     pub stores: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
     pub pins: Vec<Arc<dyn Any + Send + Sync>>,
+    /// The order by a column of the next node, when only its first rows are wanted.
+    top: Option<Top>,
     next: usize,
 }
 
@@ -73,6 +75,7 @@ impl Lowering {
             limits_reads: false,
             stores: Vec::new(),
             pins: Vec::new(),
+            top: None,
             next: 0,
         }
     }
@@ -84,6 +87,7 @@ impl Lowering {
     }
 
     pub fn plan(&mut self, plan: &Plan) -> Result<Lowered> {
+        self.top = self.top.take().and_then(|top| top.below(plan));
         match &plan.node {
             Node::Values { batches } => self.values(plan, batches),
             Node::Numbers { start, count } => {
@@ -118,9 +122,11 @@ impl Lowering {
             Node::Join(join) => crate::join::lower_join(self, plan, join),
             Node::ArrayJoin { input, columns, left } => self.array_join(plan, input, columns, *left),
             Node::Sort { input, keys, limit } => {
+                let no_nan: Vec<bool> = keys.iter().map(|k| self.is_free_of_nan(input, &k.expr)).collect();
+                self.top = limit.and_then(|_| Top::of(keys.first()?));
                 let input = self.plan(input)?;
                 let input = self.limited(input, self.node_limits.sort)?;
-                self.sort(input, keys, *limit)
+                self.sort(input, keys, *limit, &no_nan)
             }
             Node::Fill { input, columns } => {
                 let lowered = self.plan(input)?;
@@ -342,6 +348,7 @@ impl Lowering {
 
     fn scan(&mut self, plan: &Plan, scan: &Scan) -> Result<Lowered> {
         let data = self.scans.pop_front().ok_or_else(|| Error::bug("a scan without rows"))?;
+        let top = self.top.take();
         self.pins.push(Arc::new(data.held));
         let names: Vec<String> = scan.columns.iter().map(|c| stored_name(scan, *c)).collect::<Result<_>>()?;
         let sorted = self.limits_reads && filters_by_key(scan, plan, &data.sorted_by);
@@ -362,10 +369,11 @@ impl Lowering {
         let fields = plan.schema.fields.iter().enumerate().map(field).collect();
         let (schema, batches) = with_some_column(fields, &data.batches)?;
         let url = ObjectStoreUrl::parse(format!("parts{}://scan", expr::fresh_id())).map_err(inward)?;
-        self.stores.push((url.clone(), parts.objects));
+        self.stores.push((url.clone(), Arc::clone(&parts.objects)));
         self.pins.push(parts.pin);
         let columns: Vec<Column> = names.iter().map(Column::new_unqualified).collect();
-        let table = ScanTable { schema, parts: Some((url, parts.files)), feed: data.feed, batches, sorted };
+        let parts = PartScan { url, objects: parts.objects, files: parts.files, top };
+        let table = ScanTable { schema, parts: Some(parts), feed: data.feed, batches, sorted };
         let lowered = self.table(Arc::new(table), &columns)?;
         let mut exprs = Vec::with_capacity(names.len());
         for (i, field) in plan.schema.fields.iter().enumerate() {
@@ -458,12 +466,14 @@ impl Lowering {
     }
 
     /// ORDER BY: NULL and NaN stand together at the end that the key names; in one partition equal rows keep their order.
-    pub fn sort(&mut self, input: Lowered, keys: &[SortKey], limit: Option<u64>) -> Result<Lowered> {
+    /// `no_nan`: for each key, whether it is known that no value is a NaN.
+    fn sort(&mut self, input: Lowered, keys: &[SortKey], limit: Option<u64>, no_nan: &[bool]) -> Result<Lowered> {
         let mut exprs = Vec::new();
         let mut orders = Vec::new();
-        for key in keys {
+        for (i, key) in keys.iter().enumerate() {
             let value = lower(&key.expr, &input.columns, &self.time)?;
-            let float = matches!(key.expr.ty.bare(), LogicalType::Float32 | LogicalType::Float64);
+            let float = matches!(key.expr.ty.bare(), LogicalType::Float32 | LogicalType::Float64)
+                && !no_nan.get(i).copied().unwrap_or(false);
             // NaN stands between the numbers and the NULLs, whichever end those are at.
             if float && key.expr.ty.is_nullable() && (key.descending || key.nulls_first) {
                 exprs.push(value.clone().is_null());
@@ -492,6 +502,17 @@ impl Lowering {
             LogicalPlanBuilder::from(all.plan).sort_with_limit(sorts, fetch).and_then(LogicalPlanBuilder::build);
         debug_assert_eq!(all.columns.len(), width);
         self.renamed(Lowered { plan: sorted.map_err(inward)?, columns: all.columns })
+    }
+
+    /// Whether `expr` over the rows of `plan` is a column of a scan that has no NaN, as far as the parts say.
+    fn is_free_of_nan(&self, plan: &Plan, expr: &Expr) -> bool {
+        let hydron_plan::ExprKind::Column(column) = expr.kind else { return false };
+        match &plan.node {
+            Node::Filter { input, .. } => self.is_free_of_nan(input, expr),
+            Node::Project { input, exprs } => self.is_free_of_nan(input, &exprs[column]),
+            Node::Scan(_) => self.scans.front().is_some_and(|data| data.is_free_of_nan(column)),
+            _ => false,
+        }
     }
 
     pub fn limit_by(&mut self, input: Lowered, keys: &[Expr], offset: u64, limit: u64) -> Result<Lowered> {

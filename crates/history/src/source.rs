@@ -4,6 +4,8 @@
 //! Promise: what a [`ScanData`] names stays readable as long as it lives.
 
 use crate::feed::RowFeed;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use hydron_base::Result;
 use hydron_plan::Scan;
 use hydron_types::{Batch, Value};
@@ -42,7 +44,7 @@ pub struct Parts {
     pub pin: Arc<dyn Any + Send + Sync>,
 }
 
-/// One file. Its columns have the names of the stream's; strings may be stored as bytes or as text.
+/// One file, whose path is never used again for other bytes. Its columns have the names of the stream's; strings may be stored as bytes or as text.
 #[derive(Clone, Debug)]
 pub struct PartFile {
     pub path: ObjectPath,
@@ -50,6 +52,8 @@ pub struct PartFile {
     pub rows: u64,
     /// Positions in the scan's columns that this file does not have.
     pub lacks: Vec<usize>,
+    /// Positions in the scan's columns of floating-point numbers without a NaN.
+    pub nan_free: Vec<usize>,
 }
 
 impl ScanData {
@@ -58,5 +62,25 @@ impl ScanData {
         let stored: u64 = self.parts.iter().flat_map(|p| &p.files).map(|f| f.rows).sum();
         let fed = self.feed.as_ref().map_or(0, |f| f.rows_estimate());
         stored + fed + self.batches.iter().map(|b| b.rows() as u64).sum::<u64>()
+    }
+
+    /// Whether no value of a column of floating-point numbers is a NaN, as far as is known before reading.
+    pub fn is_free_of_nan(&self, column: usize) -> bool {
+        let in_batch = |batch: &Batch| {
+            let array = &batch.columns[column];
+            let any = |has: &dyn Fn() -> Option<bool>| has().unwrap_or(true);
+            match array.data_type() {
+                DataType::Float32 => {
+                    any(&|| Some(array.as_primitive_opt::<Float32Type>()?.values().iter().any(|v| v.is_nan())))
+                }
+                DataType::Float64 => {
+                    any(&|| Some(array.as_primitive_opt::<Float64Type>()?.values().iter().any(|v| v.is_nan())))
+                }
+                _ => true,
+            }
+        };
+        self.feed.is_none()
+            && self.parts.iter().flat_map(|p| &p.files).all(|f| f.nan_free.contains(&column))
+            && !self.batches.iter().any(in_batch)
     }
 }

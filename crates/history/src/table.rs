@@ -4,32 +4,136 @@ use crate::feed::{FeedExec, RowFeed};
 use crate::limits::SortedExec;
 use crate::source::PartFile;
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::common::{DFSchema, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
+use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr as DfExpr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use object_store::ObjectMeta;
-use std::sync::Arc;
+use futures::stream::StreamExt;
+use hydron_base::limit::PART_FOOTERS_BYTES_MAX;
+use hydron_plan::{ExprKind, Node, Plan, SortKey};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStore};
+use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
+
+/// Footers that are read at the same time to put files in order.
+const FOOTERS_AT_ONCE: usize = 16;
 
 /// The rows of one scan.
 #[derive(Debug)]
 pub struct ScanTable {
     pub schema: SchemaRef,
-    /// Where the parts are, and which.
-    pub parts: Option<(ObjectStoreUrl, Vec<PartFile>)>,
+    pub parts: Option<PartScan>,
     pub feed: Option<Arc<dyn RowFeed>>,
     pub batches: Vec<RecordBatch>,
     /// Reading is limited, and the filter of the scan reads what the rows are sorted by.
     pub sorted: bool,
+}
+
+/// The parts of a scan.
+#[derive(Debug)]
+pub struct PartScan {
+    pub url: ObjectStoreUrl,
+    pub objects: Arc<dyn ObjectStore>,
+    pub files: Vec<PartFile>,
+    /// Only the first rows by this order are wanted: parts that may have them are read first, and others perhaps not at all.
+    pub top: Option<Top>,
+}
+
+/// An order by one column.
+#[derive(Clone, Copy, Debug)]
+pub struct Top {
+    column: usize,
+    descending: bool,
+}
+
+impl Top {
+    /// `None`: the key is more than a column.
+    pub fn of(key: &SortKey) -> Option<Top> {
+        match key.expr.kind {
+            ExprKind::Column(column) => Some(Top { column, descending: key.descending }),
+            _ => None,
+        }
+    }
+
+    /// The same order over the rows that `plan` reads. `None`: it has no such column, or other rows.
+    pub fn below(self, plan: &Plan) -> Option<Top> {
+        match &plan.node {
+            Node::Filter { .. } | Node::Scan(_) => Some(self),
+            Node::Project { exprs, .. } => match exprs.get(self.column)?.kind {
+                ExprKind::Column(column) => Some(Top { column, ..self }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl PartScan {
+    /// The files, those first whose statistics promise the first rows.
+    async fn files(&self, schema: &SchemaRef) -> Vec<PartitionedFile> {
+        let field = self.top.and_then(|top| Some((top, schema.fields().get(top.column)?)));
+        let Some((top, field)) = field.filter(|_| self.files.len() > 1) else {
+            return self.files.iter().map(|f| PartitionedFile::new_from_meta(object_meta(f))).collect();
+        };
+        let only = Arc::new(Schema::new(vec![Arc::clone(field)]));
+        let metas: Vec<ObjectMeta> = self.files.iter().map(object_meta).collect();
+        let known = metas.into_iter().map(|meta| {
+            let (objects, only, schema) = (Arc::clone(&self.objects), Arc::clone(&only), Arc::clone(schema));
+            async move { known_of(objects.as_ref(), meta, top, &only, &schema).await }
+        });
+        let known = futures::stream::iter(known);
+        let mut known: Vec<_> = known.buffered(FOOTERS_AT_ONCE).collect().await;
+        known.sort_by(|(a, _), (b, _)| match (a, b) {
+            (Some(a), Some(b)) => {
+                let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
+                if top.descending { order.reverse() } else { order }
+            }
+            // What is not known cannot be left out, so it may as well come last.
+            (a, b) => a.is_none().cmp(&b.is_none()),
+        });
+        known.into_iter().map(|(_, file)| file).collect()
+    }
+}
+
+/// A file with its bounds of the column of `top`, and the bound that `top` goes by. `only` is that column of `schema`.
+async fn known_of(
+    objects: &dyn ObjectStore,
+    meta: ObjectMeta,
+    top: Top,
+    only: &SchemaRef,
+    schema: &SchemaRef,
+) -> (Option<ScalarValue>, PartitionedFile) {
+    let footer = DFParquetMetadata::new(objects, &meta).with_file_metadata_cache(Some(footers()));
+    // A file that cannot be read says so when it is.
+    let column = footer.fetch_statistics(only).await.ok().and_then(|mut s| s.column_statistics.pop());
+    let file = PartitionedFile::new_from_meta(meta);
+    let Some(column) = column else { return (None, file) };
+    let bound = if top.descending { &column.max_value } else { &column.min_value };
+    let bound = bound.get_value().cloned();
+    let mut statistics = Statistics::new_unknown(schema);
+    statistics.column_statistics[top.column] = column;
+    (bound, file.with_statistics(Arc::new(statistics)))
+}
+
+/// The footers that were read last: a part never changes, and its name is used once.
+fn footers() -> Arc<FileMetadataCache> {
+    static FOOTERS: OnceLock<Arc<FileMetadataCache>> = OnceLock::new();
+    let new = || Arc::new(DefaultCache::<ObjectPath, CachedFileMetadataEntry>::new(PART_FOOTERS_BYTES_MAX)) as _;
+    Arc::clone(FOOTERS.get_or_init(new))
 }
 
 #[async_trait]
@@ -62,17 +166,20 @@ impl TableProvider for ScanTable {
         if let Some(feed) = &self.feed {
             inputs.push(Arc::new(FeedExec::new(Arc::clone(feed), Arc::clone(&self.schema), projection)?));
         }
-        if let Some((url, files)) = self.parts.as_ref().filter(|(_, files)| !files.is_empty()) {
-            let mut source = ParquetSource::new(Arc::clone(&self.schema)).with_enable_page_index(true);
+        if let Some(parts) = self.parts.as_ref().filter(|p| !p.files.is_empty()) {
+            let reader = CachedParquetFileReaderFactory::new(Arc::clone(&parts.objects), footers());
+            let mut source = ParquetSource::new(Arc::clone(&self.schema))
+                .with_enable_page_index(true)
+                .with_parquet_file_reader_factory(Arc::new(reader));
             if let Some(filter) = conjunction(filters.iter().cloned()) {
                 let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
                 let filter = unqualified(filter)?;
                 source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
             }
-            let group: Vec<PartitionedFile> = files.iter().map(file).collect();
+            let group = parts.files(&self.schema).await;
             // A limit counts rows before the filter, so it may only go down where there is none.
             let limit = limit.filter(|_| filters.is_empty());
-            let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
+            let config = FileScanConfigBuilder::new(parts.url.clone(), Arc::new(source))
                 .with_file_group(FileGroup::new(group))
                 .with_projection_indices(projection.cloned())?
                 .with_limit(limit)
@@ -91,15 +198,15 @@ impl TableProvider for ScanTable {
     }
 }
 
-fn file(part: &PartFile) -> PartitionedFile {
-    PartitionedFile::new_from_meta(ObjectMeta {
+fn object_meta(part: &PartFile) -> ObjectMeta {
+    ObjectMeta {
         location: part.path.clone(),
         // A part never changes under its name, so nothing reads its time.
         last_modified: Default::default(),
         size: part.bytes,
         e_tag: None,
         version: None,
-    })
+    }
 }
 
 /// The filter over bare column names, as the file's schema has them.

@@ -29,6 +29,7 @@ use hydron_history::{
 };
 use hydron_plan::join_engine::JOIN;
 use hydron_plan::{ColumnInfo, Plan, Scan, ScanColumn, StreamInfo, StreamKind};
+use hydron_store::part::PartMeta;
 use hydron_types::{Batch, Field, LogicalType, Schema};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -254,7 +255,13 @@ fn stored(
         .parts
         .iter()
         .filter(|p| store.adapter.is_current(p.schema_version))
-        .map(|p| PartFile { path: store.parts.path_of(&p.file), bytes: p.bytes, rows: p.rows, lacks: lacks(scan) })
+        .map(|p| PartFile {
+            path: store.parts.path_of(&p.file),
+            bytes: p.bytes,
+            rows: p.rows,
+            lacks: lacks(scan),
+            nan_free: nan_free(scan, p),
+        })
         .collect();
     let parts = (!files.is_empty()).then(|| Parts {
         objects: Arc::clone(store.parts.objects()),
@@ -393,6 +400,15 @@ pub fn stored_position(store: &StreamStore, column: &ColumnInfo) -> Result<usize
 fn lacks(scan: &Scan) -> Vec<usize> {
     let made = scan.columns.iter().enumerate().filter(|(_, c)| !matches!(c, ScanColumn::Stored(_)));
     made.map(|(i, _)| i).collect()
+}
+
+/// Positions of the floating-point columns that a part has no NaN in.
+fn nan_free(scan: &Scan, part: &PartMeta) -> Vec<usize> {
+    let free = |c: &ScanColumn| match c {
+        ScanColumn::Stored(i) => part.nan_free.iter().any(|name| **name == *scan.stream.columns[*i].name),
+        _ => false,
+    };
+    (0..scan.columns.len()).filter(|i| free(&scan.columns[*i])).collect()
 }
 
 /// Names and types of a scan's columns.

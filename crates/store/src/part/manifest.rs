@@ -37,6 +37,9 @@ pub struct PartMeta {
     /// Columns of bytes that the file stores as text, because all their values are valid UTF-8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text_columns: Vec<String>,
+    /// Columns of floating-point numbers without a NaN; a part of an older program does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nan_free: Vec<String>,
     /// Merges behind it: 0 for a part written from the log.
     #[serde(default)]
     pub level: u32,

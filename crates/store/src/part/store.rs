@@ -193,6 +193,7 @@ impl PartStore {
             sort_columns: part.sort_columns,
             schema_version,
             text_columns: part.text_columns,
+            nan_free: part.nan_free,
             level,
         })
     }

@@ -4,8 +4,8 @@ use super::*;
 use crate::StoreError;
 use crate::log::{EventSpan, Sequence};
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Int64Array, ListArray,
-    MapArray, RecordBatch, StructArray, TimestampNanosecondArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float64Array, Int64Array,
+    ListArray, MapArray, RecordBatch, StructArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow::array::{BinaryBuilder, Int32Builder, ListBuilder, MapBuilder};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, i256};
@@ -194,6 +194,17 @@ fn columns_are_packed_as_they_ask_for() {
 }
 
 #[test]
+fn columns_without_a_nan_are_named() {
+    let fields = ["a", "b", "c"].map(|n| Field::new(n, DataType::Float64, true));
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let column = |v: [f64; 2]| Arc::new(Float64Array::from(v.to_vec())) as ArrayRef;
+    let columns = vec![column([1.0, 2.0]), column([1.0, f64::NAN]), column([f64::INFINITY, -0.0])];
+    let batch = RecordBatch::try_new(schema.clone(), columns).expect("three columns");
+    let part = encode_part(&schema, &[batch], &PartOptions::default()).expect("plain types");
+    assert_eq!(part.nan_free, ["a", "c"]);
+}
+
+#[test]
 fn unknown_columns_are_named() {
     let options = PartOptions { sort_columns: vec!["nope".to_owned()], ..PartOptions::default() };
     let refused = encode_part(&number_schema(), &[numbers(0, 1)], &options).err().expect("refused");
@@ -324,6 +335,7 @@ fn sized(bytes: u64) -> PartMeta {
         bytes,
         sequences: BTreeMap::new(),
         event_span: None,
+        nan_free: Vec::new(),
         sort_columns: Vec::new(),
         schema_version: 1,
         text_columns: Vec::new(),
