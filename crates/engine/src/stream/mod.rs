@@ -1,6 +1,6 @@
 //! A stream: its logs, its history, and what joins them.
 //!
-//! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts),
+//! In reading order: [`streams`] (all of them, and the files they own), [`stream`] (one), [`store`] (its logs and parts), [`packing`] (how parts pack columns),
 //! [`layout`] (how rows lie in them, version by version), [`adapter`] (from one version to another), [`completion`] (columns that
 //! rows lack), [`nested`] (arrays that belong together), [`compact`] (log records become parts), [`mutate`] (parts are changed), [`merging`] (rows of one key become one) and [`merged`] (in the store and for a query), [`partition`] (rows by the value of a key), [`transfer`] (they become another table's), [`ttl`] (rows whose time is up go), [`keyed`]
 //! (the rows that count of keyed streams), [`json_types`] (what the documents of json columns have shown), [`source`] (a streaming read), [`replay`] (at the old pace), [`table`] (a historical read)
