@@ -35,6 +35,8 @@ pub struct GroupOrder {
     /// The types of the keys, each with its column.
     pub keys: Vec<(usize, LogicalType)>,
     pub table: TableOf,
+    /// Rows of a batch.
+    pub batch_rows: usize,
     pub schema: SchemaRef,
 }
 
@@ -58,7 +60,8 @@ impl Step for GroupOrder {
             TableOf::Join => Table::of_join(&types),
         };
         let (keys, schema) = (self.keys.clone(), Arc::clone(&self.schema));
-        Box::new(Run { keys, of: self.table, table, schema, kept: Vec::new(), rows: 0 })
+        let batch_rows = self.batch_rows.max(1);
+        Box::new(Run { keys, of: self.table, table, schema, kept: Vec::new(), rows: 0, batch_rows, ordered: None })
     }
 }
 
@@ -70,6 +73,9 @@ struct Run {
     schema: SchemaRef,
     kept: Vec<RecordBatch>,
     rows: usize,
+    batch_rows: usize,
+    /// What is left of the rows in order.
+    ordered: Option<RecordBatch>,
 }
 
 impl StepRun for Run {
@@ -89,14 +95,26 @@ impl StepRun for Run {
     fn finish(&mut self) -> Result<Option<RecordBatch>> {
         let Some(table) = self.table.take().filter(|_| !self.kept.is_empty()) else { return Ok(None) };
         let all = self.together()?;
-        let Some(order) = table.order(&self.keys, self.of, &all) else { return Ok(Some(all)) };
-        let order = UInt32Array::from(order);
-        let columns = all.columns().iter().map(|c| take_rows(c, &order)).collect::<Result<Vec<_>>>()?;
-        batch_of(&self.schema, columns, all.num_rows()).map(Some)
+        self.ordered = Some(match table.order(&self.keys, self.of, &all) {
+            None => all,
+            Some(order) => {
+                let order = UInt32Array::from(order);
+                let columns = all.columns().iter().map(|c| take_rows(c, &order)).collect::<Result<Vec<_>>>()?;
+                batch_of(&self.schema, columns, all.num_rows())?
+            }
+        });
+        Ok(self.remaining())
+    }
+
+    fn remaining(&mut self) -> Option<RecordBatch> {
+        let all = self.ordered.take().filter(|all| all.num_rows() > 0)?;
+        let count = self.batch_rows.min(all.num_rows());
+        self.ordered = Some(all.slice(count, all.num_rows() - count));
+        Some(all.slice(0, count))
     }
 
     fn bytes(&self) -> usize {
-        self.kept.iter().map(RecordBatch::get_array_memory_size).sum()
+        self.kept.iter().chain(&self.ordered).map(RecordBatch::get_array_memory_size).sum()
     }
 }
 

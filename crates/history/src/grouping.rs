@@ -77,9 +77,17 @@ fn left_out(ty: LogicalType) -> Result<Expr> {
 
 /// The plan of the one row WITH TOTALS that a query delivers apart; `None`: it has no totals.
 ///
-/// The row is over all rows of the aggregation. Sorting, limits and filters above do not touch it; projections do.
+/// The row is over all rows of the aggregation, or over those of the groups that pass HAVING, the filter right above. Sorting, limits
+/// and other filters do not touch it; projections do.
 pub fn totals_of(plan: &Plan) -> Option<Plan> {
     match &plan.node {
+        Node::Filter { input, predicate }
+            if let Node::Aggregate(aggregate) = &input.node
+                && aggregate.grouping == Grouping::Totals
+                && !aggregate.keys.is_empty() =>
+        {
+            totals_of_passing(aggregate, input, predicate).ok()
+        }
         Node::Aggregate(aggregate) if aggregate.grouping.has_totals() => of_set(aggregate, plan, &[]).ok(),
         Node::Join(join) => totals_of_join(join, plan),
         // One row is no array to unfold.
@@ -104,6 +112,55 @@ pub fn totals_of(plan: &Plan) -> Option<Plan> {
         | Node::Distinct { input, .. } => totals_of(input),
         _ => None,
     }
+}
+
+/// The totals over the rows whose groups pass `having`: rows meet the keys of those groups.
+fn totals_of_passing(aggregate: &Aggregate, plan: &Plan, having: &Expr) -> Result<Plan> {
+    let plain = Aggregate { grouping: Grouping::Plain, ..aggregate.clone() };
+    let groups = Plan { node: Node::Aggregate(plain), ..plan.clone() }.filter(having.clone());
+    let keys: Vec<usize> = (0..aggregate.keys.len()).collect();
+    let groups = groups.select(&keys);
+    let mut on = Vec::new();
+    for (i, key) in aggregate.keys.iter().enumerate() {
+        let pair = (key.clone(), Expr::column(i, key.ty.clone()));
+        if !key.ty.is_nullable() {
+            on.push(pair);
+            continue;
+        }
+        // NULL meets NULL: whether there is a value, and the value or its default.
+        for name in ["is_null", "assume_not_null"] {
+            on.push((call_of(name, pair.0.clone())?, call_of(name, pair.1.clone())?));
+        }
+    }
+    let fields = aggregate.input.schema.fields.iter().chain(&groups.schema.fields).cloned().collect();
+    let join = Join {
+        left: aggregate.input.clone(),
+        right: Box::new(groups),
+        kind: JoinKind::Inner,
+        strictness: JoinStrictness::Semi,
+        on,
+        filter: None,
+        asof: None,
+        range: None,
+        use_nulls: false,
+        align: None,
+    };
+    let schema = Arc::new(hydron_types::Schema::new(fields));
+    let input = Plan { node: Node::Join(join), schema, ..(*aggregate.input).clone() };
+    of_set(&Aggregate { input: Box::new(input), ..aggregate.clone() }, plan, &[])
+}
+
+/// A call of a function of one argument.
+fn call_of(name: &str, arg: Expr) -> Result<Expr> {
+    let info = ArgInfo::column(arg.ty.clone());
+    let bound = Registry::builtin().bind_scalar(name, &BindContext::default(), &[info])?;
+    let kind = ExprKind::Call {
+        name: Arc::from(name),
+        kernel: bound.kernel,
+        args: vec![arg],
+        volatility: bound.volatility,
+    };
+    Ok(Expr { kind, ty: bound.ty })
 }
 
 /// The totals of both sides beside each other; a side without totals has the defaults of its columns.

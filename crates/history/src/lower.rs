@@ -55,6 +55,7 @@ pub struct Lowering {
     /// How many groups each aggregation may have.
     pub group_limit: Option<GroupLimit>,
     pub node_limits: NodeLimits,
+    pub batch_rows: usize,
     /// The query may not read any number of rows.
     pub limits_reads: bool,
     pub stores: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
@@ -72,6 +73,7 @@ impl Lowering {
             in_order,
             group_limit: None,
             node_limits: NodeLimits::default(),
+            batch_rows: 8192,
             limits_reads: false,
             stores: Vec::new(),
             pins: Vec::new(),
@@ -433,7 +435,7 @@ impl Lowering {
             let keys = keys.map(|(i, k)| (i, k.ty.clone())).collect();
             let schema: SchemaRef = Arc::new(lowered.plan.schema().as_arrow().clone());
             lowered.plan =
-                step::plan(Arc::new(GroupOrder { keys, table: TableOf::Aggregation, schema }), lowered.plan)?;
+                step::plan(Arc::new(GroupOrder { keys, table: TableOf::Aggregation, batch_rows: self.batch_rows, schema }), lowered.plan)?;
         }
         if aggregate.emit_version {
             let version = literal(&Value::Int(0), &LogicalType::Int64)?;

@@ -225,6 +225,7 @@ impl Prepared {
         let read_limit = Some(options.read_limit).filter(|l| l.rows_max > 0 || l.bytes_max > 0);
         lowering.group_limit = options.group_limit;
         lowering.node_limits = options.node_limits;
+        lowering.batch_rows = options.batch_rows;
         lowering.limits_reads = read_limit.is_some();
         let lowered = lowering.plan(&plan)?;
         let lowered = lowering.renamed(lowered)?;

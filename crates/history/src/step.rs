@@ -62,6 +62,11 @@ pub trait StepRun: Send {
         Ok(None)
     }
 
+    /// More rows behind those of `finish`; asked until there are none.
+    fn remaining(&mut self) -> Option<RecordBatch> {
+        None
+    }
+
     /// Whether no later row matters: the step is then not asked again.
     fn has_ended(&self) -> bool {
         false
@@ -318,7 +323,9 @@ impl AtWork {
                 Err(e) => return Some(Err(e)),
             }
         }
-        None
+        let rows = self.run.remaining()?;
+        self.baseline.record_output(rows.num_rows());
+        Some(Ok(rows))
     }
 
     fn guarded<T>(&mut self, call: impl FnOnce(&mut dyn StepRun) -> Result<T>) -> DfResult<T> {

@@ -276,13 +276,13 @@ impl Aggregate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grouping {
     Plain,
-    /// A last row over all groups, delivered apart.
+    /// A last row over all groups that pass HAVING, delivered apart.
     Totals,
     Rollup,
     Cube,
     /// Each set lists positions of `keys`.
     Sets(Vec<Vec<usize>>),
-    /// One of the three above, and the row of `Totals` apart.
+    /// One of the three above, and a row over all groups apart; with `Plain` that row does not ask HAVING.
     WithTotals(Box<Grouping>),
 }
 

@@ -11,6 +11,7 @@ use super::rows::encode_columns;
 use crate::call::{ArgInfo, BoundCall, Datum, EvalContext, downcast};
 use crate::registry::Registry;
 use arrow::array::{Array, ArrayRef, BooleanArray, StructArray};
+use arrow::datatypes::i256;
 use foldhash::HashSet;
 use hydron_base::{Code, Error, Result};
 use hydron_types::cast::{CastMode, CastOptions, cast, decimal_holds_whole};
@@ -196,6 +197,15 @@ fn convert(value: &Value, from: &LogicalType, to: &LogicalType, zone: Zone) -> R
     let to = to.bare();
     if value.is_null() || from == to {
         return Ok(value.clone());
+    }
+    if let (LogicalType::Decimal { precision, scale }, true) = (to, from.is_integer())
+        && let Some(whole) = super::number::wide_of_value(value)
+    {
+        let end = i256::from_i128(10).wrapping_pow(u32::from(precision - scale));
+        if whole >= end || whole <= end.wrapping_neg() {
+            let text = format!("a number in the set of IN has more digits before the point than {to}");
+            return Err(Error::new(Code::ARGUMENT_OUT_OF_BOUND, text));
+        }
     }
     let one = array_of(value, from, 1)?;
     if from.is_integer() && !decimal_holds_whole(value, to) {

@@ -105,6 +105,23 @@ fn rollup_cube_and_totals() {
 }
 
 #[test]
+fn totals_are_over_the_groups_that_pass_having() {
+    let input = table(
+        &[("a", "nullable(string)"), ("n", "int32")],
+        &[vec![text("x"), int(1)], vec![Value::Null, int(2)], vec![text("y"), int(4)], vec![Value::Null, int(8)]],
+    );
+    let having = |grouping: Grouping| {
+        let sum = vec![agg("sum", vec![col(&input, "n")])];
+        let plan = group(input.clone(), vec![col(&input, "a")], sum, grouping);
+        let sum = Expr::column(1, plan.schema.fields[1].ty.clone());
+        plan.filter(call("greater", vec![sum, lit("int64", int(3))]))
+    };
+    let totals = |plan: &Plan| rows(&hydron_history::totals_of(plan).expect("a plan of the totals"));
+    assert_eq!(totals(&having(Grouping::Totals)), ["NULL, 14"]);
+    assert_eq!(totals(&having(Grouping::WithTotals(Box::new(Grouping::Plain)))), ["NULL, 15"]);
+}
+
+#[test]
 fn sorting_is_stable_and_nan_goes_with_null() {
     let people = people();
     let by_name = people.clone().sort(vec![key(col(&people, "name"), false)], None);

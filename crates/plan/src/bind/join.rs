@@ -98,7 +98,13 @@ impl<'a> Binder<'a> {
                 let mut x = Exprs::new(self, env, scope.clone(), aliases, streaming);
                 x.strict = true;
                 let range = (streaming && right_plan.streaming).then(Range::default);
-                self.condition(&mut x, on, left_width, strictness, range)?
+                match self.constant_on(&mut x, on).filter(|_| !streaming && strictness != JoinStrictness::Asof) {
+                    Some(holds) => {
+                        let holds = Expr::literal(Value::Bool(holds), LogicalType::Bool);
+                        Condition { both: vec![holds], ..Condition::default() }
+                    }
+                    None => self.condition(&mut x, on, left_width, strictness, range)?,
+                }
             }
             _ if kind == JoinKind::Cross => Condition::default(),
             _ => return Err(Error::new(Code::INVALID_JOIN_ON_EXPRESSION, "a JOIN needs ON or USING")),
@@ -208,6 +214,22 @@ impl<'a> Binder<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The truth of a condition that is the same for all pairs: a bool, a uint8 or NULL that reads no column.
+    fn constant_on(&self, x: &mut Exprs<'_>, on: &ast::Expr) -> Option<bool> {
+        if on.any(&mut |e| e.as_identifier().is_some()) {
+            return None;
+        }
+        let bound = x.bind_in(on, Place::JOIN_ON).ok()?;
+        if !matches!(bound.ty.bare(), LogicalType::Bool | LogicalType::UInt8 | LogicalType::Nothing) {
+            return None;
+        }
+        Some(match bound.as_literal()? {
+            Value::Bool(holds) => *holds,
+            Value::Null => false,
+            value => value.as_i64()? != 0,
+        })
     }
 
     /// Whether every alternative of OR has an equality between the two sides.

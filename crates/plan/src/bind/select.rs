@@ -258,6 +258,10 @@ impl<'a> Binder<'a> {
         }
         if clause.with_totals {
             grouping = match grouping {
+                // Totals of all groups, whatever HAVING says of them.
+                Grouping::Plain if x.env.settings.text("totals_mode") == "before_having" => {
+                    Grouping::WithTotals(Box::new(Grouping::Plain))
+                }
                 Grouping::Plain => Grouping::Totals,
                 other => Grouping::WithTotals(Box::new(other)),
             };
@@ -462,7 +466,7 @@ impl<'a> Binder<'a> {
         let mut places = Places::default();
         plan = unfold(plan, &late, &mut places)?;
         if let Some(having) = &clauses.having {
-            if matches!(clauses.grouping, Grouping::WithTotals(_)) {
+            if matches!(&clauses.grouping, Grouping::WithTotals(inner) if **inner != Grouping::Plain) {
                 return Err(Error::not_implemented("HAVING beside WITH TOTALS and ROLLUP, CUBE or GROUPING SETS"));
             }
             if clauses.having_unfolds && clauses.grouping.has_totals() {

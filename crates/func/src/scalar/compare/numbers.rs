@@ -177,25 +177,36 @@ fn scaled(args: &[Datum], types: [&LogicalType; 2], shifts: [u8; 2], rows: usize
     let (a, b) = (side(0)?, side(1)?);
     // A value too large for the other scale is larger in magnitude than all values of the other side.
     let raw = (to_vec::<i256>(args[0].array()?, types[0])?, to_vec::<i256>(args[1].array()?, types[1])?);
-    for (values, (own, other)) in [(&raw.0, (types[0], types[1])), (&raw.1, (types[1], types[0]))] {
-        // Both sides are read in the wider of their widths, with a sign.
-        let bits = match other {
-            LogicalType::Decimal { precision, .. } => decimal_bits(*precision).max(own.bits().unwrap_or(0)),
-            _ => continue,
-        };
-        let unsigned = own.is_unsigned_integer() && own.bits() == Some(bits) && bits < 256;
-        if unsigned && values.iter().any(|v| *v >= i256::ONE << (bits - 1) as u8) {
-            return Err(Error::new(
-                hydron_base::Code::DECIMAL_OVERFLOW,
-                format!("a value of {own} is too large to be compared with {other}"),
-            ));
-        }
-    }
+    check_width(&raw.0, types, shifts[0])?;
+    check_width(&raw.1, types, shifts[1])?;
     Ok(by_order(args, rows, op, |i, j| match (a[i], b[j]) {
         (Some(x), Some(y)) => Some(x.cmp(&y)),
         (None, _) => Some(raw.0[i].cmp(&i256::ZERO)),
         (_, None) => Some(i256::ZERO.cmp(&raw.1[j])),
     }))
+}
+
+/// Both sides are read at one scale, in the wider of their widths, with a sign.
+///
+/// Errors: DECIMAL_OVERFLOW (407) for a value that is too large for that.
+fn check_width(values: &[i256], types: [&LogicalType; 2], shift: u8) -> Result<()> {
+    let bits = |ty: &LogicalType| match ty {
+        LogicalType::Decimal { precision, .. } => Some(decimal_bits(*precision)),
+        ty if ty.is_integer() => ty.bits(),
+        _ => None,
+    };
+    let (Some(x), Some(y)) = (bits(types[0]), bits(types[1])) else { return Ok(()) };
+    let width = x.max(y);
+    if width > 128 {
+        return Ok(());
+    }
+    let (factor, end) = (i256::from_i128(10).wrapping_pow(u32::from(shift)), i256::ONE << (width - 1) as u8);
+    let fits = |v: &i256| v.checked_mul(factor).is_some_and(|v| v < end && v >= end.wrapping_neg());
+    if values.iter().all(fits) {
+        return Ok(());
+    }
+    let text = format!("{} and {} cannot be compared: a value is too large for the scale of both", types[0], types[1]);
+    Err(Error::new(hydron_base::Code::DECIMAL_OVERFLOW, text))
 }
 
 fn decimal_bits(precision: u8) -> u32 {
