@@ -34,6 +34,34 @@ enum Token {
     End,
 }
 
+/// The aggregates whose answers are their states, so that they may stand in `simple_aggregate_function`.
+pub const SIMPLE_AGGREGATES: [&str; 24] = [
+    "any",
+    "any_last",
+    "earliest",
+    "latest",
+    "first_value",
+    "last_value",
+    "min",
+    "max",
+    "sum",
+    "sum_with_overflow",
+    "sum_map",
+    "min_map",
+    "max_map",
+    "sum_map_with_overflow",
+    "sum_mapped_arrays",
+    "min_mapped_arrays",
+    "max_mapped_arrays",
+    "group_bit_and",
+    "group_bit_or",
+    "group_bit_xor",
+    "group_array_array",
+    "group_uniq_array_array",
+    "arg_min",
+    "arg_max",
+];
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -272,6 +300,10 @@ impl<'a> Parser<'a> {
                 self.expect(',')?;
                 let arg = self.type_()?;
                 self.expect(')')?;
+                if !SIMPLE_AGGREGATES.contains(&&*function) {
+                    let text = format!("the answer of \"{function}\" is no state that can be merged again");
+                    return Err(Error::new(Code::BAD_ARGUMENTS, text));
+                }
                 Ok(T::SimpleAggregateFunction { name: function, arg: Box::new(arg) })
             }
             _ => {
@@ -352,15 +384,40 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// The parameters of an aggregate up to their closing parenthesis, with one blank behind each comma.
+    fn parameters(&mut self) -> Result<String> {
+        let rest = &self.text[self.at..];
+        let (mut params, mut quoted, mut before) = (String::new(), false, ' ');
+        for (at, c) in rest.char_indices() {
+            match c {
+                ')' if !quoted => {
+                    self.at += at + 1;
+                    return Ok(params.trim_end().to_string());
+                }
+                '\'' if before != '\\' => {
+                    quoted = !quoted;
+                    params.push(c);
+                }
+                ',' if !quoted => params.push_str(", "),
+                c if c.is_whitespace() && !quoted => {}
+                c => params.push(c),
+            }
+            before = c;
+        }
+        Err(self.syntax("a parenthesis is not closed"))
+    }
+
     fn function_name(&mut self) -> Result<Arc<str>> {
         let name = match self.next()? {
             Token::Word(name) | Token::Quoted(name) => name,
             other => return Err(self.syntax(&format!("expected a function, found {}", shown(&other)))),
         };
-        if self.take('(')? {
-            self.skip_arguments()?;
+        let name = if self.lenient { camel(&name) } else { name.to_string() };
+        if !self.take('(')? {
+            return Ok(name.into());
         }
-        Ok(if self.lenient { camel(&name).into() } else { name.into() })
+        let params = self.parameters()?;
+        Ok(if params.is_empty() { name.into() } else { format!("{name}({params})").into() })
     }
 
     fn one_type(&mut self, name: &str) -> Result<LogicalType> {

@@ -183,6 +183,14 @@ pub fn unescape_one(text: &[u8], out: &mut Vec<u8>) -> usize {
     2
 }
 
+/// The type values are of, without what only says how they are kept.
+fn held(ty: &LogicalType) -> &LogicalType {
+    match ty.bare() {
+        LogicalType::SimpleAggregateFunction { arg, .. } => held(arg),
+        bare => bare,
+    }
+}
+
 /// Reads a value whose text is exactly `text`, without quotes or escapes.
 fn read_field(text: &[u8], options: &TextOptions, builder: &mut ColumnBuilder) -> Result<()> {
     if !matches!(
@@ -190,14 +198,14 @@ fn read_field(text: &[u8], options: &TextOptions, builder: &mut ColumnBuilder) -
         Store::Null(_) | Store::Bytes { .. } | Store::List { .. } | Store::Struct { .. } | Store::Map { .. }
     ) {
         let (ty, store, local) = builder.parts(options.zone);
-        if !matches!(ty.bare(), LogicalType::FixedString(_)) {
-            read_scalar(text, ty.bare(), options, local, store)?;
+        if !matches!(held(ty), LogicalType::FixedString(_)) {
+            read_scalar(text, held(ty), options, local, store)?;
             builder.mark_valid();
             return Ok(());
         }
     }
     let ty = builder.ty().clone();
-    read_bare(text, ty.bare(), options, builder)
+    read_bare(text, held(&ty), options, builder)
 }
 
 fn read_bare(text: &[u8], ty: &LogicalType, options: &TextOptions, builder: &mut ColumnBuilder) -> Result<()> {
@@ -479,7 +487,7 @@ impl<'a> Cursor<'a> {
         self.skip_space();
         let ty = builder.ty().clone();
         let json = style == Style::Json;
-        let result = match ty.bare() {
+        let result = match held(&ty) {
             _ if self.word(b"null", json) => read_null(self.options, builder),
             T::Array(_) | T::Nested(_) => self.array(style, builder),
             T::Tuple(elements) => {
