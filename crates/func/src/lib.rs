@@ -11,6 +11,7 @@ pub mod registry;
 pub mod scalar;
 
 pub use agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
+pub use aggregate::state_halves;
 pub use call::Identity;
 pub use call::{
     ArgInfo, BindContext, BoundCall, Datum, EvalContext, Kernel, LambdaEval, NullRule, ScalarFn, ServerFacts,

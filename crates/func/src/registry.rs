@@ -165,6 +165,15 @@ impl Registry {
         crate::aggregate::bind_with_nulls(function.as_ref(), cx, &args, &params)
     }
 
+    /// Binds the aggregate of a type of states: its name may have parameters, as in `quantile(0.9)`.
+    ///
+    /// Errors: UNKNOWN_FUNCTION (46), and what the function itself answers.
+    pub fn bind_aggregate_of_state(&self, name: &str, cx: &BindContext, args: &[ArgInfo]) -> Result<BoundAgg> {
+        let (name, params) = crate::aggregate::name_and_params(name)?;
+        let function = self.aggregate(name).ok_or_else(|| self.unknown_function(name))?;
+        crate::aggregate::bind_with_nulls(function.as_ref(), cx, args, &params)
+    }
+
     /// `count(DISTINCT x, …)` in the form that can take rows back: it knows how often each value is there, where `unique_exact`
     /// only knows that it is.
     pub fn bind_retracting_count_distinct(&self, cx: &BindContext, args: &[ArgInfo]) -> Result<BoundAgg> {

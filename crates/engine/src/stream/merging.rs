@@ -319,7 +319,11 @@ impl MergeRule {
         let mut is_zero = vec![!summed.is_empty(); runs.len()];
         for (at, field) in self.schema.fields.iter().enumerate() {
             let (name, is_state) = match field.ty.without_low_cardinality() {
-                LogicalType::AggregateFunction { name, .. } => (format!("{name}_merge_state"), true),
+                LogicalType::AggregateFunction { name, .. } => {
+                    // Parameters are known from the type of the states.
+                    let name = name.split_once('(').map_or(&**name, |(name, _)| name);
+                    (format!("{name}_merge_state"), true)
+                }
                 LogicalType::SimpleAggregateFunction { name, .. } => (name.to_string(), false),
                 _ if summed.contains(&at) => ("sum".to_string(), false),
                 _ => continue,

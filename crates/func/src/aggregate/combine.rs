@@ -2,11 +2,16 @@
 //!
 //! `_if` a condition as last argument, `_distinct` each different row once, `_array` the elements of arrays, `_or_null` and
 //! `_or_default` another answer for no rows, `_state` the state instead of the answer, `_merge` states instead of rows,
-//! `_for_each` one answer for each place of arrays, `_map` one for each key of maps.
+//! `_for_each` one answer for each place of arrays, `_map` one for each key of maps, `_resample` one for each step along a key,
+//! `_arg_min` and `_arg_max` only the rows where the last argument is least or greatest.
+//!
+//! Parameters of the inner function stand behind its arguments, before those of the combinator: `quantile_if(x, 0.9, condition)`.
 
+use super::extreme_rows::of_extreme;
 use super::item::RowKind;
 use super::nested::{Parts, by_part};
 use super::nulls::{Empty, bind_with_nulls, can_be_null, wrapped};
+use super::resample::{Slots, resampled};
 use super::{distinct_rows, elements, states};
 use crate::agg::{AggFn, Aggregate, BoundAgg, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error};
@@ -15,7 +20,9 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 use hydron_base::{Code, Error, Result};
+use hydron_types::parse::SIMPLE_AGGREGATES;
 use hydron_types::{LogicalType, Value};
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,9 @@ enum Combinator {
     ForEach,
     Map,
     Resample,
+    /// The rows where the last argument is least, or greatest.
+    ArgMin,
+    ArgMax,
     /// Skips NULLs, as every aggregate does on its own.
     Null,
     /// The name streaming plans of Proton use for the same function.
@@ -38,7 +48,9 @@ enum Combinator {
 }
 
 /// Longer endings first where one is the end of another.
-const ENDINGS: [(&str, Combinator); 13] = [
+const ENDINGS: [(&str, Combinator); 15] = [
+    ("_arg_min", Combinator::ArgMin),
+    ("_arg_max", Combinator::ArgMax),
     ("_resample", Combinator::Resample),
     ("_for_each", Combinator::ForEach),
     ("_or_default", Combinator::OrDefault),
@@ -119,7 +131,27 @@ impl AggFn for Combined {
         match self.combinator {
             Combinator::Streaming | Combinator::Null => inner(args),
             Combinator::Resample => {
-                Err(Error::not_implemented(format!("the combinator _resample of \"{}\"", self.name)))
+                let (key, rest) = args.split_last().ok_or_else(|| self.too_few())?;
+                let ([start, end, step], params) = match params.split_last_chunk::<3>() {
+                    Some((inner, own)) => (own, inner),
+                    None => {
+                        let text = format!("\"{}\" takes a key and its start, end and step at the end", self.name);
+                        return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+                    }
+                };
+                if !(key.ty.is_integer() || key.ty.is_date_or_time()) || key.ty.is_nullable() {
+                    return Err(self.illegal(rest.len(), args, "a whole number, a date or a time"));
+                }
+                let slots = Slots::new(&self.name, start, end, step)?;
+                let bound = bind_with_nulls(self.inner.as_ref(), cx, rest, params)?;
+                let ty = LogicalType::Array(Box::new(bound.ty.clone()));
+                Ok(BoundAgg { aggregate: resampled(bound, slots, &key.ty)?, ty })
+            }
+            Combinator::ArgMin | Combinator::ArgMax => {
+                let (key, rest) = args.split_last().ok_or_else(|| self.too_few())?;
+                let bound = inner(rest)?;
+                let greatest = self.combinator == Combinator::ArgMax;
+                Ok(BoundAgg { aggregate: of_extreme(bound.aggregate, &key.ty, greatest)?, ty: bound.ty })
             }
             Combinator::ForEach => {
                 if args.is_empty() {
@@ -175,10 +207,15 @@ impl AggFn for Combined {
             Combinator::State => {
                 let bound = inner(args)?;
                 let types = args.iter().map(|a| a.ty.clone()).collect();
-                let ty = LogicalType::AggregateFunction { name: Arc::clone(&self.inner_name), args: types };
+                let name = states::with_params(&self.inner_name, params);
+                let ty = LogicalType::AggregateFunction { name, args: types };
                 Ok(BoundAgg { ty, aggregate: states::to_states(bound.aggregate)? })
             }
             Combinator::SimpleState => {
+                if !SIMPLE_AGGREGATES.contains(&&*self.inner_name) {
+                    let text = format!("the answer of \"{}\" is no state that can be merged again", self.inner_name);
+                    return Err(Error::bad_arguments(text).hint(format!("{}_state", self.inner_name)));
+                }
                 let bound = inner(args)?;
                 let ty = LogicalType::SimpleAggregateFunction {
                     name: Arc::clone(&self.inner_name),
@@ -190,10 +227,12 @@ impl AggFn for Combined {
                 let [ArgInfo { ty: LogicalType::AggregateFunction { name, args: types }, .. }] = args else {
                     return Err(self.illegal(0, args, "one column of states"));
                 };
-                if *name != self.inner_name {
+                let (base, params) = super::name_and_params(name)?;
+                if base != &*self.inner_name {
                     return Err(self.illegal(0, args, &format!("a state of \"{}\"", self.inner_name)));
                 }
-                let bound = inner(&types.iter().cloned().map(ArgInfo::column).collect::<Vec<_>>())?;
+                let types: Vec<ArgInfo> = types.iter().cloned().map(ArgInfo::column).collect();
+                let bound = bind_with_nulls(self.inner.as_ref(), cx, &types, &params)?;
                 Ok(BoundAgg { aggregate: states::from_states(bound.aggregate)?, ty: bound.ty })
             }
         }
@@ -206,10 +245,41 @@ impl AggFn for Combined {
         }
     }
 
+    /// Those of the inner function, before what the combinator itself takes.
+    fn param_positions_of(&self, args: &[ArgInfo]) -> Range<usize> {
+        let len = args.len();
+        match self.combinator {
+            Combinator::Merge => len..len,
+            Combinator::Resample => len.saturating_sub(3)..len,
+            Combinator::If | Combinator::ArgMin | Combinator::ArgMax => {
+                let inner = &args[..len.saturating_sub(1)];
+                match self.inner.param_positions_of(inner) {
+                    none if none.is_empty() => len..len,
+                    some => some,
+                }
+            }
+            _ => self.inner.param_positions_of(args),
+        }
+    }
+
+    fn param_positions(&self, args: usize) -> Range<usize> {
+        match self.combinator {
+            Combinator::Merge => args..args,
+            Combinator::Resample => args.saturating_sub(3)..args,
+            Combinator::If | Combinator::ArgMin | Combinator::ArgMax => {
+                match self.inner.param_positions(args.saturating_sub(1)) {
+                    none if none.is_empty() => args..args,
+                    some => some,
+                }
+            }
+            _ => self.inner.param_positions(args),
+        }
+    }
+
     fn default_without_rows(&self) -> bool {
         match self.combinator {
             Combinator::OrNull => false,
-            Combinator::ForEach | Combinator::Map => true,
+            Combinator::ForEach | Combinator::Map | Combinator::Resample => true,
             _ => self.inner.default_without_rows(),
         }
     }

@@ -91,6 +91,8 @@ pub struct Traits {
     pub params_from: Option<usize>,
     /// The only argument that is a parameter, with arguments on both sides.
     pub param_at: Option<usize>,
+    /// So many first arguments are parameters.
+    pub params_first: Option<usize>,
     /// The last arguments that are parameters, after any number of others.
     pub params_last: Option<Last>,
     pub sees_nulls: bool,
@@ -129,6 +131,9 @@ impl AggFn for Defined {
     }
 
     fn param_positions(&self, args: usize) -> Range<usize> {
+        if let Some(first) = self.traits.params_first {
+            return 0..first.min(args);
+        }
         match (self.traits.param_at, self.traits.params_last) {
             (Some(at), _) => at.min(args)..(at + 1).min(args),
             (None, Some(Last::Exactly(n) | Last::BeforeTexts(n))) => args.saturating_sub(n)..args,

@@ -1,7 +1,7 @@
 //! Aggregates that answer with an array of what they saw: all values, different values, running sums.
 
 use super::bytes::{Reader, put_u64};
-use super::define::{AggCall, Traits, define, define_as};
+use super::define::{AggCall, Traits, define_as};
 use super::fold::{Fold, Picked, folded, folded_with, sampled_heap};
 use super::item::{Kind, with_few_kinds};
 use super::sum::floats;
@@ -12,7 +12,7 @@ use crate::scalar::number::{Num, number_layout, to_vec, with_number};
 use arrow::array::ArrayRef;
 use hashbrown::HashMap;
 use hydron_base::{Code, Error, Result};
-use hydron_types::LogicalType;
+use hydron_types::{LogicalType, Value};
 use std::marker::PhantomData;
 
 /// Elements one group may gather; an array of more would not fit a column anyway.
@@ -49,13 +49,21 @@ pub fn register(registry: &mut Registry) {
     });
     registry.add_alias("moving_sum", "group_array_moving_sum");
     registry.add_alias("moving_avg", "group_array_moving_avg");
-    define(registry, "group_concat", |call| {
+    let traits = Traits { params_from: Some(1), ..Traits::default() };
+    define_as(registry, "group_concat", traits, |call| {
         call.arity(1..=1)?;
-        if *call.ty(0) != LogicalType::String {
+        if !matches!(call.ty(0), LogicalType::String | LogicalType::FixedString(_)) {
             return Err(call.illegal(0));
         }
-        call.returns(LogicalType::String, folded(Concat))
+        let between = match call.params.first() {
+            None => Vec::new(),
+            Some(Value::Bytes(text)) => text.to_vec(),
+            Some(_) => return Err(Error::bad_arguments("the delimiter of \"group_concat\" is a string")),
+        };
+        let most = call.count_param(1, usize::MAX, usize::MAX)?;
+        call.returns(LogicalType::String, folded(Concat { between, most }))
     });
+    registry.fold_case("group_concat");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -402,44 +410,78 @@ impl Fold for MovingAvg {
 }
 
 /// All strings, one after the other.
-struct Concat;
+/// Texts one behind the other.
+struct Concat {
+    between: Vec<u8>,
+    /// Texts of one group.
+    most: usize,
+}
+
+#[derive(Clone, Default)]
+struct Texts {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Concat {
+    fn push(&self, cell: &mut Texts, text: &[u8]) -> Result<()> {
+        if cell.count >= self.most as u64 {
+            return Ok(());
+        }
+        if cell.count > 0 {
+            cell.bytes.extend_from_slice(&self.between);
+        }
+        cell.bytes.extend_from_slice(text);
+        cell.count += 1;
+        end_offset(cell.bytes.len()).map(|_| ())
+    }
+}
 
 impl Fold for Concat {
-    type Cell = Vec<u8>;
+    type Cell = Texts;
     type Input<'a> = crate::scalar::column::Texts<'a>;
 
     fn input<'a>(&'a self, args: &'a [ArrayRef]) -> Result<Self::Input<'a>> {
         crate::scalar::column::Texts::of_array(&args[0])
     }
 
-    fn empty(&self) -> Vec<u8> {
-        Vec::new()
+    fn empty(&self) -> Texts {
+        Texts::default()
     }
 
-    fn add(&self, cell: &mut Vec<u8>, input: &Self::Input<'_>, row: usize) -> Result<()> {
-        cell.extend_from_slice(input.at(row));
-        end_offset(cell.len()).map(|_| ())
+    fn add(&self, cell: &mut Texts, input: &Self::Input<'_>, row: usize) -> Result<()> {
+        self.push(cell, input.at(row))
     }
 
-    fn merge(&self, into: &mut Vec<u8>, from: Vec<u8>) -> Result<()> {
-        into.extend(from);
+    fn merge(&self, into: &mut Texts, from: Texts) -> Result<()> {
+        if from.count == 0 {
+            return Ok(());
+        }
+        // The limit is on texts, which are no longer told apart: what came over it is kept whole.
+        let before = into.count;
+        self.push(into, &from.bytes)?;
+        into.count = before + from.count;
         Ok(())
     }
 
-    fn write(&self, cell: &Vec<u8>, out: &mut Vec<u8>) {
-        out.extend_from_slice(cell);
+    fn write(&self, cell: &Texts, out: &mut Vec<u8>) {
+        put_u64(out, cell.count);
+        out.extend_from_slice(&cell.bytes);
     }
 
-    fn read(&self, bytes: &mut Reader<'_>) -> Result<Vec<u8>> {
-        Ok(bytes.take(bytes.0.len())?.to_vec())
+    fn read(&self, bytes: &mut Reader<'_>) -> Result<Texts> {
+        if bytes.is_empty() {
+            return Ok(Texts::default());
+        }
+        Ok(Texts { count: bytes.u64()?, bytes: bytes.take(bytes.0.len())?.to_vec() })
     }
 
-    fn finish(&self, cells: Picked<'_, Vec<u8>>) -> Result<ArrayRef> {
-        let cells: Vec<&Vec<u8>> = cells.iter().collect();
-        crate::scalar::column::texts(cells.len(), |row, out| out.extend_from_slice(cells[row]))
+    fn finish(&self, cells: Picked<'_, Texts>) -> Result<ArrayRef> {
+        let cells: Vec<&Texts> = cells.iter().collect();
+        crate::scalar::column::texts(cells.len(), |row, out| out.extend_from_slice(&cells[row].bytes))
     }
 
-    fn heap(&self, cell: &Vec<u8>) -> usize {
-        cell.capacity()
+    fn heap(&self, cell: &Texts) -> usize {
+        cell.bytes.capacity()
     }
 }

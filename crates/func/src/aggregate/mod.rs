@@ -4,8 +4,9 @@
 //! (saved groups), [`define`] (how a function is declared); then the functions: [`count`], [`sum`], [`pick`], [`distinct`],
 //! [`gather`], [`quantile`] with [`quantile_weights`], [`moment`], [`rank`] with
 //! [`frequent`], [`bits`], [`bitmaps`]; over [`kept`] rows, [`number`]s and [`distribution`]s those of
-//! statistics: [`hypothesis`], [`contingency`], [`spans`], [`picture`], [`sequence`] with [`pattern`], [`mapped`], [`odd`]; then what wraps
-//! them: [`nulls`], [`combine`] with [`elements`], [`nested`], [`distinct_rows`] and [`states`].
+//! statistics: [`hypothesis`], [`contingency`], [`spans`], [`picture`], [`sequence`] with [`pattern`], [`mapped`], [`regression`], [`thinned`], [`matrix`], [`odd`]; then what wraps
+//! them: [`nulls`], [`combine`] with [`elements`], [`nested`], [`distinct_rows`],
+//! [`extreme_rows`], [`resample`] and [`states`].
 
 mod bitmaps;
 mod bits;
@@ -18,6 +19,7 @@ mod distinct;
 mod distinct_rows;
 mod distribution;
 mod elements;
+mod extreme_rows;
 mod fold;
 mod frequent;
 mod gather;
@@ -25,6 +27,7 @@ mod hypothesis;
 mod item;
 mod kept;
 mod mapped;
+mod matrix;
 mod moment;
 mod nested;
 mod nulls;
@@ -36,6 +39,8 @@ mod picture;
 mod quantile;
 mod quantile_weights;
 mod rank;
+mod regression;
+mod resample;
 mod sequence;
 mod spans;
 mod states;
@@ -44,13 +49,16 @@ mod statistics_tests;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod thinned;
 
 use crate::registry::Registry;
 
 pub use combine::{combinator_names, combined};
 pub use nulls::bind_with_nulls;
 pub use odd::name_and_params;
-pub use states::{finalize, finalized_type};
+pub use regression::{model_of, predicted};
+pub use states::{finalize, finalized_type, state_halves};
+pub(crate) use sum::floats as aggregate_floats;
 
 pub fn register(registry: &mut Registry) {
     count::register(registry);
@@ -70,4 +78,7 @@ pub fn register(registry: &mut Registry) {
     sequence::register(registry);
     mapped::register(registry);
     odd::register(registry);
+    regression::register(registry);
+    thinned::register(registry);
+    matrix::register(registry);
 }

@@ -1,5 +1,4 @@
-//! Aggregates beside the others: one that fails, one without an answer, those that are named but not built; and an
-//! aggregate as text with its parameters.
+//! Aggregates beside the others: one that fails, one without an answer; and an aggregate as text with its parameters.
 
 use super::bytes::Reader;
 use super::define::{Traits, define_as};
@@ -31,11 +30,6 @@ pub fn register(registry: &mut Registry) {
     define_as(registry, "nothing", traits, |call| {
         call.returns(LogicalType::nullable(LogicalType::Nothing), folded(Nothing))
     });
-    for name in ["stochastic_linear_regression", "stochastic_logistic_regression"] {
-        define_as(registry, name, traits, |call| {
-            Err(Error::not_implemented(format!("aggregate function \"{}\"", call.name)))
-        });
-    }
 }
 
 /// Fails with a chance for each group, to try how queries end in the middle of an aggregation.
@@ -108,20 +102,30 @@ impl Fold for Nothing {
     }
 }
 
-/// `quantile(0.9)` as the name and its parameters: numbers, strings in quotes, `true` and `false`.
+/// `quantile(0.9)` as the name and its parameters: numbers, strings in quotes, `true` and `false`, arrays of them.
 ///
 /// Errors: BAD_ARGUMENTS (36) for anything else between the parentheses.
 pub fn name_and_params(text: &str) -> Result<(&str, Vec<Value>)> {
     let Some((name, rest)) = text.split_once('(') else { return Ok((text.trim(), Vec::new())) };
     let wrong = || Error::bad_arguments(format!("'{text}' is not an aggregate function with constant parameters"));
     let inside = rest.trim_end().strip_suffix(')').ok_or_else(wrong)?;
+    Ok((name.trim(), literals(inside, &wrong)?))
+}
+
+/// Constants with commas between them.
+fn literals(text: &str, wrong: &dyn Fn() -> Error) -> Result<Vec<Value>> {
     let mut params = Vec::new();
-    let mut rest = inside.trim();
+    let mut rest = text.trim();
     while !rest.is_empty() {
         let (value, after) = match rest.strip_prefix('\'') {
             Some(quoted) => {
                 let (inner, after) = quoted.split_once('\'').ok_or_else(wrong)?;
                 (Value::string(inner), after)
+            }
+            None if rest.starts_with('[') => {
+                // Elements are plain: the first bracket that closes is the last one.
+                let (inner, after) = rest[1..].split_once(']').ok_or_else(wrong)?;
+                (Value::Array(literals(inner, wrong)?), after)
             }
             None => {
                 let end = rest.find(',').unwrap_or(rest.len());
@@ -136,7 +140,7 @@ pub fn name_and_params(text: &str) -> Result<(&str, Vec<Value>)> {
             _ => return Err(wrong()),
         };
     }
-    Ok((name.trim(), params))
+    Ok(params)
 }
 
 fn literal(text: &str) -> Option<Value> {

@@ -24,6 +24,18 @@ pub fn register(registry: &mut Registry) {
     {
         define(registry, name, move |call| place(call, rule));
     }
+    let sees = Traits { sees_nulls: true, ..Traits::default() };
+    for (name, last) in [("any_respect_nulls", false), ("any_last_respect_nulls", true)] {
+        define_as(registry, name, sees, move |call| {
+            call.arity(1..=1)?;
+            let kind = RowKind::new(&[call.ty(0).clone()])?;
+            call.returns(call.ty(0).clone(), folded(AnyOf { kind, last }))
+        });
+    }
+    for alias in ["first_value_respect_nulls", "any_value_respect_nulls"] {
+        registry.add_alias(alias, "any_respect_nulls");
+    }
+    registry.add_alias("last_value_respect_nulls", "any_last_respect_nulls");
     registry.add_alias("first_value", "earliest");
     registry.add_alias("last_value", "latest");
     registry.add_alias("any_value", "any");
@@ -35,7 +47,6 @@ pub fn register(registry: &mut Registry) {
     for (name, rule) in [("arg_min", Rule::Least), ("arg_max", Rule::Greatest)] {
         define(registry, name, move |call| arg(call, rule));
     }
-    let sees = Traits { sees_nulls: true, ..Traits::default() };
     define_as(registry, "single_value_or_null", sees, |call| {
         call.arity(1..=1)?;
         let ty = call.ty(0).clone();
@@ -496,6 +507,57 @@ impl<K: Kind> Fold for ArgCounted<K> {
 /// The value when all rows have the same, else NULL.
 struct Single {
     kind: RowKind,
+}
+
+/// The first or the last value, NULL among them.
+struct AnyOf {
+    kind: RowKind,
+    last: bool,
+}
+
+impl Fold for AnyOf {
+    type Cell = Option<Vec<u8>>;
+    type Input<'a> = <RowKind as Kind>::View<'a>;
+
+    fn input<'a>(&'a self, args: &'a [ArrayRef]) -> Result<Self::Input<'a>> {
+        self.kind.view(args)
+    }
+
+    fn empty(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn add(&self, cell: &mut Option<Vec<u8>>, input: &Self::Input<'_>, row: usize) -> Result<()> {
+        if self.last || cell.is_none() {
+            *cell = Some(RowKind::own(input, row));
+        }
+        Ok(())
+    }
+
+    fn merge(&self, into: &mut Option<Vec<u8>>, from: Option<Vec<u8>>) -> Result<()> {
+        if from.is_some() && (self.last || into.is_none()) {
+            *into = from;
+        }
+        Ok(())
+    }
+
+    fn write(&self, cell: &Option<Vec<u8>>, out: &mut Vec<u8>) {
+        if let Some(value) = cell {
+            RowKind::write(value, out);
+        }
+    }
+
+    fn read(&self, bytes: &mut Reader<'_>) -> Result<Option<Vec<u8>>> {
+        Ok(if bytes.is_empty() { None } else { Some(RowKind::read(bytes)?) })
+    }
+
+    fn finish(&self, cells: Picked<'_, Option<Vec<u8>>>) -> Result<ArrayRef> {
+        values_or_default(&self.kind, cells.iter().map(Option::as_ref))
+    }
+
+    fn heap(&self, cell: &Option<Vec<u8>>) -> usize {
+        cell.as_ref().map_or(0, Vec::capacity)
+    }
 }
 
 enum Only {

@@ -14,8 +14,9 @@ use crate::registry::Registry;
 use crate::scalar::column::{end_offset, from_natives, list};
 use crate::scalar::number::{Num, to_vec};
 use arrow::array::{ArrayRef, Float32Array, Float64Array};
+use arrow::datatypes::i256;
 use hydron_base::{Code, Error, Result};
-use hydron_types::LogicalType;
+use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
 
 /// Values a reservoir keeps; Proton's size.
@@ -65,6 +66,10 @@ pub fn register(registry: &mut Registry) {
         let traits = Traits { default_without_rows: true, ..traits };
         define_as(registry, many, traits, move |call| {
             call.arity(args..=args)?;
+            if call.params.is_empty() {
+                let text = format!("\"{}\" takes at least one level behind its arguments", call.name);
+                return Err(Error::new(Code::NUMBER_OF_ARGUMENTS_DOESNT_MATCH, text));
+            }
             bind(call, Levels { levels: levels(call)?, many: true })
         });
         let median = one.replace("quantile", "median");
@@ -118,7 +123,7 @@ impl Levels {
     }
 }
 
-/// Numbers become floats, dates and times stay what they are.
+/// Numbers become floats; decimals, dates and times stay what they are.
 fn reservoir(call: &AggCall<'_>, levels: Levels) -> Result<BoundAgg> {
     let element = interpolated_type(call)?;
     let ty = levels.ty(element.clone());
@@ -127,15 +132,16 @@ fn reservoir(call: &AggCall<'_>, levels: Levels) -> Result<BoundAgg> {
 
 fn t_digest(call: &AggCall<'_>, levels: Levels) -> Result<BoundAgg> {
     call.need_number(0)?;
-    let ty = levels.ty(LogicalType::Float32);
-    call.returns(
-        ty,
-        folded(Reservoir { arg: call.ty(0).clone(), element: LogicalType::Float32, levels, answer: centred }),
-    )
+    let element = match call.ty(0) {
+        decimal @ LogicalType::Decimal { .. } => decimal.clone(),
+        _ => LogicalType::Float32,
+    };
+    let ty = levels.ty(element.clone());
+    call.returns(ty, folded(Reservoir { arg: call.ty(0).clone(), element, levels, answer: centred }))
 }
 
 fn interpolated_type(call: &AggCall<'_>) -> Result<LogicalType> {
-    if call.ty(0).is_date_or_time() {
+    if call.ty(0).is_date_or_time() || matches!(call.ty(0), LogicalType::Decimal { .. }) {
         return Ok(call.ty(0).clone());
     }
     call.need_number(0)?;
@@ -293,11 +299,21 @@ impl Fold for Reservoir {
     }
 }
 
-/// Answers as a column of `ty`: ticks of times are cut, no rows are the epoch.
+/// Answers as a column of `ty`: ticks of times and digits of decimals are cut, no rows are the epoch.
 pub(super) fn column(values: Vec<f64>, ty: &LogicalType) -> Result<ArrayRef> {
     match ty {
         LogicalType::Float32 => Ok(Arc::new(values.iter().map(|v| *v as f32).collect::<Float32Array>())),
         LogicalType::Date | LogicalType::Date32 => from_natives(values.iter().map(|v| *v as i32).collect(), ty),
+        LogicalType::Decimal { scale, .. } => {
+            // What is nearly a whole number of digits is meant to be one; the rest is cut.
+            let unit = 10_f64.powi(i32::from(*scale));
+            let digits = |v: &f64| {
+                let n = v * unit;
+                let whole = if (n - n.round()).abs() < 1e-6 { n.round() } else { n.trunc() };
+                Ok(Value::Decimal(i256::from_i128(whole as i128)))
+            };
+            super::kept::column(ty, values.iter().map(digits))
+        }
         t if t.is_date_or_time() => from_natives(values.iter().map(|v| *v as i64).collect(), ty),
         _ => Ok(Arc::new(Float64Array::from(values))),
     }

@@ -32,6 +32,7 @@ pub fn register(registry: &mut Registry) {
     }
     let traits = Traits { param_at: Some(1), default_without_rows: true, ..Traits::default() };
     define_as(registry, "min_k", traits, |call| extremes(call, false));
+    registry.add_alias("group_array_sorted", "min_k");
     define_as(registry, "max_k", traits, |call| extremes(call, true));
 }
 

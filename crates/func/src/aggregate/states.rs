@@ -5,7 +5,7 @@
 //! group without rows.
 
 use super::bytes::{Reader, put_bytes};
-use crate::agg::{Aggregate, GroupState, Needs};
+use crate::agg::{Aggregate, BoundAgg, GroupState, Needs};
 use crate::call::{ArgInfo, BindContext, arrow_error, downcast};
 use crate::registry::Registry;
 use crate::scalar::column::try_texts;
@@ -13,7 +13,7 @@ use arrow::array::{Array, ArrayData, ArrayRef, BinaryArray, BinaryBuilder, Boole
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
 use hydron_base::{Error, Result};
-use hydron_types::LogicalType;
+use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
 
 /// `inner`, answering with its state.
@@ -28,6 +28,37 @@ pub fn from_states(inner: Arc<dyn Aggregate>) -> Result<Arc<dyn Aggregate>> {
     Ok(Arc::new(FromStates { inner, codec }))
 }
 
+/// The name of a function with its parameters, as types of states have it: `quantile(0.9)`.
+pub(super) fn with_params(name: &Arc<str>, params: &[Value]) -> Arc<str> {
+    if params.is_empty() {
+        return Arc::clone(name);
+    }
+    Arc::from(format!("{name}({})", params.iter().map(param_text).collect::<Vec<_>>().join(", ")))
+}
+
+fn param_text(value: &Value) -> String {
+    match value {
+        Value::Bool(b) => b.to_string(),
+        Value::Int(n) => n.to_string(),
+        Value::UInt(n) => n.to_string(),
+        Value::Float32(n) => n.to_string(),
+        Value::Float64(n) => n.to_string(),
+        Value::Bytes(b) => format!("'{}'", String::from_utf8_lossy(b)),
+        Value::Array(list) => format!("[{}]", list.iter().map(param_text).collect::<Vec<_>>().join(", ")),
+        other => format!("{other:?}"),
+    }
+}
+
+/// `bound` in two halves: one answers with its state, the other takes such states in.
+///
+/// Errors: NOT_IMPLEMENTED (48) for an aggregate whose state is no value.
+pub fn state_halves(bound: &BoundAgg) -> Result<(BoundAgg, BoundAgg)> {
+    let ty = LogicalType::AggregateFunction { name: Arc::from("state"), args: Arc::from([]) };
+    let states = BoundAgg { ty, aggregate: to_states(Arc::clone(&bound.aggregate))? };
+    let merge = BoundAgg { ty: bound.ty.clone(), aggregate: from_states(Arc::clone(&bound.aggregate))? };
+    Ok((states, merge))
+}
+
 /// The answers behind a column of states of `aggregate_function(name, args…)`, with their type.
 ///
 /// Errors: UNKNOWN_FUNCTION (46), INCORRECT_DATA (117) for bytes that are no such state.
@@ -38,7 +69,7 @@ pub fn finalize(
     states: &BinaryArray,
 ) -> Result<(LogicalType, ArrayRef)> {
     let args: Vec<ArgInfo> = args.iter().cloned().map(ArgInfo::column).collect();
-    let bound = Registry::builtin().bind_aggregate(name, cx, &args, false)?;
+    let bound = Registry::builtin().bind_aggregate_of_state(name, cx, &args)?;
     let aggregate = from_states(bound.aggregate)?;
     let groups: Vec<u32> = (0..states.len() as u32).collect();
     let mut state = aggregate.new_state();
@@ -50,7 +81,7 @@ pub fn finalize(
 /// The type `finalize` answers with.
 pub fn finalized_type(cx: &BindContext, name: &str, args: &[LogicalType]) -> Result<LogicalType> {
     let args: Vec<ArgInfo> = args.iter().cloned().map(ArgInfo::column).collect();
-    Ok(Registry::builtin().bind_aggregate(name, cx, &args, false)?.ty)
+    Ok(Registry::builtin().bind_aggregate_of_state(name, cx, &args)?.ty)
 }
 
 /// State columns to bytes and back.

@@ -2,11 +2,11 @@
 
 use super::define::{Call, define_seeing_nulls};
 use crate::agg::BoundAgg;
-use crate::aggregate::{finalize, finalized_type};
+use crate::aggregate::{aggregate_floats, finalize, finalized_type, model_of, name_and_params, predicted};
 use crate::call::{ArgInfo, BoundCall, Datum, EvalContext, Volatility, downcast};
 use crate::registry::Registry;
-use arrow::array::{Array, ArrayRef, BinaryArray};
-use hydron_base::Result;
+use arrow::array::{Array, ArrayRef, BinaryArray, Float64Array};
+use hydron_base::{Error, Result};
 use hydron_types::LogicalType;
 use hydron_types::gather::join_columns;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn register(registry: &mut Registry) {
         call.arity(2..=usize::MAX)?;
         let name = String::from_utf8_lossy(call.constant_text(0)?).into_owned();
         let infos: Vec<ArgInfo> = call.types()[1..].iter().cloned().map(ArgInfo::column).collect();
-        let BoundAgg { ty, aggregate } = Registry::builtin().bind_aggregate(&name, call.cx, &infos, false)?;
+        let BoundAgg { ty, aggregate } = Registry::builtin().bind_aggregate_of_state(&name, call.cx, &infos)?;
         call.returns(ty, move |args, rows| {
             let columns = args[1..].iter().map(|a| a.to_array(rows)).collect::<Result<Vec<ArrayRef>>>()?;
             let groups: Vec<u32> = (0..rows as u32).collect();
@@ -37,6 +37,35 @@ pub fn register(registry: &mut Registry) {
         })
     });
     define_seeing_nulls(registry, "running_accumulate", running);
+    define_seeing_nulls(registry, "eval_ml_method", predictions);
+}
+
+/// `eval_ml_method(state, feature, …)`: what a fitted model says of the features of each row.
+///
+/// Errors: BAD_ARGUMENTS (36) for the state of another function and for another number of features.
+fn predictions(call: &Call<'_>) -> Result<BoundCall> {
+    call.arity(2..=usize::MAX)?;
+    let (name, of) = state_of(call, 0)?;
+    let model = model_of(name_and_params(&name)?.0)
+        .ok_or_else(|| Error::bad_arguments(format!("\"{name}\" fits no model that could be asked")))?;
+    let features = call.types().len() - 1;
+    if of.len() != features + 1 {
+        let text = format!("the model was fitted to {} features, given {features}", of.len().saturating_sub(1));
+        return Err(Error::bad_arguments(text));
+    }
+    let types = call.types()[1..].to_vec();
+    if let Some(at) = types.iter().position(|t| !(t.is_number() || matches!(t, LogicalType::Decimal { .. }))) {
+        return Err(call.illegal(at + 1));
+    }
+    call.returns(LogicalType::Float64, move |args, rows| {
+        let states = args[0].to_array(rows)?;
+        let states: &BinaryArray = downcast(&states)?;
+        let columns = args[1..].iter().zip(&types).map(|(a, t)| aggregate_floats(&a.to_array(rows)?, t));
+        let columns = columns.collect::<Result<Vec<Vec<f64>>>>()?;
+        let predict = |row: usize| predicted(model, states.value(row), columns.iter().map(|c| c[row]));
+        let values = (0..rows).map(predict).collect::<Result<Vec<f64>>>()?;
+        Ok(Arc::new(Float64Array::from(values)) as ArrayRef)
+    })
 }
 
 /// Function and argument types of a state. Errors: ILLEGAL_TYPE_OF_ARGUMENT (43).
@@ -52,7 +81,7 @@ fn running(call: &Call<'_>) -> Result<BoundCall> {
     call.arity(1..=2)?;
     let (name, of) = state_of(call, 0)?;
     let infos: Vec<ArgInfo> = vec![ArgInfo::column(call.ty(0).clone())];
-    let merge = format!("{name}_merge");
+    let merge = format!("{}_merge", name_and_params(&name)?.0);
     let ty = finalized_type(call.cx, &name, &of)?;
     let BoundAgg { aggregate, .. } = Registry::builtin().bind_aggregate(&merge, call.cx, &infos, false)?;
     let empty = ty.clone();

@@ -6,7 +6,7 @@ use hydron_base::{Code, Error};
 
 /// Names, and what they would need.
 const UNBUILT: &[(&str, &[&str])] = &[
-    ("models of machine learning", &["eval_ml_method", "model_evaluate"]),
+    ("models of machine learning", &["model_evaluate"]),
     (
         "a base of regions",
         &[
