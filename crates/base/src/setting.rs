@@ -433,6 +433,12 @@ const TABLE: &[SettingDef] = &[
     def("limit", Kind::UInt, "0", "a LIMIT on the result of every SELECT; 0: none"),
     def("offset", Kind::UInt, "0", "an OFFSET on the result of every SELECT"),
     def("extremes", Kind::Bool, "0", "also return the least and greatest value of each column"),
+    def(
+        "force_grouping_standard_compatibility",
+        Kind::Bool,
+        "1",
+        "grouping() has a 1 for a key that is left out; off: for one that is there",
+    ),
     def("totals_mode", Kind::Text, "after_having_exclusive", "how HAVING and TOTALS meet"),
     def("union_default_mode", Kind::Text, "ALL", "what a bare UNION means: `ALL` or `DISTINCT`"),
     def("count_distinct_implementation", Kind::Text, "unique_exact", "the function behind count(distinct x)"),

@@ -3,16 +3,20 @@
 //! In: sorted rows. Out: the same rows, and between them one for each step that no row has. Promise: a row that is added has
 //! the values of the filled columns and the defaults of all others; no query adds more than a named number of rows.
 //!
+//! INTERPOLATE: the named columns of an added row are worked out from the row before it, once there is one.
+//!
 //! Several filled columns count like the digits of a number: the last one runs from its FROM to its TO, then the one before
 //! it goes on by a step. A column without a FROM starts from the rows' own value.
 
+use crate::expr::QueryTime;
 use crate::step::{Step, StepRun};
 use crate::steps::batch_of;
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::interleave;
+use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use hydron_base::{Code, Error, Result};
 use hydron_func::call::arrow_error;
+use hydron_plan::Expr;
 use hydron_plan::node::{FillColumn, FillStep};
 use hydron_types::column::value_at;
 use hydron_types::physical::{arrow_type, digits_of_unit};
@@ -25,9 +29,11 @@ use std::sync::Arc;
 /// mistyped bound or step must not fill the memory.
 const ROWS_ADDED_MAX: usize = 2_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fill {
     columns: Vec<Filled>,
+    interpolated: Vec<(usize, Expr)>,
+    time: Arc<QueryTime>,
     /// Types of all columns.
     types: Arc<Schema>,
     schema: SchemaRef,
@@ -177,9 +183,27 @@ impl Filled {
 
 impl Fill {
     /// Errors: INVALID_WITH_FILL_EXPRESSION (475) for a step or bounds that lead nowhere.
-    pub fn new(columns: &[FillColumn], types: Arc<Schema>, zone: Zone, schema: SchemaRef) -> Result<Fill> {
-        let filled = |c: &FillColumn| Filled::new(c, types.fields[c.column].ty.bare(), zone);
-        Ok(Fill { columns: columns.iter().map(filled).collect::<Result<_>>()?, types: Arc::clone(&types), schema })
+    pub fn new(
+        columns: &[FillColumn],
+        interpolated: &[(usize, Expr)],
+        types: Arc<Schema>,
+        time: &Arc<QueryTime>,
+        schema: SchemaRef,
+    ) -> Result<Fill> {
+        let filled = |c: &FillColumn| Filled::new(c, types.fields[c.column].ty.bare(), time.zone);
+        Ok(Fill {
+            columns: columns.iter().map(filled).collect::<Result<_>>()?,
+            interpolated: interpolated.to_vec(),
+            time: Arc::clone(time),
+            types: Arc::clone(&types),
+            schema,
+        })
+    }
+}
+
+impl std::fmt::Debug for Fill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fill").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
@@ -197,7 +221,7 @@ impl Step for Fill {
     }
 
     fn start(&self) -> Box<dyn StepRun> {
-        Box::new(FillRun { fill: self.clone(), at: Vec::new(), held: false, added: 0 })
+        Box::new(FillRun { fill: self.clone(), at: Vec::new(), held: false, added: 0, last: None })
     }
 }
 
@@ -211,6 +235,8 @@ struct FillRun {
     /// Where it stands has not come out: rows are still before it.
     held: bool,
     added: usize,
+    /// The last row that came out, for what is worked out from it.
+    last: Option<Vec<ArrayRef>>,
 }
 
 /// Rows to come out: from the input, or added.
@@ -329,7 +355,50 @@ impl FillRun {
         Ok(())
     }
 
-    fn assemble(&self, batch: Option<&RecordBatch>, points: &[Option<Number>], out: &[Out]) -> Result<RecordBatch> {
+    /// The interpolated columns of the added rows, in the order of `interpolated`; and the last row of `out`.
+    fn interpolate(
+        &mut self,
+        batch: Option<&RecordBatch>,
+        points: &[Option<Number>],
+        out: &[Out],
+    ) -> Result<Vec<ArrayRef>> {
+        let Fill { columns, interpolated, time, types, .. } = &self.fill;
+        let context = time.context();
+        let mut made: Vec<Vec<ArrayRef>> = vec![Vec::new(); interpolated.len()];
+        for row in out {
+            self.last = match row {
+                Out::Input(row) => batch.map(|b| b.columns().iter().map(|c| c.slice(*row, 1)).collect()),
+                Out::Added(row) => {
+                    let mut added = Vec::with_capacity(types.len());
+                    for (i, field) in types.fields.iter().enumerate() {
+                        let point = columns.iter().position(|c| c.column == i);
+                        let point = point.and_then(|at| points[row * columns.len() + at]);
+                        let value = point.map_or_else(|| Value::default_of(&field.ty), |n| n.value(field.ty.bare()));
+                        added.push(array_of(&value, &field.ty, 1)?);
+                    }
+                    for ((column, expr), made) in interpolated.iter().zip(&mut made) {
+                        if let Some(before) = &self.last {
+                            added[*column] = expr.eval_to_array_columns(&context, before, 1)?;
+                        }
+                        made.push(Arc::clone(&added[*column]));
+                    }
+                    // Rows before the first one of the input are no rows to go on from.
+                    self.last.is_some().then_some(added)
+                }
+            };
+        }
+        let whole = |(parts, (column, _)): (&Vec<ArrayRef>, &(usize, Expr))| {
+            if parts.is_empty() {
+                return array_of(&Value::default_of(&types.fields[*column].ty), &types.fields[*column].ty, 1);
+            }
+            concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map_err(arrow_error)
+        };
+        made.iter().zip(interpolated).map(whole).collect()
+    }
+
+    fn assemble(&mut self, batch: Option<&RecordBatch>, points: &[Option<Number>], out: &[Out]) -> Result<RecordBatch> {
+        let interpolated =
+            if self.fill.interpolated.is_empty() { Vec::new() } else { self.interpolate(batch, points, out)? };
         let mut columns = Vec::with_capacity(self.fill.types.len());
         for (i, field) in self.fill.types.fields.iter().enumerate() {
             let default = Value::default_of(&field.ty);
@@ -342,9 +411,13 @@ impl FillRun {
                     }
                     builder.finish()?
                 }
-                None => array_of(&default, &field.ty, 1)?,
+                None => match self.fill.interpolated.iter().position(|(c, _)| *c == i) {
+                    Some(at) => Arc::clone(&interpolated[at]),
+                    None => array_of(&default, &field.ty, 1)?,
+                },
             };
-            let filled = self.fill.columns.iter().any(|c| c.column == i);
+            let filled =
+                self.fill.columns.iter().any(|c| c.column == i) || self.fill.interpolated.iter().any(|(c, _)| *c == i);
             let mut sources = vec![added.as_ref()];
             sources.extend(batch.map(|b| b.column(i).as_ref()));
             let order: Vec<(usize, usize)> = out

@@ -103,14 +103,14 @@ impl StepRun for Run {
                 batch_of(&self.schema, columns, all.num_rows())?
             }
         });
-        Ok(self.remaining())
+        self.more()
     }
 
-    fn remaining(&mut self) -> Option<RecordBatch> {
-        let all = self.ordered.take().filter(|all| all.num_rows() > 0)?;
+    fn more(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(all) = self.ordered.take().filter(|all| all.num_rows() > 0) else { return Ok(None) };
         let count = self.batch_rows.min(all.num_rows());
         self.ordered = Some(all.slice(count, all.num_rows() - count));
-        Some(all.slice(0, count))
+        Ok(Some(all.slice(0, count)))
     }
 
     fn bytes(&self) -> usize {

@@ -3,9 +3,9 @@
 //! Promise: a key that a set leaves out has the default of its type.
 
 use hydron_base::Result;
-use hydron_func::{ArgInfo, BindContext, Registry, Volatility};
+use hydron_func::{ArgInfo, BindContext, Registry, Volatility, state_halves};
 use hydron_plan::node::{Aggregate, Grouping, Join, JoinKind, JoinStrictness};
-use hydron_plan::{Expr, ExprKind, Node, Plan};
+use hydron_plan::{AggCall, Expr, ExprKind, Node, Plan};
 use hydron_types::{LogicalType, Value};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn expand(plan: Plan) -> Result<Plan> {
     };
     let sets: Vec<Vec<usize>> = match grouping {
         Grouping::Plain | Grouping::WithTotals(_) => return Ok(plan),
-        Grouping::Totals => vec![(0..keys).collect()],
+        Grouping::Totals | Grouping::TotalsOfHaving => vec![(0..keys).collect()],
         Grouping::Rollup => (0..=keys).rev().map(|n| (0..n).collect()).collect(),
         Grouping::Cube => {
             // The first key varies slowest: all keys first, none last.
@@ -48,12 +48,15 @@ fn of_set(aggregate: &Aggregate, plan: &Plan, set: &[usize]) -> Result<Plan> {
     let plain = Plan { node: Node::Aggregate(plain), schema, streaming: plan.streaming, change: plan.change };
     let column = |(i, field): (usize, &hydron_types::Field)| -> Result<Expr> {
         let ty = field.ty.clone();
+        if i.checked_sub(aggregate.keys.len()).is_some_and(|a| aggregate.aggs[a].is_grouping_set()) {
+            return unfoldable(Value::UInt(set.iter().map(|k| 1 << k.min(&63)).sum()), ty);
+        }
         if i >= aggregate.keys.len() {
             return Ok(Expr::column(i - aggregate.keys.len() + set.len(), ty));
         }
         Ok(match set.iter().position(|k| *k == i) {
             Some(at) => Expr::column(at, ty),
-            None => left_out(ty)?,
+            None => unfoldable(Value::default_of(&ty), ty)?,
         })
     };
     let exprs = plan.schema.fields.iter().enumerate().map(column).collect::<Result<_>>()?;
@@ -61,15 +64,15 @@ fn of_set(aggregate: &Aggregate, plan: &Plan, set: &[usize]) -> Result<Plan> {
     Ok(Plan { node, schema: Arc::clone(&plan.schema), streaming: plan.streaming, change: plan.change })
 }
 
-/// The default of a key that a set leaves out. Not a plain constant: a condition on it would be known to be false and go
+/// What is the same in all rows of a set, as the default of a key that it leaves out. Not a plain constant: a condition on it would be known to be false and go
 /// below the aggregation over all rows, which answers one row even where none comes in.
-fn left_out(ty: LogicalType) -> Result<Expr> {
-    let default = Expr::literal(Value::default_of(&ty), ty.clone());
+fn unfoldable(value: Value, ty: LogicalType) -> Result<Expr> {
+    let literal = Expr::literal(value, ty.clone());
     let bound = Registry::builtin().bind_scalar("materialize", &BindContext::default(), &[ArgInfo::column(ty)])?;
     let kind = ExprKind::Call {
         name: Arc::from("materialize"),
         kernel: bound.kernel,
-        args: vec![default],
+        args: vec![literal],
         volatility: Volatility::Volatile,
     };
     Ok(Expr { kind, ty: bound.ty })
@@ -77,17 +80,10 @@ fn left_out(ty: LogicalType) -> Result<Expr> {
 
 /// The plan of the one row WITH TOTALS that a query delivers apart; `None`: it has no totals.
 ///
-/// The row is over all rows of the aggregation, or over those of the groups that pass HAVING, the filter right above. Sorting, limits
-/// and other filters do not touch it; projections do.
+/// The row is over all rows of the aggregation, or over those whose groups pass HAVING. Sorting, limits and filters above do
+/// not touch it; projections do.
 pub fn totals_of(plan: &Plan) -> Option<Plan> {
     match &plan.node {
-        Node::Filter { input, predicate }
-            if let Node::Aggregate(aggregate) = &input.node
-                && aggregate.grouping == Grouping::Totals
-                && !aggregate.keys.is_empty() =>
-        {
-            totals_of_passing(aggregate, input, predicate).ok()
-        }
         Node::Aggregate(aggregate) if aggregate.grouping.has_totals() => of_set(aggregate, plan, &[]).ok(),
         Node::Join(join) => totals_of_join(join, plan),
         // One row is no array to unfold.
@@ -104,8 +100,13 @@ pub fn totals_of(plan: &Plan) -> Option<Plan> {
             let node = Node::Project { input: Box::new(totals_of(input)?), exprs: exprs.clone() };
             Some(Plan { node, ..plan.clone() })
         }
-        Node::Filter { input, .. }
-        | Node::Sort { input, .. }
+        Node::Filter { input, predicate } => match &input.node {
+            Node::Aggregate(aggregate) if aggregate.grouping == Grouping::TotalsOfHaving => {
+                totals_of_passing(aggregate, input, predicate).or_else(|| totals_of(input))
+            }
+            _ => totals_of(input),
+        },
+        Node::Sort { input, .. }
         | Node::Fill { input, .. }
         | Node::Limit { input, .. }
         | Node::LimitBy { input, .. }
@@ -114,53 +115,46 @@ pub fn totals_of(plan: &Plan) -> Option<Plan> {
     }
 }
 
-/// The totals over the rows whose groups pass `having`: rows meet the keys of those groups.
-fn totals_of_passing(aggregate: &Aggregate, plan: &Plan, having: &Expr) -> Result<Plan> {
-    let plain = Aggregate { grouping: Grouping::Plain, ..aggregate.clone() };
-    let groups = Plan { node: Node::Aggregate(plain), ..plan.clone() }.filter(having.clone());
-    let keys: Vec<usize> = (0..aggregate.keys.len()).collect();
-    let groups = groups.select(&keys);
-    let mut on = Vec::new();
-    for (i, key) in aggregate.keys.iter().enumerate() {
-        let pair = (key.clone(), Expr::column(i, key.ty.clone()));
-        if !key.ty.is_nullable() {
-            on.push(pair);
-            continue;
-        }
-        // NULL meets NULL: whether there is a value, and the value or its default.
-        for name in ["is_null", "assume_not_null"] {
-            on.push((call_of(name, pair.0.clone())?, call_of(name, pair.1.clone())?));
-        }
+/// Totals over the groups for which `predicate` holds: their states meet in one row. `None`: a state cannot be handed on.
+fn totals_of_passing(aggregate: &Aggregate, plan: &Plan, predicate: &Expr) -> Option<Plan> {
+    let (keys, aggs) = (aggregate.keys.len(), aggregate.aggs.len());
+    let halves: Vec<_> = aggregate.aggs.iter().map(|a| state_halves(&a.bound)).collect::<Result<_>>().ok()?;
+    let mut fields = plan.schema.fields[..keys + aggs].to_vec();
+    let mut all = aggregate.aggs.clone();
+    let mut merged = Vec::with_capacity(aggs);
+    for (i, (agg, (states, merge))) in aggregate.aggs.iter().zip(halves).enumerate() {
+        fields.push(hydron_types::Field::new(format!("state_{i}"), states.ty.clone()));
+        merged.push(AggCall {
+            name: Arc::clone(&agg.name),
+            bound: merge,
+            args: vec![Expr::column(keys + aggs + i, states.ty.clone())],
+            filter: None,
+        });
+        all.push(AggCall { bound: states, ..agg.clone() });
     }
-    let fields = aggregate.input.schema.fields.iter().chain(&groups.schema.fields).cloned().collect();
-    let join = Join {
-        left: aggregate.input.clone(),
-        right: Box::new(groups),
-        kind: JoinKind::Inner,
-        strictness: JoinStrictness::Semi,
-        on,
-        filter: None,
-        asof: None,
-        range: None,
-        use_nulls: false,
-        align: None,
-    };
+    let groups = Aggregate { aggs: all, grouping: Grouping::Plain, ..aggregate.clone() };
     let schema = Arc::new(hydron_types::Schema::new(fields));
-    let input = Plan { node: Node::Join(join), schema, ..(*aggregate.input).clone() };
-    of_set(&Aggregate { input: Box::new(input), ..aggregate.clone() }, plan, &[])
-}
-
-/// A call of a function of one argument.
-fn call_of(name: &str, arg: Expr) -> Result<Expr> {
-    let info = ArgInfo::column(arg.ty.clone());
-    let bound = Registry::builtin().bind_scalar(name, &BindContext::default(), &[info])?;
-    let kind = ExprKind::Call {
-        name: Arc::from(name),
-        kernel: bound.kernel,
-        args: vec![arg],
-        volatility: bound.volatility,
+    let groups = Plan { node: Node::Aggregate(groups), schema, streaming: false, change: plan.change };
+    let passing = groups.filter(predicate.clone());
+    let one = Aggregate {
+        input: Box::new(passing),
+        keys: Vec::new(),
+        aggs: merged,
+        grouping: Grouping::Plain,
+        ..aggregate.clone()
     };
-    Ok(Expr { kind, ty: bound.ty })
+    let schema = Arc::new(hydron_types::Schema::new(plan.schema.fields[keys..].to_vec()));
+    let one = Plan { node: Node::Aggregate(one), schema, streaming: false, change: plan.change };
+    let column = |(i, field): (usize, &hydron_types::Field)| match i.checked_sub(keys) {
+        Some(agg) if aggregate.aggs.get(agg).is_some_and(AggCall::is_grouping_set) => {
+            Ok(Expr::literal(Value::UInt(0), field.ty.clone()))
+        }
+        Some(agg) => Ok(Expr::column(agg, field.ty.clone())),
+        None => unfoldable(Value::default_of(&field.ty), field.ty.clone()),
+    };
+    let exprs = plan.schema.fields.iter().enumerate().map(column).collect::<Result<_>>().ok()?;
+    let node = Node::Project { input: Box::new(one), exprs };
+    Some(Plan { node, ..plan.clone() })
 }
 
 /// The totals of both sides beside each other; a side without totals has the defaults of its columns.
@@ -202,7 +196,7 @@ fn map_inputs(plan: Plan, map: &mut impl FnMut(Plan) -> Result<Plan>) -> Result<
         Node::Join(j) => Node::Join(hydron_plan::node::Join { left: boxed(j.left)?, right: boxed(j.right)?, ..j }),
         Node::ArrayJoin { input, columns, left } => Node::ArrayJoin { input: boxed(input)?, columns, left },
         Node::Sort { input, keys, limit } => Node::Sort { input: boxed(input)?, keys, limit },
-        Node::Fill { input, columns } => Node::Fill { input: boxed(input)?, columns },
+        Node::Fill { input, columns, interpolated } => Node::Fill { input: boxed(input)?, columns, interpolated },
         Node::Limit { input, offset, limit, ties } => Node::Limit { input: boxed(input)?, offset, limit, ties },
         Node::LimitBy { input, keys, offset, limit } => Node::LimitBy { input: boxed(input)?, keys, offset, limit },
         Node::Distinct { input, on, forget } => Node::Distinct { input: boxed(input)?, on, forget },

@@ -130,11 +130,11 @@ impl Lowering {
                 let input = self.limited(input, self.node_limits.sort)?;
                 self.sort(input, keys, *limit, &no_nan)
             }
-            Node::Fill { input, columns } => {
+            Node::Fill { input, columns, interpolated } => {
                 let lowered = self.plan(input)?;
                 let lowered = self.renamed(lowered)?;
                 let schema: SchemaRef = Arc::new(lowered.plan.schema().as_arrow().clone());
-                let step = Fill::new(columns, Arc::clone(&input.schema), self.time.zone, schema)?;
+                let step = Fill::new(columns, interpolated, Arc::clone(&input.schema), &self.time, schema)?;
                 Ok(Lowered { plan: step::plan(Arc::new(step), lowered.plan)?, columns: lowered.columns })
             }
             Node::Limit { input, offset, limit, ties } => {
@@ -231,8 +231,8 @@ impl Lowering {
                 Ok(Lowered { plan: plan.map_err(inward)?, columns })
             }
             Node::WindowFunctions { input, calls } => {
-                let input = self.plan(input)?;
-                crate::window::lower_windows(self, input, calls)
+                let lowered = self.plan(input)?;
+                crate::window::lower_windows(self, lowered, &input.schema.fields, calls)
             }
         }
     }

@@ -62,9 +62,9 @@ pub trait StepRun: Send {
         Ok(None)
     }
 
-    /// More rows behind those of `finish`; asked until there are none.
-    fn remaining(&mut self) -> Option<RecordBatch> {
-        None
+    /// More rows behind those, one batch after the other until there are none.
+    fn more(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(None)
     }
 
     /// Whether no later row matters: the step is then not asked again.
@@ -265,7 +265,7 @@ impl ExecutionPlan for StepExec {
         let run = self.step.start();
         let kept = MemoryConsumer::new(name).register(context.memory_pool());
         let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let at_work = AtWork { name, run, kept, baseline, input: Some(input) };
+        let at_work = AtWork { name, run, kept, baseline, input: Some(input), more: false };
         let rows_max = context.session_config().batch_size().max(1);
         let made = futures::stream::unfold(at_work, |mut step| async move {
             let batch = step.next().await?;
@@ -293,8 +293,10 @@ struct AtWork {
     run: Box<dyn StepRun>,
     kept: MemoryReservation,
     baseline: BaselineMetrics,
-    /// `None` when nothing more is to come.
+    /// `None` when nothing more is to come of it.
     input: Option<SendableRecordBatchStream>,
+    /// The step may have more rows behind its last ones.
+    more: bool,
 }
 
 impl AtWork {
@@ -306,12 +308,12 @@ impl AtWork {
                 Some(Ok(batch)) => self.guarded(|run| run.rows(batch).map(Some)),
                 Some(Err(e)) => Err(e),
                 None => {
-                    self.input = None;
+                    (self.input, self.more) = (None, true);
                     self.guarded(|run| run.finish())
                 }
             };
             if made.is_err() || self.run.has_ended() {
-                self.input = None;
+                (self.input, self.more) = (None, false);
             }
             match made {
                 Ok(None) => {}
@@ -323,9 +325,19 @@ impl AtWork {
                 Err(e) => return Some(Err(e)),
             }
         }
-        let rows = self.run.remaining()?;
-        self.baseline.record_output(rows.num_rows());
-        Some(Ok(rows))
+        while self.more {
+            let made = self.guarded(|run| run.more());
+            self.more = matches!(&made, Ok(Some(_)));
+            match made {
+                Ok(Some(rows)) if rows.num_rows() > 0 => {
+                    self.baseline.record_output(rows.num_rows());
+                    return Some(Ok(rows));
+                }
+                Ok(_) => {}
+                Err(e) => return Some(Err(e)),
+            }
+        }
+        None
     }
 
     fn guarded<T>(&mut self, call: impl FnOnce(&mut dyn StepRun) -> Result<T>) -> DfResult<T> {

@@ -1,147 +1,128 @@
-//! Window functions and LIMIT WITH TIES through DataFusion's window operators.
+//! Window functions over sorted rows, and LIMIT WITH TIES through DataFusion's window operators.
 
-use crate::aggregate::aggregate_udf;
 use crate::error::inward;
-use crate::expr::{literal, lower};
-use crate::lower::{Lowered, Lowering, filled};
+use crate::expr::lower;
+use crate::lower::{Lowered, Lowering};
+use crate::over::{Over, OverCall};
+use crate::step;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use datafusion::common::{Column, ScalarValue};
-use datafusion::functions_window::{lead_lag, nth_value, rank, row_number};
+use datafusion::functions_window::{rank, row_number};
 use datafusion::logical_expr::expr::{Sort, WindowFunction as DfWindow, WindowFunctionParams};
-use datafusion::logical_expr::{
-    Expr as DfExpr, LogicalPlanBuilder, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
-};
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition};
 use hydron_base::{Error, Result};
-use hydron_plan::SortKey;
-use hydron_plan::node::{Frame, FrameBound, WindowCall, WindowFunction};
-use hydron_types::{LogicalType, Value};
+use hydron_func::Volatility;
+use hydron_plan::node::{WindowCall, WindowFunction};
+use hydron_plan::{ExprKind, SortKey};
+use hydron_types::physical::arrow_field;
+use hydron_types::{Field, LogicalType};
+use std::sync::Arc;
 
-/// The input's columns, then one for each call.
-pub fn lower_windows(cx: &mut Lowering, input: Lowered, calls: &[WindowCall]) -> Result<Lowered> {
-    // Everything a call names becomes a column first, as for aggregates.
+/// The input's columns, then one for each call. Calls over the same order share one sort; where one order is the beginning of
+/// another, the longer one serves both.
+pub fn lower_windows(cx: &mut Lowering, input: Lowered, fields: &[Field], calls: &[WindowCall]) -> Result<Lowered> {
+    let width = input.columns.len();
+    let mut order: Vec<usize> = (0..calls.len()).collect();
+    order.sort_by(|a, b| sort_texts(&calls[*b]).len().cmp(&sort_texts(&calls[*a]).len()).then(a.cmp(b)));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for call in order {
+        let own = sort_texts(&calls[call]);
+        match groups.iter_mut().find(|g| sort_texts(&calls[g[0]]).starts_with(&own)) {
+            Some(group) => group.push(call),
+            None => groups.push(vec![call]),
+        }
+    }
+    let mut lowered = input;
+    let mut types: Vec<LogicalType> = fields.iter().map(|f| f.ty.clone()).collect();
+    // Where the answer of each call is.
+    let mut places = vec![0; calls.len()];
+    for group in groups {
+        for (at, call) in group.iter().enumerate() {
+            places[*call] = types.len() + at;
+        }
+        let calls: Vec<&WindowCall> = group.iter().map(|c| &calls[*c]).collect();
+        lowered = over_one_order(cx, lowered, &types, &calls)?;
+        types.extend(calls.iter().map(|c| c.ty.clone()));
+    }
+    let columns = (0..width).chain(places).map(|c| lowered.columns[c].clone()).collect();
+    Ok(Lowered { plan: lowered.plan, columns })
+}
+
+/// The keys a call sorts by, as texts that are equal for equal keys.
+fn sort_texts(call: &WindowCall) -> Vec<String> {
+    let partition = call.partition_by.iter().map(|e| format!("{:?}", fingerprint(e)));
+    let order = call.order_by.iter().map(|k| format!("{:?} {} {}", fingerprint(&k.expr), k.descending, k.nulls_first));
+    // A partition key is sorted by in its own way, so an order cannot stand in for it.
+    partition.map(|p| format!("partition {p}")).chain(order).collect()
+}
+
+fn fingerprint(e: &hydron_plan::Expr) -> String {
+    match &e.kind {
+        ExprKind::Column(c) => format!("#{c}"),
+        ExprKind::Literal(v) => format!("{v:?}"),
+        ExprKind::Call { name, args, volatility, .. } if *volatility < Volatility::Volatile => {
+            let args: Vec<String> = args.iter().map(fingerprint).collect();
+            format!("{name}({}) {}", args.join(","), e.ty)
+        }
+        // Only itself.
+        _ => format!("{:p}", std::ptr::from_ref(e)),
+    }
+}
+
+/// One sort, and the calls over it.
+fn over_one_order(cx: &mut Lowering, input: Lowered, types: &[LogicalType], calls: &[&WindowCall]) -> Result<Lowered> {
+    let width = input.columns.len();
     let mut exprs: Vec<DfExpr> = Vec::new();
     let mut parts = Vec::with_capacity(calls.len());
     for call in calls {
         let mut add = |e: DfExpr| {
             exprs.push(e);
-            exprs.len() - 1
+            width + exprs.len() - 1
         };
         let mut lowered = |e: &hydron_plan::Expr| Ok::<usize, Error>(add(lower(e, &input.columns, &cx.time)?));
         let partition = call.partition_by.iter().map(&mut lowered).collect::<Result<Vec<_>>>()?;
         let order = call.order_by.iter().map(|k| lowered(&k.expr)).collect::<Result<Vec<_>>>()?;
-        let args = arguments(&call.function).into_iter().map(&mut lowered).collect::<Result<Vec<_>>>()?;
         let filter = match &call.function {
-            WindowFunction::Aggregate(agg) => {
-                agg.filter.as_ref().map(|f| cx.condition(f, &input.columns)).transpose()?
-            }
+            WindowFunction::Aggregate(agg) => agg.filter.as_ref(),
             _ => None,
         };
-        let filter = filter.map(|f| {
-            exprs.push(f);
-            exprs.len() - 1
-        });
+        let args = call.function.exprs();
+        let args = &args[..args.len() - usize::from(filter.is_some())];
+        let args = args.iter().map(|e| lowered(e)).collect::<Result<Vec<_>>>()?;
+        let filter = filter.map(|f| cx.condition(f, &input.columns)).transpose()?.map(&mut add);
         parts.push((partition, order, args, filter));
     }
-    let (input, added) = cx.extended(input, exprs)?;
-    let of = |i: &usize| DfExpr::Column(added[*i].clone());
-    let mut columns = input.columns.clone();
-    let mut builder = LogicalPlanBuilder::from(input.plan);
-    let mut results = Vec::with_capacity(calls.len());
-    for (call, (partition, order, args, filter)) in calls.iter().zip(parts) {
-        let sorts: Vec<Sort> =
-            order.iter().zip(&call.order_by).map(|(i, k)| of(i).sort(!k.descending, k.nulls_first)).collect();
-        let (fun, args) = definition(call, args.iter().map(of).collect())?;
-        let params = WindowFunctionParams {
-            args,
-            partition_by: partition.iter().map(of).collect(),
-            window_frame: frame(&call.frame, !sorts.is_empty())?,
-            order_by: sorts,
-            filter: filter.as_ref().map(of).map(Box::new),
-            null_treatment: None,
-            distinct: false,
+    let (extended, added) = cx.extended(input, exprs)?;
+    let mut all = Lowered { plan: extended.plan, columns: extended.columns };
+    all.columns.extend(added);
+    let (first, (partition, order, ..)) = (calls[0], &parts[0]);
+    let mut keys: Vec<SortKey> = Vec::new();
+    for (at, e) in partition.iter().zip(&first.partition_by) {
+        keys.push(SortKey {
+            expr: hydron_plan::Expr::column(*at, e.ty.clone()),
+            descending: false,
+            nulls_first: false,
+        });
+    }
+    for (at, key) in order.iter().zip(&first.order_by) {
+        keys.push(SortKey { expr: hydron_plan::Expr::column(*at, key.expr.ty.clone()), ..key.clone() });
+    }
+    let sorted = if keys.is_empty() { cx.renamed(all)? } else { cx.sort(all, &keys, None)? };
+    let runs = calls.iter().zip(parts).map(|(call, (partition, order, args, filter))| {
+        let kinds = match &call.function {
+            WindowFunction::Aggregate(agg) => agg.args.iter().map(|a| a.ty.clone()).collect(),
+            other => other.exprs().iter().map(|e| e.ty.clone()).collect(),
         };
-        let name = cx.fresh();
-        let window = DfExpr::WindowFunction(Box::new(DfWindow { fun, params })).alias(name.as_str());
-        builder = builder.window(vec![window]).map_err(inward)?;
-        results.push(Column::new_unqualified(name));
-    }
-    let plan = builder.build().map_err(inward)?;
-    let width = columns.len();
-    columns.extend(results);
-    let mut exprs: Vec<DfExpr> = columns[..width].iter().cloned().map(DfExpr::Column).collect();
-    for (i, call) in calls.iter().enumerate() {
-        exprs.push(filled(&columns, width + i, &call.ty)?);
-    }
-    cx.project_lowered(plan, exprs)
-}
-
-fn arguments(function: &WindowFunction) -> Vec<&hydron_plan::Expr> {
-    match function {
-        WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => Vec::new(),
-        WindowFunction::Aggregate(call) => call.args.iter().collect(),
-        WindowFunction::Offset { value, .. } => vec![value],
-        WindowFunction::FirstValue(e) | WindowFunction::LastValue(e) | WindowFunction::NthValue(e, _) => vec![e],
-    }
-}
-
-fn definition(call: &WindowCall, mut args: Vec<DfExpr>) -> Result<(WindowFunctionDefinition, Vec<DfExpr>)> {
-    let udwf = WindowFunctionDefinition::WindowUDF;
-    let unbounded = |b: &FrameBound| matches!(b, FrameBound::UnboundedPreceding | FrameBound::UnboundedFollowing);
-    Ok(match &call.function {
-        WindowFunction::RowNumber => (udwf(row_number::row_number_udwf()), args),
-        WindowFunction::Rank => (udwf(rank::rank_udwf()), args),
-        WindowFunction::DenseRank => (udwf(rank::dense_rank_udwf()), args),
-        WindowFunction::Aggregate(agg) => {
-            let udf = aggregate_udf(&agg.name, &agg.bound, args.len());
-            if args.is_empty() {
-                args.push(DfExpr::Literal(ScalarValue::Boolean(Some(true)), None));
-            }
-            (WindowFunctionDefinition::AggregateUDF(udf), args)
-        }
-        WindowFunction::Offset { offset, default, value } => {
-            let reaches = if *offset <= 0 { unbounded(&call.frame.start) } else { unbounded(&call.frame.end) };
-            if !reaches {
-                return Err(Error::not_implemented(
-                    "lag_in_frame and lead_in_frame over a frame that ends on their side",
-                ));
-            }
-            let fun = if *offset <= 0 { lead_lag::lag_udwf() } else { lead_lag::lead_udwf() };
-            args.push(literal(&Value::Int(offset.abs()), &LogicalType::Int64)?);
-            let fallback = match default.as_ref().map(|d| d.as_literal()) {
-                None => Value::default_of(&value.ty),
-                Some(Some(v)) => v.clone(),
-                Some(None) => return Err(Error::not_implemented("a default of lag_in_frame that is not constant")),
-            };
-            args.push(literal(&fallback, &value.ty)?);
-            (udwf(fun), args)
-        }
-        WindowFunction::FirstValue(_) => (udwf(nth_value::first_value_udwf()), args),
-        WindowFunction::LastValue(_) => (udwf(nth_value::last_value_udwf()), args),
-        WindowFunction::NthValue(_, n) => {
-            args.push(literal(&Value::Int(i64::try_from(*n).unwrap_or(i64::MAX)), &LogicalType::Int64)?);
-            (udwf(nth_value::nth_value_udwf()), args)
-        }
-    })
-}
-
-fn frame(frame: &Frame, ordered: bool) -> Result<WindowFrame> {
-    let whole = frame.start == FrameBound::UnboundedPreceding && frame.end == FrameBound::UnboundedFollowing;
-    // Without an order all rows of a partition are peers of the current one.
-    if whole || (!ordered && !frame.rows) {
-        return Ok(WindowFrame::new(None));
-    }
-    let bounded = |b: &FrameBound| matches!(b, FrameBound::Preceding(_) | FrameBound::Following(_));
-    if !frame.rows && (bounded(&frame.start) || bounded(&frame.end)) {
-        return Err(Error::not_implemented("a RANGE frame with an offset"));
-    }
-    let bound = |b: &FrameBound| match b {
-        FrameBound::UnboundedPreceding => WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
-        FrameBound::Preceding(n) => WindowFrameBound::Preceding(ScalarValue::UInt64(Some(*n))),
-        FrameBound::CurrentRow => WindowFrameBound::CurrentRow,
-        FrameBound::Following(n) => WindowFrameBound::Following(ScalarValue::UInt64(Some(*n))),
-        FrameBound::UnboundedFollowing => WindowFrameBound::Following(ScalarValue::UInt64(None)),
-    };
-    let units = if frame.rows { WindowFrameUnits::Rows } else { WindowFrameUnits::Range };
-    Ok(WindowFrame::new_bounds(units, bound(&frame.start), bound(&frame.end)))
+        let key = call.order_by.first().map(|k| (k.expr.ty.clone(), k.descending));
+        OverCall { call: (*call).clone(), partition, order, args, filter, kinds, key }
+    });
+    let runs: Vec<OverCall> = runs.collect();
+    let names: Vec<String> = (0..width + calls.len()).map(|_| cx.fresh()).collect();
+    let fields = types.iter().chain(calls.iter().map(|c| &c.ty)).zip(&names);
+    let schema: SchemaRef = Arc::new(ArrowSchema::new(fields.map(|(t, n)| arrow_field(n, t)).collect::<Vec<_>>()));
+    let step = Over { width, calls: Arc::new(runs), schema };
+    let columns = names.into_iter().map(Column::new_unqualified).collect();
+    Ok(Lowered { plan: step::plan(Arc::new(step), sorted.plan)?, columns })
 }
 
 /// LIMIT n WITH TIES: the rows up to the n-th, and those equal to it on the keys they are sorted by.

@@ -169,6 +169,15 @@ pub struct AggCall {
     pub filter: Option<Expr>,
 }
 
+/// The name of the aggregate that stands for the keys of a row's grouping set: a bit for each key that the set has.
+pub const GROUPING_SET: &str = "__grouping_set";
+
+impl AggCall {
+    pub fn is_grouping_set(&self) -> bool {
+        &*self.name == GROUPING_SET
+    }
+}
+
 impl fmt::Debug for AggCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({:?})", self.name, self.args)?;

@@ -74,6 +74,8 @@ pub enum Node {
     Fill {
         input: Box<Plan>,
         columns: Vec<FillColumn>,
+        /// Columns of added rows that are worked out from the row before.
+        interpolated: Vec<(usize, Expr)>,
     },
     /// `ties`: rows equal to the last one on these keys come too.
     Limit {
@@ -278,17 +280,19 @@ pub enum Grouping {
     Plain,
     /// A last row over all groups that pass HAVING, delivered apart.
     Totals,
+    /// The same over the groups that pass HAVING.
+    TotalsOfHaving,
     Rollup,
     Cube,
     /// Each set lists positions of `keys`.
     Sets(Vec<Vec<usize>>),
-    /// One of the three above, and a row over all groups apart; with `Plain` that row does not ask HAVING.
+    /// One of the three above, and the row of `Totals` apart.
     WithTotals(Box<Grouping>),
 }
 
 impl Grouping {
     pub fn has_totals(&self) -> bool {
-        matches!(self, Grouping::Totals | Grouping::WithTotals(_))
+        matches!(self, Grouping::Totals | Grouping::TotalsOfHaving | Grouping::WithTotals(_))
     }
 }
 
@@ -472,22 +476,101 @@ pub enum WindowFunction {
     RowNumber,
     Rank,
     DenseRank,
+    PercentRank,
+    CumeDist,
+    /// So many parts of a partition that differ by one row at most.
+    Ntile(u64),
     Aggregate(AggCall),
-    /// `lag_in_frame` (negative) and `lead_in_frame` (positive).
+    /// A value of a row before or behind.
     Offset {
         value: Expr,
-        offset: i64,
+        /// How many rows away, as int64.
+        distance: Expr,
+        back: bool,
         default: Option<Expr>,
+        /// Rows outside of the frame count as missing (`lag_in_frame`); else those outside of the partition (`lag`).
+        in_frame: bool,
     },
-    FirstValue(Expr),
-    LastValue(Expr),
-    NthValue(Expr, u64),
+    FirstValue(Expr, NullValues),
+    LastValue(Expr, NullValues),
+    /// The value of the n-th row of the frame, from 1; n as int64.
+    NthValue(Expr, Expr),
+    /// How fast `metric` rises from row to row, by `unit_seconds`; never below 0.
+    Derivative {
+        metric: Expr,
+        seconds: Expr,
+        unit_seconds: f64,
+    },
+}
+
+impl WindowFunction {
+    /// What it reads.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            WindowFunction::RowNumber
+            | WindowFunction::Rank
+            | WindowFunction::DenseRank
+            | WindowFunction::PercentRank
+            | WindowFunction::CumeDist
+            | WindowFunction::Ntile(_) => Vec::new(),
+            WindowFunction::Aggregate(call) => call.args.iter().chain(&call.filter).collect(),
+            WindowFunction::Offset { value, distance, default, .. } => {
+                [value, distance].into_iter().chain(default).collect()
+            }
+            WindowFunction::FirstValue(value, _) | WindowFunction::LastValue(value, _) => vec![value],
+            WindowFunction::NthValue(value, n) => vec![value, n],
+            WindowFunction::Derivative { metric, seconds, .. } => vec![metric, seconds],
+        }
+    }
+
+    /// The same function of changed expressions.
+    pub fn try_map<E>(&self, change: &impl Fn(&Expr) -> Result<Expr, E>) -> Result<WindowFunction, E> {
+        use WindowFunction as F;
+        Ok(match self {
+            F::RowNumber | F::Rank | F::DenseRank | F::PercentRank | F::CumeDist | F::Ntile(_) => self.clone(),
+            F::Aggregate(call) => F::Aggregate(AggCall {
+                name: Arc::clone(&call.name),
+                bound: call.bound.clone(),
+                args: call.args.iter().map(change).collect::<Result<_, E>>()?,
+                filter: call.filter.as_ref().map(change).transpose()?,
+            }),
+            F::Offset { value, distance, back, default, in_frame } => F::Offset {
+                value: change(value)?,
+                distance: change(distance)?,
+                back: *back,
+                default: default.as_ref().map(change).transpose()?,
+                in_frame: *in_frame,
+            },
+            F::FirstValue(value, nulls) => F::FirstValue(change(value)?, *nulls),
+            F::LastValue(value, nulls) => F::LastValue(change(value)?, *nulls),
+            F::NthValue(value, n) => F::NthValue(change(value)?, change(n)?),
+            F::Derivative { metric, seconds, unit_seconds } => {
+                F::Derivative { metric: change(metric)?, seconds: change(seconds)?, unit_seconds: *unit_seconds }
+            }
+        })
+    }
+}
+
+/// Whether NULL counts as a value of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullValues {
+    Skipped,
+    Respected,
+}
+
+/// What a frame counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameUnit {
+    Rows,
+    /// The values of the one key that orders the partition.
+    Range,
+    /// Rows that are equal on the keys that order the partition, as one.
+    Groups,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
-    /// ROWS rather than RANGE.
-    pub rows: bool,
+    pub unit: FrameUnit,
     pub start: FrameBound,
     pub end: FrameBound,
 }
@@ -495,9 +578,10 @@ pub struct Frame {
 #[derive(Clone, Debug, PartialEq)]
 pub enum FrameBound {
     UnboundedPreceding,
-    Preceding(u64),
+    /// A count of rows or groups; of RANGE a distance in the key's own unit: days, ticks of a time, digits of a decimal.
+    Preceding(Value),
     CurrentRow,
-    Following(u64),
+    Following(Value),
     UnboundedFollowing,
 }
 

@@ -1,7 +1,7 @@
 //! Every node but the joins.
 
 use crate::kit::*;
-use hydron_plan::node::{Frame, FrameBound, Grouping, WindowCall, WindowFunction};
+use hydron_plan::node::{Frame, FrameBound, FrameUnit, Grouping, NullValues, WindowCall, WindowFunction};
 use hydron_plan::{Expr, Node, Plan, SortKey};
 use hydron_types::{Field, Schema, Value};
 use std::sync::Arc;
@@ -235,7 +235,7 @@ fn hopping_windows_hold_a_row_more_than_once() {
 #[test]
 fn window_functions() {
     let people = people();
-    let frame = |end| Frame { rows: false, start: FrameBound::UnboundedPreceding, end };
+    let frame = |end| Frame { unit: FrameUnit::Range, start: FrameBound::UnboundedPreceding, end };
     let over = |function, ty: &str, frame| WindowCall {
         function,
         partition_by: vec![col(&people, "name")],
@@ -244,12 +244,18 @@ fn window_functions() {
         ty: crate::kit::ty(ty),
     };
     let running = frame(FrameBound::CurrentRow);
-    let offset = WindowFunction::Offset { value: col(&people, "id"), offset: -1, default: None };
+    let distance = Expr::literal(Value::Int(1), crate::kit::ty("int64"));
+    let value = col(&people, "id");
+    let offset = WindowFunction::Offset { value, distance, back: true, default: None, in_frame: true };
     let calls = vec![
         over(WindowFunction::RowNumber, "uint64", running.clone()),
         over(WindowFunction::Aggregate(agg("sum", vec![col(&people, "id")])), "int64", running.clone()),
         over(offset, "int32", running),
-        over(WindowFunction::LastValue(col(&people, "id")), "int32", frame(FrameBound::UnboundedFollowing)),
+        over(
+            WindowFunction::LastValue(col(&people, "id"), NullValues::Skipped),
+            "int32",
+            frame(FrameBound::UnboundedFollowing),
+        ),
     ];
     let mut fields = people.schema.fields.clone();
     fields.extend(calls.iter().map(|c| Field::new("w", c.ty.clone())));

@@ -70,6 +70,7 @@ fn clauses(select: &ast::Select) -> Vec<&ast::Expr> {
         }
     }
     all.extend(&select.having);
+    all.extend(&select.qualify);
     all.extend(select.order_by.iter().map(|o| &o.expr));
     if let Some(limit_by) = &select.limit_by {
         all.extend(&limit_by.by);

@@ -61,7 +61,7 @@ impl Exprs<'_> {
             "neighbor" if self.cx.streaming => return self.plain_lag(name, f),
             name if is_dictionary_function(name) => return self.dictionary(name, f),
             "join_get" | "join_get_or_null" => return self.join_get(name, f),
-            "grouping" => return Err(Error::not_implemented("grouping()")),
+            "grouping" => return self.grouping(f),
             "untuple" => return Err(Error::not_implemented("untuple() inside an expression")),
             _ => {}
         }

@@ -76,7 +76,13 @@ impl Walk<'_> {
                 }
             }
         }
-        let clauses = select.projection.iter().chain(&select.prewhere).chain(&select.filter).chain(&select.having);
+        let clauses = select
+            .projection
+            .iter()
+            .chain(&select.prewhere)
+            .chain(&select.filter)
+            .chain(&select.having)
+            .chain(&select.qualify);
         clauses.chain(&select.partition_by).for_each(|e| self.expr(e));
         select.order_by.iter().for_each(|o| self.expr(&o.expr));
         if let Some(group_by) = &select.group_by {

@@ -59,6 +59,7 @@ impl Place {
     pub const AGGREGATE: Place = Place { name: "an aggregate function", lags: true, ..Place::ROW };
     pub const SELECT: Place = Place { name: "SELECT", aggregates: true, windows: true, lags: true, array_join: None };
     pub const HAVING: Place = Place { name: "HAVING", aggregates: true, windows: false, lags: false, array_join: None };
+    pub const QUALIFY: Place = Place { name: "QUALIFY", ..Place::SELECT };
     pub const ORDER_BY: Place = Place { name: "ORDER BY", ..Place::SELECT };
     pub const WINDOW: Place = Place { name: "a window function", ..Place::HAVING };
     pub const CONSTANT: Place = Place { name: "a constant", array_join: Some(Code::BAD_ARGUMENTS), ..Place::ROW };
@@ -104,6 +105,8 @@ pub(super) struct Exprs<'a> {
     pub stateful: Option<Arc<str>>,
     /// GROUP BY, once it is bound.
     pub group_keys: Vec<Expr>,
+    /// Rows are grouped by more than one set of them.
+    pub has_grouping_sets: bool,
     /// Columns of rows where aggregates may stand too, with their places in the text; what is under a group key is left out.
     plain_columns: Vec<(usize, ast::Span)>,
     /// The name that is being bound.
@@ -145,6 +148,7 @@ impl<'a> Exprs<'a> {
             plain_aggregates: false,
             stateful: None,
             group_keys: Vec::new(),
+            has_grouping_sets: false,
             plain_columns: Vec::new(),
             at: ast::Span::default(),
             stack: Vec::new(),

@@ -212,24 +212,7 @@ pub(super) fn map_window(call: &WindowCall, change: &impl Fn(&Expr) -> Expr) -> 
 }
 
 pub(super) fn try_map_window(call: &WindowCall, change: &impl Fn(&Expr) -> Result<Expr>) -> Result<WindowCall> {
-    use crate::node::WindowFunction as F;
-    let function = match &call.function {
-        F::RowNumber => F::RowNumber,
-        F::Rank => F::Rank,
-        F::DenseRank => F::DenseRank,
-        F::Aggregate(agg) => F::Aggregate(AggCall {
-            name: Arc::clone(&agg.name),
-            bound: agg.bound.clone(),
-            args: agg.args.iter().map(change).collect::<Result<Vec<_>>>()?,
-            filter: agg.filter.as_ref().map(change).transpose()?,
-        }),
-        F::Offset { value, offset, default } => {
-            F::Offset { value: change(value)?, offset: *offset, default: default.as_ref().map(change).transpose()? }
-        }
-        F::FirstValue(value) => F::FirstValue(change(value)?),
-        F::LastValue(value) => F::LastValue(change(value)?),
-        F::NthValue(value, n) => F::NthValue(change(value)?, *n),
-    };
+    let function = call.function.try_map(change)?;
     Ok(WindowCall {
         function,
         partition_by: call.partition_by.iter().map(change).collect::<Result<Vec<_>>>()?,

@@ -8,6 +8,7 @@ use super::aggregate::row_count;
 use super::alias::Aliases;
 use super::array_join::unfold_calls;
 use super::asterisk::Member;
+use super::cast::cast_to;
 use super::changes::{is_changing, tracked, with_signs};
 use super::emit::EmitPlan;
 use super::env::Env;
@@ -15,7 +16,7 @@ use super::expr::{AGGREGATES, ARRAY_JOINS, Exprs, LAGS, Place, WINDOWS};
 use super::group::{AggregateStep, Regroup, map_agg, map_window, plan_keys, try_map_window};
 use super::lag::with_lags;
 use super::query::Rel;
-use super::scope::Show;
+use super::scope::{Scope, Show, TableName};
 use super::source::{From, WindowColumns};
 use crate::expr::{AggCall, Expr};
 use crate::node::{Change, FillColumn, Grouping, Join, LagCall, Node, Plan, SortKey, Trigger, WindowCall};
@@ -37,10 +38,13 @@ struct Clauses {
     grouping: Grouping,
     having: Option<Expr>,
     having_unfolds: bool,
+    qualify: Option<Expr>,
     items: Vec<(Arc<str>, Expr)>,
     order_by: Vec<SortKey>,
     /// WITH FILL, for each of `order_by`.
     fills: Vec<Option<FillColumn>>,
+    /// INTERPOLATE: columns of the select list, by expressions over it.
+    interpolated: Vec<(usize, Expr)>,
     limit_by: Option<LimitBy>,
     limit: LimitOf,
     distinct: bool,
@@ -111,6 +115,10 @@ impl<'a> Binder<'a> {
         if aggregated && !plan.streaming && clauses.grouping == Grouping::Plain {
             clauses.lower_having();
         }
+        let after_having = env.settings.text("totals_mode") != "before_having";
+        if clauses.grouping == Grouping::Totals && clauses.having.is_some() && after_having {
+            clauses.grouping = Grouping::TotalsOfHaving;
+        }
         if aggregated && x.plain_lags {
             return Err(Error::not_implemented("lag() and its like beside aggregates; over a subquery of them"));
         }
@@ -149,9 +157,6 @@ impl<'a> Binder<'a> {
     }
 
     fn clauses(&self, x: &mut Exprs<'_>, select: &ast::Select) -> Result<Clauses> {
-        if select.interpolate.is_some() {
-            return Err(Error::not_implemented("INTERPOLATE"));
-        }
         if select.projection.is_empty() {
             return Err(Error::new(Code::EMPTY_LIST_OF_COLUMNS_QUERIED, "the select list is empty"));
         }
@@ -176,6 +181,7 @@ impl<'a> Binder<'a> {
             select.partition_by.iter().map(|e| x.bind_in(e, Place::GROUP_BY)).collect::<Result<Vec<_>>>()?;
         let (keys, grouping) = self.group_by(x, select.group_by.as_ref(), &members)?;
         x.group_keys.clone_from(&keys);
+        x.has_grouping_sets = grouping != Grouping::Plain;
         self.check_shuffle(x, select, &keys)?;
         let mut items = Vec::with_capacity(members.len());
         for member in &members {
@@ -184,7 +190,15 @@ impl<'a> Binder<'a> {
         let before = x.array_joins.len();
         let having = select.having.as_ref().map(|e| x.condition(e, Place::HAVING)).transpose()?;
         let having_unfolds = x.array_joins.len() > before;
+        let qualify = select.qualify.as_ref().map(|e| x.condition(e, Place::QUALIFY)).transpose()?;
+        if qualify.is_some() && x.cx.streaming {
+            return Err(Error::not_implemented("QUALIFY in a streaming query"));
+        }
         let (order_by, fills) = self.order_by(x, &select.order_by, &members)?;
+        let interpolated = match &select.interpolate {
+            Some(list) => self.interpolated(x, list, &items, &order_by, &fills)?,
+            None => Vec::new(),
+        };
         let limit_by = self.limit_by(x, select, &members)?;
         let limit = self.limit(x, select)?;
         let distinct = select.distinct.as_ref().is_some_and(|d| d.on.is_empty());
@@ -196,13 +210,60 @@ impl<'a> Binder<'a> {
             grouping,
             having,
             having_unfolds,
+            qualify,
             items,
             order_by,
             fills,
+            interpolated,
             limit_by,
             limit,
             distinct,
         })
+    }
+
+    /// INTERPOLATE as columns of the select list, each with an expression over the row before.
+    ///
+    /// Errors: INVALID_WITH_FILL_EXPRESSION (475) without WITH FILL, for a name that is not selected or filled itself.
+    fn interpolated(
+        &self,
+        x: &Exprs<'_>,
+        list: &[ast::Interpolate],
+        items: &[(Arc<str>, Expr)],
+        order_by: &[SortKey],
+        fills: &[Option<FillColumn>],
+    ) -> Result<Vec<(usize, Expr)>> {
+        let wrong = |text: String| Error::new(Code::INVALID_WITH_FILL_EXPRESSION, format!("INTERPOLATE: {text}"));
+        if fills.iter().all(Option::is_none) {
+            return Err(wrong("there is no WITH FILL".to_string()));
+        }
+        let is_sorted = |e: &Expr| order_by.iter().any(|k| k.expr.is_same(e));
+        let fields = items.iter().map(|(name, e)| Field::new(Arc::clone(name), e.ty.clone())).collect();
+        let schema = Schema::new(fields);
+        let none = Aliases::default();
+        let mut inner = Exprs::new(self, x.env, Scope::of_schema(TableName::default(), &schema), &none, false);
+        let mut all = Vec::new();
+        if list.is_empty() {
+            for (at, (_, e)) in items.iter().enumerate().filter(|(_, (_, e))| !is_sorted(e)) {
+                all.push((at, Expr::column(at, e.ty.clone())));
+            }
+        }
+        for item in list {
+            let at = items.iter().position(|(name, _)| **name == *item.name);
+            let at = at.ok_or_else(|| wrong(format!("column \"{}\" is not selected", item.name)))?;
+            if is_sorted(&items[at].1) {
+                return Err(wrong(format!("column \"{}\" is one that ORDER BY sorts by", item.name)));
+            }
+            if all.iter().any(|(other, _)| *other == at) {
+                return Err(wrong(format!("column \"{}\" is named twice", item.name)));
+            }
+            let ty = &items[at].1.ty;
+            let expr = match &item.expr {
+                Some(expr) => cast_to(inner.bind_in(expr, Place::ROW)?, ty, x.cx.zone)?,
+                None => Expr::column(at, ty.clone()),
+            };
+            all.push((at, expr));
+        }
+        Ok(all)
     }
 
     /// SHUFFLE BY deals groups out by some of their keys. Groups are dealt out by all of them here, so it changes nothing.
@@ -253,15 +314,12 @@ impl<'a> Binder<'a> {
                 return Ok((keys, Grouping::Sets(positions)));
             }
         };
-        for expr in list {
+        let all = if x.says_all(list)? { Some(x.keys_of_all(members)) } else { None };
+        for expr in all.as_ref().unwrap_or(list) {
             self.group_key(x, expr, members, &mut keys)?;
         }
         if clause.with_totals {
             grouping = match grouping {
-                // Totals of all groups, whatever HAVING says of them.
-                Grouping::Plain if x.env.settings.text("totals_mode") == "before_having" => {
-                    Grouping::WithTotals(Box::new(Grouping::Plain))
-                }
                 Grouping::Plain => Grouping::Totals,
                 other => Grouping::WithTotals(Box::new(other)),
             };
@@ -319,7 +377,14 @@ impl<'a> Binder<'a> {
     ) -> Result<(Vec<SortKey>, Vec<Option<FillColumn>>)> {
         let (mut keys, mut fills) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
         x.place = Place::ORDER_BY;
-        for item in list {
+        let all: Option<Vec<ast::OrderItem>> = match list {
+            [item] if x.says_all(std::slice::from_ref(&item.expr))? => {
+                let of = |m: &Member| ast::OrderItem { expr: m.expr.clone(), ..item.clone() };
+                Some(members.iter().map(of).collect())
+            }
+            _ => None,
+        };
+        for item in all.as_deref().unwrap_or(list) {
             let expr = self.positional(x, &item.expr, members)?;
             let key = x.sort_key(&ast::OrderItem { expr, fill: None, ..item.clone() })?;
             let fill = match &item.fill {
@@ -466,7 +531,7 @@ impl<'a> Binder<'a> {
         let mut places = Places::default();
         plan = unfold(plan, &late, &mut places)?;
         if let Some(having) = &clauses.having {
-            if matches!(&clauses.grouping, Grouping::WithTotals(inner) if **inner != Grouping::Plain) {
+            if matches!(clauses.grouping, Grouping::WithTotals(_)) {
                 return Err(Error::not_implemented("HAVING beside WITH TOTALS and ROLLUP, CUBE or GROUPING SETS"));
             }
             if clauses.having_unfolds && clauses.grouping.has_totals() {
@@ -485,6 +550,9 @@ impl<'a> Binder<'a> {
         if !calls.is_empty() {
             let calls: Vec<WindowCall> = calls.iter().map(|w| map_window(w, &|e| places.put(e))).collect();
             plan = window_functions(plan, calls, &mut places);
+        }
+        if let Some(qualify) = &clauses.qualify {
+            plan = plan.filter(places.put(qualify));
         }
         let clauses = clauses.map(&|e| Ok(places.put(e)))?;
         Ok(finish(plan, clauses))
@@ -521,7 +589,9 @@ fn finish(plan: Plan, clauses: Clauses) -> Plan {
         fills.filter_map(|(fill, key)| Some(FillColumn { column: key.expr.as_column()?, ..fill? })).collect();
     if !filled.is_empty() {
         let schema = Arc::clone(&plan.schema);
-        plan = Plan::over(&plan.clone(), schema, Node::Fill { input: Box::new(plan), columns: filled });
+        let interpolated = clauses.interpolated;
+        let node = Node::Fill { input: Box::new(plan.clone()), columns: filled, interpolated };
+        plan = Plan::over(&plan, schema, node);
     }
     if let Some(LimitBy { keys, offset, limit }) = limit_by {
         let schema = Arc::clone(&plan.schema);
@@ -696,6 +766,7 @@ impl Clauses {
         let all = |list: Vec<Expr>| list.iter().map(change).collect::<Result<Vec<_>>>();
         Ok(Clauses {
             having: self.having.as_ref().map(change).transpose()?,
+            qualify: self.qualify.as_ref().map(change).transpose()?,
             items: self.items.into_iter().map(|(n, e)| Ok((n, change(&e)?))).collect::<Result<Vec<_>>>()?,
             order_by: self
                 .order_by

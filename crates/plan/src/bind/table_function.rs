@@ -11,6 +11,7 @@ use crate::catalog::{Source, StreamKind};
 use crate::expr::{Expr, ExprKind};
 use crate::node::{Change, Forget, Node, Plan};
 use hydron_base::{Code, Error, Result};
+use hydron_func::{ArgInfo, BindContext, Registry};
 use hydron_sql::ast;
 use hydron_types::{Batch, ColumnBuilder, Field, IntervalUnit, LogicalType, Schema, Value, parse_type};
 use std::sync::Arc;
@@ -30,14 +31,17 @@ fn rank(name: &str) -> Option<u8> {
 }
 
 /// Functions made up here whose name means a source wherever one can stand.
-const FUNCTIONS: [&str; 6] = ["numbers", "numbers_mt", "zeros", "zeros_mt", "values", "VALUES"];
+const FUNCTIONS: [&str; 8] =
+    ["generateSeries", "generate_series", "numbers", "numbers_mt", "zeros", "zeros_mt", "values", "VALUES"];
 
 /// Every table function of this room, for `system.table_functions`; the catalog knows more.
-pub const TABLE_FUNCTIONS: [&str; 16] = [
+pub const TABLE_FUNCTIONS: [&str; 18] = [
     "changelog",
     "dedup",
     "generateRandom",
     "generate_random",
+    "generateSeries",
+    "generate_series",
     "hop",
     "merge",
     "null",
@@ -65,6 +69,7 @@ impl<'a> Binder<'a> {
             "dedup" => self.dedup(f, env),
             "changelog" => self.changelog(f, env),
             "numbers" | "numbers_mt" => self.numbers(f, env),
+            "generate_series" | "generateSeries" => self.series(f, env),
             "zeros" | "zeros_mt" => self.zeros(f, env),
             "values" | "VALUES" => self.values(f, env),
             "dictionary" => {
@@ -115,9 +120,33 @@ impl<'a> Binder<'a> {
             [] => (0, None),
             [count] => (0, Some(*count)),
             [start, count] => (*start, Some(*count)),
-            _ => return Err(arity(f, 2)),
+            [start, span, step] => {
+                let plan = stepped("number", *start, span.div_ceil(self.step(f, *step)?), *step)?;
+                return Ok(made(&f.name, plan));
+            }
+            _ => return Err(arity(f, 3)),
         };
         Ok(made(&f.name, numbers(start, count)))
+    }
+
+    /// `generate_series(start, stop[, step])`: from start to stop, both among them.
+    fn series(&self, f: &ast::Function, env: &Env<'_>) -> Result<From> {
+        let counts = self.counts(f, env)?;
+        let (start, stop, step) = match counts.as_slice() {
+            [start, stop] => (*start, *stop, 1),
+            [start, stop, step] => (*start, *stop, *step),
+            _ => return Err(arity(f, 3)),
+        };
+        let step = self.step(f, step)?;
+        let count = stop.checked_sub(start).map_or(0, |span| (span / step).saturating_add(1));
+        Ok(made(&f.name, stepped("generate_series", start, count, step)?))
+    }
+
+    fn step(&self, f: &ast::Function, step: u64) -> Result<u64> {
+        if step == 0 {
+            return Err(Error::bad_arguments(format!("the step of {} must be above 0", f.name)));
+        }
+        Ok(step)
     }
 
     fn zeros(&self, f: &ast::Function, env: &Env<'_>) -> Result<From> {
@@ -468,6 +497,26 @@ fn named(mut from: From) -> From {
 fn numbers(start: u64, count: Option<u64>) -> Plan {
     let schema = Arc::new(Schema::new(vec![Field::new("number", LogicalType::UInt64)]));
     Plan { node: Node::Numbers { start, count }, schema, streaming: false, change: Change::Append }
+}
+
+/// One column of `count` numbers from `start` on.
+fn stepped(name: &str, start: u64, count: u64, step: u64) -> Result<Plan> {
+    if step == 1 {
+        let plan = numbers(start, Some(count));
+        return Ok(plan.project(vec![(Arc::from(name), Expr::column(0, LogicalType::UInt64))]));
+    }
+    let uint = |n: u64| Expr::literal(Value::UInt(n), LogicalType::UInt64);
+    let distance = builtin("multiply", vec![Expr::column(0, LogicalType::UInt64), uint(step)])?;
+    let value = builtin("plus", vec![distance, uint(start)])?;
+    Ok(numbers(0, Some(count)).project(vec![(Arc::from(name), value)]))
+}
+
+/// A call of a built-in function.
+fn builtin(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    let infos: Vec<ArgInfo> = args.iter().map(|a| ArgInfo::column(a.ty.clone())).collect();
+    let bound = Registry::builtin().bind_scalar(name, &BindContext::default(), &infos)?;
+    let kind = ExprKind::Call { name: Arc::from(name), kernel: bound.kernel, args, volatility: bound.volatility };
+    Ok(Expr { kind, ty: bound.ty })
 }
 
 fn zeros(count: Option<u64>) -> Plan {

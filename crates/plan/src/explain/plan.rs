@@ -2,10 +2,10 @@
 
 use super::names::{Names, emit_text, forget_text, interval_text, lags_text};
 use crate::node::{
-    Aggregate, AsofOrder, Change, Frame, FrameBound, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek, WindowCall,
-    WindowFunction, WindowKind, WindowSpec,
+    Aggregate, AsofOrder, Change, Frame, FrameBound, FrameUnit, Grouping, Join, Node, Plan, Scan, ScanColumn, Seek,
+    WindowCall, WindowFunction, WindowKind, WindowSpec,
 };
-use hydron_types::Schema;
+use hydron_types::{Schema, Value};
 use std::fmt::Write;
 
 /// One line for each node, inputs two spaces deeper:
@@ -203,7 +203,7 @@ fn aggregate_text(aggregate: &Aggregate, names: Names<'_>) -> String {
     };
     match grouping {
         Grouping::Plain | Grouping::WithTotals(_) => {}
-        Grouping::Totals => {}
+        Grouping::Totals | Grouping::TotalsOfHaving => {}
         Grouping::Rollup => text += " with rollup",
         Grouping::Cube => text += " with cube",
         Grouping::Sets(sets) => {
@@ -278,10 +278,20 @@ fn call_text(call: &WindowCall, names: Names<'_>) -> String {
         WindowFunction::Rank => "rank()".to_string(),
         WindowFunction::DenseRank => "dense_rank()".to_string(),
         WindowFunction::Aggregate(agg) => names.aggregate(agg),
-        WindowFunction::Offset { value, offset, .. } => format!("offset({}, {offset})", names.expr(value)),
-        WindowFunction::FirstValue(e) => format!("first_value({})", names.expr(e)),
-        WindowFunction::LastValue(e) => format!("last_value({})", names.expr(e)),
-        WindowFunction::NthValue(e, n) => format!("nth_value({}, {n})", names.expr(e)),
+        WindowFunction::PercentRank => "percent_rank()".to_string(),
+        WindowFunction::CumeDist => "cume_dist()".to_string(),
+        WindowFunction::Ntile(parts) => format!("ntile({parts})"),
+        WindowFunction::Offset { value, distance, back, in_frame, .. } => {
+            let name = if *back { "lag" } else { "lead" };
+            let frame = if *in_frame { "_in_frame" } else { "" };
+            format!("{name}{frame}({}, {})", names.expr(value), names.expr(distance))
+        }
+        WindowFunction::FirstValue(e, _) => format!("first_value({})", names.expr(e)),
+        WindowFunction::LastValue(e, _) => format!("last_value({})", names.expr(e)),
+        WindowFunction::NthValue(e, n) => format!("nth_value({}, {})", names.expr(e), names.expr(n)),
+        WindowFunction::Derivative { metric, seconds, .. } => {
+            format!("non_negative_derivative({}, {})", names.expr(metric), names.expr(seconds))
+        }
     };
     let mut over = Vec::new();
     if !call.partition_by.is_empty() {
@@ -295,13 +305,23 @@ fn call_text(call: &WindowCall, names: Names<'_>) -> String {
 }
 
 fn frame_text(frame: &Frame) -> String {
+    let count = |value: &Value| match value {
+        Value::UInt(n) => n.to_string(),
+        Value::Int(n) => n.to_string(),
+        Value::Float64(n) => n.to_string(),
+        other => format!("{other:?}"),
+    };
     let bound = |bound: &FrameBound| match bound {
         FrameBound::UnboundedPreceding => "unbounded preceding".to_string(),
-        FrameBound::Preceding(n) => format!("{n} preceding"),
+        FrameBound::Preceding(n) => format!("{} preceding", count(n)),
         FrameBound::CurrentRow => "current row".to_string(),
-        FrameBound::Following(n) => format!("{n} following"),
+        FrameBound::Following(n) => format!("{} following", count(n)),
         FrameBound::UnboundedFollowing => "unbounded following".to_string(),
     };
-    let unit = if frame.rows { "rows" } else { "range" };
+    let unit = match frame.unit {
+        FrameUnit::Rows => "rows",
+        FrameUnit::Range => "range",
+        FrameUnit::Groups => "groups",
+    };
     format!("{unit} {} to {}", bound(&frame.start), bound(&frame.end))
 }

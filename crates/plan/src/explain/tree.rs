@@ -228,6 +228,7 @@ fn select_node(select: &Select) -> Node {
         });
     }
     children.extend(select.having.iter().map(expr));
+    children.extend(select.qualify.iter().map(expr));
     if !select.windows.is_empty() {
         let windows = select
             .windows

@@ -2,8 +2,8 @@
 
 use crate::expr::{AggCall, Expr};
 use crate::node::{
-    Aggregate, FillColumn, Join, JoinAlign, JoinRange, LagCall, Node, Plan, Scan, SortKey, WindowCall, WindowFunction,
-    WindowKind, WindowSpec,
+    Aggregate, FillColumn, Join, JoinAlign, JoinRange, LagCall, Node, Plan, Scan, SortKey, WindowCall, WindowKind,
+    WindowSpec,
 };
 use hydron_types::{Batch, Schema};
 use std::sync::Arc;
@@ -84,13 +84,19 @@ fn prune(plan: Plan, used: Vec<bool>) -> (Plan, Moves) {
             let schema = Arc::clone(&input.schema);
             (with(Node::Sort { input: Box::new(input), keys, limit }, schema), moves)
         }
-        Node::Fill { input, columns } => {
+        Node::Fill { input, columns, interpolated } => {
             let mut needed = used;
             columns.iter().for_each(|c| needed[c.column] = true);
+            // What is worked out from the row before needs the columns it reads, itself among them.
+            for (column, expr) in interpolated.iter().rev() {
+                needed[*column] = true;
+                note(&mut needed, expr);
+            }
             let (input, moves) = prune(*input, needed);
             let columns = columns.into_iter().map(|c| FillColumn { column: moves[c.column], ..c }).collect();
             let schema = Arc::clone(&input.schema);
-            (with(Node::Fill { input: Box::new(input), columns }, schema), moves)
+            let interpolated = interpolated.iter().map(|(c, e)| (moves[*c], moved(e, &moves))).collect();
+            (with(Node::Fill { input: Box::new(input), columns, interpolated }, schema), moves)
         }
         Node::Limit { input, offset, limit, ties } => {
             let (input, ties, moves) = prune_keys(*input, ties, used);
@@ -398,30 +404,12 @@ fn prune_calls(
 fn for_exprs(call: &WindowCall, visit: &mut impl FnMut(&Expr)) {
     call.partition_by.iter().for_each(&mut *visit);
     call.order_by.iter().for_each(|k| visit(&k.expr));
-    match &call.function {
-        WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => {}
-        WindowFunction::Aggregate(agg) => agg.args.iter().chain(&agg.filter).for_each(visit),
-        WindowFunction::Offset { value, default, .. } => std::iter::once(value).chain(default).for_each(visit),
-        WindowFunction::FirstValue(e) | WindowFunction::LastValue(e) | WindowFunction::NthValue(e, _) => visit(e),
-    }
+    call.function.exprs().into_iter().for_each(visit);
 }
 
 fn moved_window(call: &WindowCall, moves: &Moves) -> WindowCall {
-    use WindowFunction as F;
-    let function = match &call.function {
-        F::RowNumber => F::RowNumber,
-        F::Rank => F::Rank,
-        F::DenseRank => F::DenseRank,
-        F::Aggregate(agg) => F::Aggregate(moved_call(agg, moves)),
-        F::Offset { value, offset, default } => F::Offset {
-            value: moved(value, moves),
-            offset: *offset,
-            default: default.as_ref().map(|d| moved(d, moves)),
-        },
-        F::FirstValue(e) => F::FirstValue(moved(e, moves)),
-        F::LastValue(e) => F::LastValue(moved(e, moves)),
-        F::NthValue(e, n) => F::NthValue(moved(e, moves), *n),
-    };
+    let function = call.function.try_map(&|e| Ok::<_, std::convert::Infallible>(moved(e, moves)));
+    let Ok(function) = function;
     WindowCall {
         function,
         partition_by: call.partition_by.iter().map(|e| moved(e, moves)).collect(),

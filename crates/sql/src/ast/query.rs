@@ -63,6 +63,8 @@ pub struct Select {
     pub group_by: Option<GroupBy>,
     pub having: Option<Expr>,
     pub windows: Vec<NamedWindow>,
+    /// A condition on the answers of window functions.
+    pub qualify: Option<Expr>,
     pub order_by: Vec<OrderItem>,
     /// INTERPOLATE after WITH FILL; an empty list means all columns.
     pub interpolate: Option<Vec<Interpolate>>,

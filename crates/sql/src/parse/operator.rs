@@ -182,7 +182,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `= ANY (SELECT …)` and `!= ALL (SELECT …)`; other comparisons become the minimum or maximum of the subquery.
+    /// `= ANY (SELECT …)` is IN and `!= ALL (SELECT …)` NOT IN; `= ALL` and `!= ANY` ask whether the subquery has one value and which;
+    /// other comparisons are with its least or greatest value.
     fn at_quantified(&mut self) -> bool {
         (self.is_word(0, "ANY") || self.is_word(0, "ALL"))
             && self.kind_ahead(1) == TokenKind::LParen
@@ -194,10 +195,25 @@ impl Parser<'_> {
         let all = self.is_word(0, "ALL");
         let place = self.advance();
         let query = self.subquery()?;
-        let name = match (op, all) {
-            (ChainOp::Equals, false) => "in",
-            (ChainOp::NotEquals, true) => "not_in",
-            _ => return Err(self.error_at(place, "= ANY or != ALL before a subquery")),
+        let aggregate = match (op, all) {
+            (ChainOp::Equals, true) | (ChainOp::NotEquals, false) => Some("single_value_or_null"),
+            (ChainOp::Less | ChainOp::LessOrEquals, true) => Some("min"),
+            (ChainOp::Less | ChainOp::LessOrEquals, false) => Some("max"),
+            (ChainOp::Greater | ChainOp::GreaterOrEquals, true) => Some("max"),
+            (ChainOp::Greater | ChainOp::GreaterOrEquals, false) => Some("min"),
+            _ => None,
+        };
+        let (name, query) = match (op, aggregate) {
+            (ChainOp::Equals, _) => ("in", query),
+            (ChainOp::NotEquals, _) => ("not_in", query),
+            (ChainOp::Less | ChainOp::LessOrEquals | ChainOp::Greater | ChainOp::GreaterOrEquals, _) => {
+                (op.function(), query)
+            }
+            _ => return Err(self.error_at(place, "a comparison before ANY or ALL of a subquery")),
+        };
+        let query = match aggregate {
+            Some(aggregate) => aggregated(query, aggregate),
+            None => query,
         };
         replace(left, |left| Function::styled(name, vec![left, query], Style::Infix).into());
         Ok(())
@@ -432,4 +448,21 @@ pub(super) fn chain_op(name: &str) -> Option<ChainOp> {
     ]
     .into_iter()
     .find(|op| op.function() == name)
+}
+
+/// `(SELECT …)` as one value: `(SELECT name(*) FROM (SELECT …))`.
+fn aggregated(subquery: Expr, name: &str) -> Expr {
+    let ExprKind::Subquery(query) = subquery.kind else { return subquery };
+    let span = query.span;
+    let kind = TableExprKind::Subquery(query);
+    let table = TableExpr { kind, alias: None, is_final: false, sample: None, span };
+    let all = ExprKind::Asterisk(Box::new(Asterisk { qualifier: None, transformers: Vec::new() }));
+    let select = Select {
+        projection: vec![Expr::call(name, vec![all.into()])],
+        from: Some(FromClause { first: Some(table), rest: Vec::new() }),
+        span,
+        ..Select::default()
+    };
+    let query = Query { body: QueryBody::Select(Box::new(select)), pipe: Vec::new(), span };
+    ExprKind::Subquery(Box::new(query)).into()
 }

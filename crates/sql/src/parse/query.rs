@@ -222,6 +222,9 @@ impl Parser<'_> {
                 Ok(NamedWindow { name, spec: p.window_spec()? })
             })?;
         }
+        if self.eat_kw("QUALIFY") {
+            select.qualify = Some(self.aliased_expr()?);
+        }
         Ok(())
     }
 

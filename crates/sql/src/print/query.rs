@@ -78,6 +78,7 @@ impl Printer {
                 });
             });
         }
+        self.filter("QUALIFY", &select.qualify);
         if !select.order_by.is_empty() {
             self.line();
             self.block("ORDER BY", |p| p.order_items(&select.order_by));
