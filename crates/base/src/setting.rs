@@ -439,6 +439,7 @@ const TABLE: &[SettingDef] = &[
         "1",
         "grouping() has a 1 for a key that is left out; off: for one that is there",
     ),
+    def("max_recursive_cte_evaluation_depth", Kind::UInt, "1000", "steps of a recursive CTE"),
     def("totals_mode", Kind::Text, "after_having_exclusive", "how HAVING and TOTALS meet"),
     def("union_default_mode", Kind::Text, "ALL", "what a bare UNION means: `ALL` or `DISTINCT`"),
     def("count_distinct_implementation", Kind::Text, "unique_exact", "the function behind count(distinct x)"),

@@ -442,6 +442,11 @@ impl StepRun for FillRun {
                 Number::of(&value_at(batch.column(c.column), ty, row))
             };
             let own: Point = self.fill.columns.iter().map(value).collect();
+            // No step leads to NULL or from it.
+            if own.iter().any(Option::is_none) {
+                out.push(Out::Input(row));
+                continue;
+            }
             if self.at.is_empty() {
                 self.at = own.clone();
                 // Before the first row filling stands at the first FROM that the row is not at.

@@ -65,6 +65,7 @@ fn mapped(call: &AggCall<'_>, op: Op, widens: bool, filtered: bool) -> Result<Bo
     let (arrays, in_tuple) = match call.args {
         [one] => match &one.ty {
             LogicalType::Tuple(elements) => (elements.iter().map(|(_, t)| t.clone()).collect(), true),
+            LogicalType::Array(_) => (call.types(), false),
             _ => return Err(wrong(0)),
         },
         _ => (call.types(), false),

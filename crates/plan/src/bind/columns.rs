@@ -9,7 +9,7 @@ use super::scope::{Scope, TableName};
 use crate::catalog::{Catalog, ColumnDefault, ColumnInfo, StreamMode};
 use crate::expr::Expr;
 use hydron_base::{Code, Error, Result};
-use hydron_func::BindContext;
+use hydron_func::{ArgInfo, BindContext, Registry};
 use hydron_sql::ast;
 use hydron_types::{Field, LogicalType, Schema, Zone, parse_type};
 use std::sync::Arc;
@@ -82,6 +82,9 @@ fn flatten(
     for def in defs {
         let ty = def.ty.as_ref().map(|t| declared_type(t, def, cx)).transpose();
         let ty = ty.map_err(|e| binder.place(e, def.span))?;
+        if let Some(ty) = &ty {
+            check_states(binder, ty, cx).map_err(|e| binder.place(e, def.span))?;
+        }
         match ty {
             Some(LogicalType::Nested(elements)) if cx.settings.bool("flatten_nested") => {
                 for (name, element) in elements.iter() {
@@ -115,7 +118,10 @@ fn declared_type(name: &ast::TypeName, def: &ast::ColumnDef, cx: &BindContext) -
 
 /// A state is named after the function itself, as `_state` names it: `uniq` is `unique`.
 fn canonical(ty: LogicalType) -> LogicalType {
-    let name = |name: Arc<str>| Arc::from(hydron_func::Registry::builtin().canonical(&name));
+    let name = |name: Arc<str>| {
+        let (base, params) = name.split_at(name.find('(').unwrap_or(name.len()));
+        Arc::from(format!("{}{params}", Registry::builtin().canonical(base)))
+    };
     match ty {
         LogicalType::AggregateFunction { name: of, args } => LogicalType::AggregateFunction { name: name(of), args },
         LogicalType::SimpleAggregateFunction { name: of, arg } => {
@@ -132,6 +138,19 @@ pub fn stored_type(ty: &LogicalType, cx: &BindContext) -> LogicalType {
         LogicalType::LowCardinality(inner) if check_low_cardinality(ty, cx).is_err() => (**inner).clone(),
         ty => ty.clone(),
     }
+}
+
+/// Errors: UNKNOWN_AGGREGATE_FUNCTION (63) for states of a function that is not there, and what it says of its arguments.
+fn check_states(binder: &Binder<'_>, ty: &LogicalType, cx: &BindContext) -> Result<()> {
+    let LogicalType::AggregateFunction { name, args } = ty else { return Ok(()) };
+    let base = name.split_once('(').map_or(&**name, |(base, _)| base);
+    let registry = binder.functions(base);
+    if registry.aggregate(base).is_none() {
+        let text = format!("unknown aggregate function \"{base}\"");
+        return Err(Error::new(Code::UNKNOWN_AGGREGATE_FUNCTION, text));
+    }
+    let args: Vec<ArgInfo> = args.iter().cloned().map(ArgInfo::column).collect();
+    registry.bind_aggregate_of_state(name, cx, &args).map(|_| ())
 }
 
 /// Only the type of the column itself is looked at, as ClickHouse does; inside arrays anything goes.

@@ -52,8 +52,11 @@ impl Walk<'_> {
         let before = self.ctes.len();
         for item in &select.with {
             match item {
-                ast::WithItem::Query { name, query } => {
-                    // A CTE sees the ones before it.
+                ast::WithItem::Query { name, query, recursive, .. } => {
+                    // A CTE sees the ones before it, and a recursive one itself.
+                    if *recursive {
+                        self.ctes.push(name.clone());
+                    }
                     self.query(query);
                     self.ctes.push(name.clone());
                 }

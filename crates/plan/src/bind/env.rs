@@ -1,6 +1,7 @@
 //! What a query sees from the queries around it: CTEs, WITH expressions, settings, whether streams are read as history.
 
 use super::settings::apply_settings;
+use crate::node::Plan;
 use hydron_base::{Result, Settings};
 use hydron_sql::ast;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::sync::Arc;
 /// One level of nesting; lives on the stack of the binder.
 pub(super) struct Env<'e> {
     pub parent: Option<&'e Env<'e>>,
-    pub ctes: Vec<(&'e str, &'e ast::Query)>,
+    pub ctes: Vec<Named<'e>>,
+    /// The rows of a recursive CTE that its own query reads.
+    pub given: Option<(&'e str, &'e Plan)>,
     /// Expressions of WITH, seen by this query and those inside it.
     pub exprs: Vec<&'e ast::Expr>,
     pub settings: Arc<Settings>,
@@ -18,9 +21,30 @@ pub(super) struct Env<'e> {
     pub sign_unread: bool,
 }
 
+/// `name (column, …) AS (SELECT …)`.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'e> {
+    pub name: &'e str,
+    /// New names of its columns; empty: those that its query gives.
+    pub columns: &'e [String],
+    pub recursive: bool,
+    pub query: &'e ast::Query,
+}
+
+impl<'e> Named<'e> {
+    pub fn of(item: &'e ast::WithItem) -> Option<Named<'e>> {
+        match item {
+            ast::WithItem::Query { name, columns, recursive, query } => {
+                Some(Named { name, columns, recursive: *recursive, query })
+            }
+            ast::WithItem::Expr(_) => None,
+        }
+    }
+}
+
 /// A CTE and where its own names are looked up.
 pub(super) struct Cte<'e> {
-    pub query: &'e ast::Query,
+    pub named: Named<'e>,
     pub env: &'e Env<'e>,
     /// Only the CTEs before this one are visible inside.
     pub before: usize,
@@ -29,7 +53,7 @@ pub(super) struct Cte<'e> {
 impl<'e> Env<'e> {
     pub fn root(settings: Arc<Settings>) -> Env<'static> {
         let history = settings.text("query_mode") == "table";
-        Env { parent: None, ctes: Vec::new(), exprs: Vec::new(), settings, history, sign_unread: false }
+        Env { parent: None, ctes: Vec::new(), given: None, exprs: Vec::new(), settings, history, sign_unread: false }
     }
 
     /// The level of `select`, inside this one.
@@ -40,7 +64,7 @@ impl<'e> Env<'e> {
         let mut env = self.inner();
         for item in &select.with {
             match item {
-                ast::WithItem::Query { name, query } => env.ctes.push((name, query)),
+                ast::WithItem::Query { .. } => env.ctes.extend(Named::of(item)),
                 ast::WithItem::Expr(expr) => env.exprs.push(expr),
             }
         }
@@ -61,6 +85,7 @@ impl<'e> Env<'e> {
         Env {
             parent: Some(self),
             ctes: Vec::new(),
+            given: None,
             exprs: Vec::new(),
             settings: Arc::clone(&self.settings),
             history: self.history,
@@ -76,6 +101,7 @@ impl<'e> Env<'e> {
         Env {
             parent: self.parent,
             ctes: self.ctes[..ctes].to_vec(),
+            given: self.given,
             exprs: self.exprs.clone(),
             settings: Arc::clone(settings),
             history: self.history || history,
@@ -86,8 +112,25 @@ impl<'e> Env<'e> {
     pub fn cte(&self, name: &str) -> Option<Cte<'_>> {
         let mut level = Some(self);
         while let Some(env) = level {
-            if let Some(at) = env.ctes.iter().rposition(|(n, _)| *n == name) {
-                return Some(Cte { query: env.ctes[at].1, env, before: at });
+            if let Some(at) = env.ctes.iter().rposition(|c| c.name == name) {
+                return Some(Cte { named: env.ctes[at], env, before: at });
+            }
+            level = env.parent;
+        }
+        None
+    }
+
+    /// The rows that a recursive CTE reads by its own name.
+    pub fn given(&self, name: &str) -> Option<&Plan> {
+        let mut level = Some(self);
+        while let Some(env) = level {
+            if let Some((given, rows)) = env.given
+                && given == name
+            {
+                return Some(rows);
+            }
+            if env.ctes.iter().any(|c| c.name == name) {
+                return None;
             }
             level = env.parent;
         }

@@ -13,7 +13,9 @@ impl Exprs<'_> {
     ///
     /// Errors: INVALID_WITH_FILL_EXPRESSION (475) for a type without steps and for what is no constant.
     pub(super) fn fill(&mut self, fill: &ast::Fill, ty: &LogicalType, descending: bool) -> Result<FillColumn> {
-        let plain = !ty.is_nullable() && ty.bits().is_none_or(|b| b <= 64);
+        // Rows with NULL stay where they are, with nothing filled up to them.
+        let ty = ty.bare();
+        let plain = ty.bits().is_none_or(|b| b <= 64);
         if !(plain && (ty.is_number() || ty.is_date_or_time())) || matches!(ty, LogicalType::Decimal { .. }) {
             let text = format!("WITH FILL of a column of type {ty}, which has no steps");
             return Err(Error::new(Code::INVALID_WITH_FILL_EXPRESSION, text));
@@ -37,6 +39,13 @@ impl Exprs<'_> {
 
     fn fill_bound(&mut self, expr: &ast::Expr, ty: &LogicalType) -> Result<Value> {
         let bound = self.bind_in(expr, Place::CONSTANT)?;
+        if ty.is_unsigned_integer()
+            && let Some((value, _)) = self.constant_of(&bound)?
+            && value.as_f64().is_some_and(|v| v < 0.0)
+        {
+            let text = format!("\"{}\" in WITH FILL is below 0, which no {ty} is", expr.column_name());
+            return Err(Error::new(Code::INVALID_WITH_FILL_EXPRESSION, text));
+        }
         let bound = cast_to(bound, ty, self.cx.zone)?;
         match self.constant_of(&bound)? {
             Some((value, _)) if !value.is_null() => Ok(value),

@@ -34,6 +34,7 @@ mod lag;
 mod literal;
 mod over;
 mod query;
+mod recursive;
 mod room;
 mod sample;
 mod scope;

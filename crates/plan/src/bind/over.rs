@@ -341,6 +341,8 @@ fn range_offset(value: &Value, of: &LogicalType, ty: &LogicalType) -> Result<Val
         return Err(Error::not_implemented(format!("a RANGE frame with an offset over a key of type {ty}")));
     }
     let wrong = |why: &str| Error::bad_arguments(format!("the offset of a RANGE frame over {ty} {why}"));
+    let out_of_bound =
+        |why: &str| Error::new(Code::ARGUMENT_OUT_OF_BOUND, format!("the offset of a RANGE frame over {ty} {why}"));
     let negative = || wrong("must not be below 0");
     if let (LogicalType::Interval(unit), Value::Int(count)) = (of.bare(), value) {
         let ticks = match (is_date, digits) {
@@ -369,6 +371,7 @@ fn range_offset(value: &Value, of: &LogicalType, ty: &LogicalType) -> Result<Val
         Value::UInt(n) => i128::from(*n),
         Value::Int(n) => i128::from(*n),
         Value::Float64(n) if n.fract() == 0.0 => *n as i128,
+        Value::Float64(_) => return Err(out_of_bound("must be a whole number")),
         _ => return Err(wrong("must be a whole number")),
     };
     if whole < 0 {
@@ -380,7 +383,7 @@ fn range_offset(value: &Value, of: &LogicalType, ty: &LogicalType) -> Result<Val
         _ => i128::from(i64::MAX),
     };
     if whole > most {
-        return Err(wrong("does not fit into its type"));
+        return Err(out_of_bound("does not fit into its type"));
     }
     let scaled = whole.saturating_mul(10_i128.pow(u32::from(digits.unwrap_or(0))));
     Ok(i64::try_from(scaled).map_or_else(|_| Value::UInt(u64::try_from(scaled).unwrap_or(u64::MAX)), Value::Int))

@@ -3,6 +3,7 @@
 use super::Binder;
 use super::cast::cast_to;
 use super::env::Env;
+use super::env::Named;
 use super::scope::{Scope, TableName};
 use super::source::From;
 use crate::node::{Node, Plan};
@@ -69,7 +70,7 @@ impl<'a> Binder<'a> {
         if let Some(select) = first_select(&set.first) {
             for item in &select.with {
                 match item {
-                    ast::WithItem::Query { name, query } => shared.ctes.push((name, query)),
+                    ast::WithItem::Query { .. } => shared.ctes.extend(Named::of(item)),
                     ast::WithItem::Expr(expr) => shared.exprs.push(expr),
                 }
             }
@@ -125,7 +126,7 @@ impl<'a> Binder<'a> {
         Ok(Plan { node: Node::Union { inputs }, schema, streaming, change })
     }
 
-    fn set_pair(&self, left: Plan, right: Plan, except: bool, distinct: bool) -> Result<Plan> {
+    pub(super) fn set_pair(&self, left: Plan, right: Plan, except: bool, distinct: bool) -> Result<Plan> {
         let what = if except { "EXCEPT" } else { "INTERSECT" };
         if left.streaming || right.streaming {
             return Err(Error::not_implemented(format!("{what} in a streaming query")));

@@ -110,12 +110,22 @@ impl<'a> Binder<'a> {
     pub(super) fn named_source(&self, name: &ast::ObjectName, env: &Env<'_>) -> Result<From> {
         let name = &self.with_parameters(name, &env.settings)?;
         if name.database.is_none()
+            && let Some(rows) = env.given(&name.name)
+        {
+            let table = TableName { name: Some(Arc::from(name.name.as_str())), ..TableName::default() };
+            let scope = Scope::of_schema(table, &rows.schema);
+            return Ok(From { plan: rows.clone(), scope, flat: true, window: None, unnamed: false });
+        }
+        if name.database.is_none()
             && let Some(cte) = env.cte(&name.name)
         {
             let mut inner = cte.env.before(cte.before, env.history, &env.settings);
             inner.sign_unread = env.sign_unread;
             let table = TableName { name: Some(Arc::from(name.name.as_str())), ..TableName::default() };
-            return self.subquery(cte.query, &inner, table);
+            if cte.named.recursive || !cte.named.columns.is_empty() {
+                return self.named_query(&cte.named, &inner, table);
+            }
+            return self.subquery(cte.named.query, &inner, table);
         }
         if &*self.database_of(name) == "system"
             && let Some(from) = self.made_up(&name.name)

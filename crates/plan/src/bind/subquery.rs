@@ -34,7 +34,7 @@ impl<'a> Binder<'a> {
         Ok(rel)
     }
 
-    fn run(&self, plan: Plan, env: &Env<'_>, rows_max: usize) -> Result<Vec<Batch>> {
+    pub(super) fn run(&self, plan: Plan, env: &Env<'_>, rows_max: usize) -> Result<Vec<Batch>> {
         let plan = rewrite::optimize(plan, &rewrite::Options::of(&env.settings, self.now.now))?;
         self.catalog.run_subquery(&plan, rows_max)
     }

@@ -209,7 +209,7 @@ fn select_node(select: &Select) -> Node {
     let mut children = Vec::new();
     if !select.with.is_empty() {
         let with = select.with.iter().map(|item| match item {
-            WithItem::Query { name, query } => {
+            WithItem::Query { name, query, .. } => {
                 Node::new(format!("WithElement {name}"), vec![Node::new("Subquery", vec![query_node(query)])])
             }
             WithItem::Expr(e) => expr(e),

@@ -77,8 +77,8 @@ pub struct Select {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum WithItem {
-    /// `name AS (SELECT …)`
-    Query { name: String, query: Box<Query> },
+    /// `name [(column, …)] AS (SELECT …)`; `recursive`: the query may read its own rows so far.
+    Query { name: String, columns: Vec<String>, recursive: bool, query: Box<Query> },
     /// `expr AS name`, `(SELECT …) AS name`; the alias is set.
     Expr(Expr),
 }

@@ -113,8 +113,12 @@ impl Parser<'_> {
 
     #[inline(never)]
     fn with_items(&mut self, select: &mut Select) -> PResult<()> {
+        let recursive = self.is_word(0, "RECURSIVE") && !self.is_word(1, "AS");
+        if recursive {
+            self.advance();
+        }
         loop {
-            let item = self.with_item()?;
+            let item = self.with_item(recursive)?;
             select.with.push(item);
             if !self.eat(TokenKind::Comma) {
                 return Ok(());
@@ -123,22 +127,42 @@ impl Parser<'_> {
     }
 
     #[inline(never)]
-    fn with_item(&mut self) -> PResult<WithItem> {
-        let named_query =
-            self.at_name() && self.is_word(1, "AS") && self.kind_ahead(2) == TokenKind::LParen && self.query_behind(2);
+    fn with_item(&mut self, recursive: bool) -> PResult<WithItem> {
+        let behind = 1 + self.names_ahead(1);
+        let named_query = self.at_name()
+            && self.is_word(behind, "AS")
+            && self.kind_ahead(behind + 1) == TokenKind::LParen
+            && self.query_behind(behind + 1);
         if named_query {
             let name = self.name()?;
+            let columns = if behind > 1 { self.parens(|p| p.name())? } else { Vec::new() };
             self.advance();
             self.need(TokenKind::LParen)?;
             let query = Box::new(self.query()?);
             self.need(TokenKind::RParen)?;
-            return Ok(WithItem::Query { name, query });
+            return Ok(WithItem::Query { name, columns, recursive, query });
         }
         let expr = self.aliased_expr()?;
         Ok(WithItem::Expr(expr))
     }
 
     /// Whether a query opens at or behind the parentheses that start `ahead` tokens from here.
+    /// Tokens of `(name, …)` at `ahead`; 0: something else stands there.
+    fn names_ahead(&mut self, ahead: usize) -> usize {
+        if self.kind_ahead(ahead) != TokenKind::LParen {
+            return 0;
+        }
+        let mut at = ahead + 1;
+        while matches!(self.kind_ahead(at), TokenKind::Word | TokenKind::Quoted) {
+            match self.kind_ahead(at + 1) {
+                TokenKind::Comma => at += 2,
+                TokenKind::RParen => return at + 2 - ahead,
+                _ => return 0,
+            }
+        }
+        0
+    }
+
     fn query_behind(&mut self, mut ahead: usize) -> bool {
         while self.kind_ahead(ahead) == TokenKind::LParen && ahead < super::DEPTH_MAX {
             ahead += 1;

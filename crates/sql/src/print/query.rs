@@ -102,10 +102,16 @@ impl Printer {
         if items.is_empty() {
             return;
         }
-        self.put("WITH ");
+        let recursive = items.iter().any(|i| matches!(i, WithItem::Query { recursive: true, .. }));
+        self.put(if recursive { "WITH RECURSIVE " } else { "WITH " });
         self.list(items, |p, item| match item {
-            WithItem::Query { name, query } => {
+            WithItem::Query { name, columns, query, .. } => {
                 p.name(name);
+                if !columns.is_empty() {
+                    p.put("(");
+                    p.list(columns, |p, c| p.name(c));
+                    p.put(")");
+                }
                 p.put(" AS");
                 p.deeper(|p| {
                     p.line();
