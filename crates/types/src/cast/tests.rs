@@ -59,7 +59,7 @@ fn plain_casts() {
         ("{'a':1}", "map(string,int8)", "map(string,string)", "{'a':'1'}"),
         ("{'a':1}", "map(string,int8)", "array(tuple(string,int8))", "[('a',1)]"),
         ("(1,2)", "tuple(int8,int8)", "tuple(int8)", "53"),
-        ("[1]", "array(int8)", "int8", "53"),
+        ("[1]", "array(int8)", "int8", "43"),
         ("ab", "string", "fixed_string(3)", "ab\\0"),
         ("abcd", "string", "fixed_string(3)", "131"),
         ("1.2.3.4", "ipv4", "uint32", "16909060"),
