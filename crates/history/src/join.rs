@@ -98,7 +98,10 @@ impl Sides {
         let width = all.columns.len();
         let keys = join.on.iter().enumerate().map(|(i, (_, r))| (width + i, r.ty.clone())).collect();
         let schema = Arc::new(all.plan.schema().as_arrow().clone());
-        all.plan = crate::step::plan(Arc::new(GroupOrder { keys, table: TableOf::Join, batch_rows: cx.batch_rows, schema }), all.plan)?;
+        all.plan = crate::step::plan(
+            Arc::new(GroupOrder { keys, table: TableOf::Join, batch_rows: cx.batch_rows, schema }),
+            all.plan,
+        )?;
         (self.right, self.right_keys) = (all, names);
         Ok(self)
     }

@@ -434,8 +434,10 @@ impl Lowering {
             let keys = aggregate.keys.iter().enumerate().filter(|(_, k)| k.as_literal().is_none());
             let keys = keys.map(|(i, k)| (i, k.ty.clone())).collect();
             let schema: SchemaRef = Arc::new(lowered.plan.schema().as_arrow().clone());
-            lowered.plan =
-                step::plan(Arc::new(GroupOrder { keys, table: TableOf::Aggregation, batch_rows: self.batch_rows, schema }), lowered.plan)?;
+            lowered.plan = step::plan(
+                Arc::new(GroupOrder { keys, table: TableOf::Aggregation, batch_rows: self.batch_rows, schema }),
+                lowered.plan,
+            )?;
         }
         if aggregate.emit_version {
             let version = literal(&Value::Int(0), &LogicalType::Int64)?;
