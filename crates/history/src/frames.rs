@@ -63,8 +63,8 @@ pub fn changes(rows: usize, keys: &[ArrayRef]) -> Result<Vec<bool>> {
     let fields = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
     let converter = RowConverter::new(fields).map_err(arrow_error)?;
     let encoded = converter.convert_columns(keys).map_err(arrow_error)?;
-    for row in 1..rows {
-        starts[row] = encoded.row(row) != encoded.row(row - 1);
+    for (row, start) in starts.iter_mut().enumerate().skip(1) {
+        *start = encoded.row(row) != encoded.row(row - 1);
     }
     Ok(starts)
 }

@@ -176,7 +176,7 @@ impl Table {
             return match total {
                 _ if low_cardinality => None,
                 ..=14 => Some(Table::Fixed { width: 16, layout: Layout::Nullable(2) }),
-                ..=28 => Some(Table::Fixed { width: 32, layout: Layout::Nullable(4) }),
+                15..=28 => Some(Table::Fixed { width: 32, layout: Layout::Nullable(4) }),
                 _ => Some(Table::Serialized),
             };
         }
@@ -184,10 +184,10 @@ impl Table {
         let layout = if prepared && total <= 16 { Layout::LongestFirst } else { Layout::AsWritten };
         match total {
             ..=2 => Some(Table::Direct),
-            ..=4 => Some(Table::Fixed { width: 4, layout }),
-            ..=8 => Some(Table::Fixed { width: 8, layout }),
-            ..=16 => Some(Table::Fixed { width: 16, layout }),
-            ..=32 => Some(Table::Fixed { width: 32, layout: Layout::AsWritten }),
+            3..=4 => Some(Table::Fixed { width: 4, layout }),
+            5..=8 => Some(Table::Fixed { width: 8, layout }),
+            9..=16 => Some(Table::Fixed { width: 16, layout }),
+            17..=32 => Some(Table::Fixed { width: 32, layout: Layout::AsWritten }),
             _ => Some(Table::Serialized),
         }
     }
@@ -266,9 +266,9 @@ impl Table {
                     let table = match key.len() {
                         0 => 0,
                         _ if key.last() == Some(&0) => 4,
-                        ..=8 => 1,
-                        ..=16 => 2,
-                        ..=24 => 3,
+                        1..=8 => 1,
+                        9..=16 => 2,
+                        17..=24 => 3,
                         _ => 4,
                     };
                     let hash = match table {

@@ -471,7 +471,7 @@ impl Lowering {
 
     /// ORDER BY: NULL and NaN stand together at the end that the key names; in one partition equal rows keep their order.
     /// `no_nan`: for each key, whether it is known that no value is a NaN.
-    fn sort(&mut self, input: Lowered, keys: &[SortKey], limit: Option<u64>, no_nan: &[bool]) -> Result<Lowered> {
+    pub fn sort(&mut self, input: Lowered, keys: &[SortKey], limit: Option<u64>, no_nan: &[bool]) -> Result<Lowered> {
         let mut exprs = Vec::new();
         let mut orders = Vec::new();
         for (i, key) in keys.iter().enumerate() {

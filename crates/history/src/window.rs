@@ -107,7 +107,7 @@ fn over_one_order(cx: &mut Lowering, input: Lowered, types: &[LogicalType], call
     for (at, key) in order.iter().zip(&first.order_by) {
         keys.push(SortKey { expr: hydron_plan::Expr::column(*at, key.expr.ty.clone()), ..key.clone() });
     }
-    let sorted = if keys.is_empty() { cx.renamed(all)? } else { cx.sort(all, &keys, None)? };
+    let sorted = if keys.is_empty() { cx.renamed(all)? } else { cx.sort(all, &keys, None, &[])? };
     let runs = calls.iter().zip(parts).map(|(call, (partition, order, args, filter))| {
         let kinds = match &call.function {
             WindowFunction::Aggregate(agg) => agg.args.iter().map(|a| a.ty.clone()).collect(),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let corpus = Path::new(std::env::var("CARGO_MANIFEST_DIR").expect("run by cargo")).join("../../fuzz/corpus");
+    let package = std::env::var("CARGO_MANIFEST_DIR").map_err(std::io::Error::other)?;
+    let corpus = Path::new(&package).join("../../fuzz/corpus");
     for (target, name, bytes) in hydron_oracles::seeds() {
         let directory = corpus.join(target);
         std::fs::create_dir_all(&directory)?;

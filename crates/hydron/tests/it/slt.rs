@@ -16,7 +16,7 @@ use std::time::Duration;
 fn sql_files_give_their_answers() {
     let root = Path::new("../../tests/sql");
     let mut files = Vec::new();
-    find(&root, &mut files);
+    find(root, &mut files);
     files.sort();
     assert!(!files.is_empty(), "there are files in {}", root.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -9,7 +9,7 @@ use std::path::Path;
 #[test]
 fn plans_are_as_written_down() {
     let path = Path::new("tests/it/plans.txt");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
     let mut actual = String::new();
     for block in text.split("\n\n").filter(|b| !b.trim().is_empty()) {
         let queries: Vec<&str> = block.lines().filter(|l| l.starts_with('>') || l.starts_with('#')).collect();
@@ -25,7 +25,7 @@ fn plans_are_as_written_down() {
         actual += &format!("{}\n{plan}\n", queries.join("\n"));
     }
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, actual.trim_end().to_string() + "\n").unwrap();
+        std::fs::write(path, actual.trim_end().to_string() + "\n").unwrap();
         return;
     }
     assert_eq!(text.trim_end(), actual.trim_end());

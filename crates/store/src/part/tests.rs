@@ -188,7 +188,7 @@ fn columns_are_packed_as_they_ask_for() {
                 .expect("opens")
                 .collect::<crate::Result<_>>()
                 .expect("readable");
-            assert_eq!(got, [given.clone()]);
+            assert_eq!(got, std::slice::from_ref(&given));
         }
     });
 }

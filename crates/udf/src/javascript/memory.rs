@@ -74,17 +74,14 @@ impl Memory {
         }
         let missing = sum - counted;
         // Near its limit a query still gets what is really needed.
-        let grown = [missing.next_multiple_of(SHARE_BYTES), missing].into_iter().find_map(|bytes| {
-            match self.query.try_grow(bytes as u64) {
-                Ok(()) => Some(bytes),
-                Err(e) => {
-                    *self.refusal.lock() = Some(e);
-                    None
-                }
-            }
-        });
+        let may_grow = |bytes: &usize| {
+            let refusal = self.query.try_grow(*bytes as u64).err();
+            let granted = refusal.is_none();
+            *self.refusal.lock() = refusal;
+            granted
+        };
+        let grown = [missing.next_multiple_of(SHARE_BYTES), missing].into_iter().find(may_grow);
         let Some(grown) = grown else { return false };
-        *self.refusal.lock() = None;
         self.counted.fetch_add(grown, Ordering::Relaxed);
         true
     }

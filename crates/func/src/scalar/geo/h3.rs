@@ -268,10 +268,10 @@ fn register_places(registry: &mut Registry) {
 /// Averages of each resolution, as version 3 of H3 publishes them; later versions correct them.
 const EDGE_METRES: [f64; 16] = [
     1_107_712.591,
-    418_676.0055,
-    158_244.6558,
-    59_810.85794,
-    22_606.3794,
+    418_676.005_5,
+    158_244.655_8,
+    59_810.857_94,
+    22_606.379_4,
     8_544.408276,
     3_229.482772,
     1_220.629759,
@@ -321,7 +321,7 @@ const AREA_SQUARE_METRES: [f64; 16] = [
     0.9,
 ];
 const AREA_SQUARE_KILOMETRES: [f64; 16] = [
-    4_250_546.8477,
+    4_250_546.847_7,
     607_220.9782429,
     86_745.8540347,
     12_392.2648621,

@@ -27,7 +27,7 @@ pub(super) fn register(registry: &mut Registry) {
         })
     });
     registry.add_alias("mismatches", "byte_hamming_distance");
-    define(registry, "edit_distance", |call| counted(call, |a, b| edits(a, b)));
+    define(registry, "edit_distance", |call| counted(call, edits));
     define(registry, "edit_distance_utf8", |call| counted(call, |a, b| edits(&chars(a)?, &chars(b)?)));
     define(registry, "damerau_levenshtein_distance", |call| counted(call, swaps_and_edits));
     registry.add_alias("levenshtein_distance", "edit_distance");

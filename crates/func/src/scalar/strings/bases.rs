@@ -41,7 +41,7 @@ fn base32(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn unbase32(text: &[u8]) -> Option<Vec<u8>> {
-    if text.len() % 8 != 0 {
+    if !text.len().is_multiple_of(8) {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 8 * 5);
