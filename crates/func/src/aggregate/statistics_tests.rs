@@ -270,7 +270,7 @@ fn each_place_of_an_array_is_its_own() {
     check("count_for_each", std::slice::from_ref(&arrays), &[], "array(uint64)", Value::Array(uints(&[2, 2, 1])));
     check("max_for_each", &[arrays], &[], "array(int32)", array(&[3, 4, 5]));
     assert_eq!(code("sum_for_each", &["int8"], &[]), 43);
-    assert_eq!(code("sum_resample", &["int8"], &[]), 48);
+    assert_eq!(code("sum_resample", &["int8"], &[]), 134);
 }
 
 #[test]
@@ -339,5 +339,5 @@ fn odd_ones() {
     let wanted = vec![Value::Float64(0.5), Value::string("x, y"), Value::Int(-2), Value::Bool(true)];
     assert_eq!((name, params), ("f", wanted));
     assert!(super::name_and_params("f(x").is_err() && super::name_and_params("f(x)").is_err());
-    assert_eq!(code("stochastic_linear_regression", &["float64", "float64"], &[]), 48);
+    assert_eq!(code("stochastic_linear_regression", &["float64", "float64"], &[]), 134);
 }

@@ -117,8 +117,8 @@ fn totals_are_over_the_groups_that_pass_having() {
         plan.filter(call("greater", vec![sum, lit("int64", int(3))]))
     };
     let totals = |plan: &Plan| rows(&hydron_history::totals_of(plan).expect("a plan of the totals"));
-    assert_eq!(totals(&having(Grouping::Totals)), ["NULL, 14"]);
-    assert_eq!(totals(&having(Grouping::WithTotals(Box::new(Grouping::Plain)))), ["NULL, 15"]);
+    assert_eq!(totals(&having(Grouping::TotalsOfHaving)), ["NULL, 14"]);
+    assert_eq!(totals(&having(Grouping::Totals)), ["NULL, 15"]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn plain_casts() {
         ("x", "string", "low_cardinality(string)", "x"),
         ("5", "int64", "interval_day", "5"),
         ("5", "datetime64(3)", "interval_second", "70"),
-        ("5", "uint8", "uuid", "70"),
+        ("5", "uint8", "uuid", "48"),
     ] {
         assert_eq!(run(input, from, to, CastMode::Wrap), expected, "{input}: {from} to {to}");
     }

@@ -337,7 +337,7 @@ fn an_error_leaves_the_connection_usable() {
     });
     assert_eq!(client.exception().code, 115);
     client.send_query("SELECT 1", &[("max_threads", "many")]);
-    assert_eq!(client.exception().code, 471);
+    assert_eq!(client.exception().code, 27);
     assert_eq!(values(&client.run("SELECT 2")), uints(&[2]));
 }
 

@@ -146,7 +146,9 @@ fn distance(a: &Shape, b: &Shape) -> f64 {
     let to_edge = |p: Point, (c, d): (Point, Point)| {
         let length = (d.0 - c.0).powi(2) + (d.1 - c.1).powi(2);
         let t = (((p.0 - c.0) * (d.0 - c.0) + (p.1 - c.1) * (d.1 - c.1)) / length).clamp(0.0, 1.0);
-        let (x, y) = (p.0 - c.0 - (d.0 - c.0) * t, p.1 - c.1 - (d.1 - c.1) * t);
+        // The ends themselves, not what rounding makes of them.
+        let nearest = if t == 1.0 { d } else { (c.0 + (d.0 - c.0) * t, c.1 + (d.1 - c.1) * t) };
+        let (x, y) = (p.0 - nearest.0, p.1 - nearest.1);
         (x * x + y * y).sqrt()
     };
     let nearest = |x: &Shape, y: &Shape| {
