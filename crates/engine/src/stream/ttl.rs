@@ -149,9 +149,13 @@ fn bind(rules: &[Rule], schema: &Schema, catalog: &dyn Catalog, bind_cx: &BindCo
 pub fn check(create: &CreateStream, schema: &Schema, catalog: &dyn Catalog, bind_cx: &BindContext) -> Result<()> {
     // There the time of the statement is no constant.
     let bind_cx = &BindContext { streaming: true, ..bind_cx.clone() };
+    let is_table = create.storage.engine.as_ref().is_some_and(|e| e.name.ends_with("MergeTree"));
     let settled = |rules: &[Rule]| -> Result<()> {
         for (bound, rule) in bind(rules, schema, catalog, bind_cx)?.iter().zip(rules) {
-            if bound.at.volatility() > Volatility::Immutable {
+            // Streams take what reads no column: it says the same of all rows at a time, `now() - 1d` that everything may go.
+            let mut reads = is_table;
+            bound.at.columns(&mut |_| reads = true);
+            if reads && bound.at.volatility() > Volatility::Immutable {
                 let message = format!("TTL {} does not say the same of a row each time", rule.expr);
                 return Err(Error::bad_arguments(message));
             }
