@@ -25,7 +25,7 @@ const PAGE_ROWS: usize = 16_384;
 pub enum PartCodec {
     /// Smaller files, more work to read. The level, 1 to 22.
     Zstd(u8),
-    /// A quarter more bytes or so, and a third of the work.
+    /// Up to half again as many bytes, and much less work to read.
     #[default]
     Lz4,
     None,
