@@ -257,7 +257,8 @@ impl<'a> Parser<'a> {
                     | T::Uuid
                     | T::Ipv4
                     | T::Ipv6
-                    | T::Bool => {}
+                    | T::Bool
+                    | T::Interval(_) => {}
                     t if t.is_integer() || t.is_float() => {}
                     t => {
                         return Err(Error::new(
