@@ -94,14 +94,6 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// The host as it stands before `:port`: an IPv6 address in brackets.
-    pub fn bracketed_host(&self) -> String {
-        match self.host.contains(':') && !self.host.starts_with('[') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
-        }
-    }
-
     pub fn native_port(&self) -> u16 {
         self.port.unwrap_or(if self.tls.secure { 9440 } else { 8463 })
     }
@@ -118,6 +110,14 @@ pub struct LocalArgs {
     /// Keep everything in this directory; without it a temporary one is used and removed.
     #[arg(long)]
     pub path: Option<PathBuf>,
+}
+
+/// `host:port`, an IPv6 address in brackets.
+pub fn address(host: &str, port: u16) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
 }
 
 /// `NAME=VALUE` of a flag.

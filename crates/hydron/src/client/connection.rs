@@ -3,7 +3,7 @@
 //! In: where to, and as whom. Out: packets as they come. Promise: making it has a deadline; a wait ends after
 //! [`LOOK_EVERY`] so that its caller can look at something else.
 
-use super::args::TargetArgs;
+use super::args::{TargetArgs, address};
 use super::tls;
 use hydron_base::{Code, Error, Result};
 use hydron_format::native::{NativeOptions, push_bytes};
@@ -53,10 +53,7 @@ impl Target {
 
     /// `host:port`.
     pub fn address(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        address(&self.host, self.port)
     }
 
     fn reach(&self) -> Result<TcpStream> {

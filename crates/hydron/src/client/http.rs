@@ -4,7 +4,7 @@
 //! for the client's life, opened anew with a warning when the server has forgotten it); an error keeps the server's code;
 //! Ctrl-C kills the statement on the server.
 
-use super::args::ClientArgs;
+use super::args::{ClientArgs, address};
 use super::backend::{Backend, Request, Status, Summary};
 use super::{https, interrupt, tls};
 use hydron_base::{Code, Error, Result};
@@ -50,7 +50,7 @@ impl HttpBackend {
                 Some(tls) => https::agent(config, tls),
                 None => config.into(),
             },
-            base: format!("{scheme}://{}:{}/", args.target.bracketed_host(), args.target.http_port()),
+            base: format!("{scheme}://{}/", address(&args.target.host, args.target.http_port())),
             user: args.target.user.clone(),
             password: args.target.password.clone(),
             session: format!("client-{}-{random:x}", std::process::id()),
